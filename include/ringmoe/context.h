@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The context: a communicator, a number of threads, a kernel level, and where messages go.
+ * Everything else in the library is made from a context. Two contexts of one program share
+ * nothing and may work at the same time in different threads (with MPI_THREAD_MULTIPLE) or on
+ * different sub-communicators.
+ *
+ * The library never calls MPI_Init or MPI_Finalize, prints, exits, or changes signal handlers,
+ * floating-point modes or the process's OpenMP settings.
+ */
+#ifndef RINGMOE_CONTEXT_H
+#define RINGMOE_CONTEXT_H
+
+#include <mpi.h>
+#include <ringmoe/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ringmoe_context ringmoe_context;
+
+typedef enum ringmoe_log_level {
+    RINGMOE_LOG_DEBUG = 0,
+    RINGMOE_LOG_INFO = 1,
+    RINGMOE_LOG_WARNING = 2,
+} ringmoe_log_level;
+
+/** Receives one line without a newline. Called on the rank it concerns, from the calling thread. */
+typedef void (*ringmoe_log_function)(void *user, ringmoe_log_level level, const char *line);
+
+typedef struct ringmoe_context_settings {
+    int n_threads;            /**< OpenMP threads of this rank; 0 (default): omp_get_max_threads() */
+    const char *kernel_level; /**< "scalar", "avx2", "neon"; NULL (default): RINGMOE_CPU of the
+                                   environment if set, else the best this CPU has */
+    ringmoe_precision precision;    /**< operands of products; default fp32 */
+    ringmoe_log_function log;       /**< default NULL: silence */
+    void *log_user;                 /**< handed to `log` */
+} ringmoe_context_settings;
+
+/** Fills every field with its default. Local. */
+RINGMOE_API void ringmoe_context_settings_default(ringmoe_context_settings *settings);
+
+/**
+ * Makes a context over a communicator, which is duplicated once (the caller keeps his own).
+ *
+ * Collective over `communicator`.
+ *   communicator  in   an intracommunicator; MPI must be initialised
+ *   settings      in   NULL: the defaults
+ *   context       out  the caller destroys it with ringmoe_context_destroy; NULL on failure
+ * Returns RINGMOE_OK; ARGUMENT (unknown or unavailable kernel level, negative threads); MEMORY;
+ * MPI. A failure on one rank is returned on all.
+ */
+RINGMOE_API ringmoe_status ringmoe_context_create(MPI_Comm communicator,
+                                                  const ringmoe_context_settings *settings,
+                                                  ringmoe_context **context);
+
+/** As ringmoe_context_create, for Fortran: the communicator's integer handle. */
+RINGMOE_API ringmoe_status ringmoe_context_create_f(MPI_Fint communicator,
+                                                    const ringmoe_context_settings *settings,
+                                                    ringmoe_context **context);
+
+/** Frees a context after everything made from it. Collective. NULL or *context NULL: nothing. */
+RINGMOE_API void ringmoe_context_destroy(ringmoe_context **context);
+
+/**
+ * What the last failed call said: one line, with the values and what to do. Local.
+ * The string belongs to the context and lives until its next failing call; "" before any.
+ */
+RINGMOE_API const char *ringmoe_context_error(const ringmoe_context *context);
+
+/** This process's rank in the context's communicator, and its size. Local. */
+RINGMOE_API int ringmoe_context_rank(const ringmoe_context *context);
+RINGMOE_API int ringmoe_context_size(const ringmoe_context *context);
+/** Threads in use and the name of the kernel level in use. Local. */
+RINGMOE_API int ringmoe_context_threads(const ringmoe_context *context);
+RINGMOE_API const char *ringmoe_context_kernel_level(const ringmoe_context *context);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sampling from a trained model with a key-value cache.
+ */
+#ifndef RINGMOE_GENERATE_H
+#define RINGMOE_GENERATE_H
+
+#include <ringmoe/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ringmoe_generate_settings {
+    int64_t max_new_tokens; /**< default 256 */
+    double temperature;     /**< 0: the likeliest token always; default 0.8 */
+    int top_k;              /**< only the k likeliest; 0 (default): all */
+    double top_p;           /**< smallest set with this probability; default 0.95; 1: all */
+    int64_t seed;           /**< default 0 */
+} ringmoe_generate_settings;
+
+RINGMOE_API void ringmoe_generate_settings_default(ringmoe_generate_settings *settings);
+
+/** Receives each new token as it comes, on every rank; returns 0 to go on, else to stop. */
+typedef int (*ringmoe_token_function)(void *user, int32_t token);
+
+/**
+ * Continues a prompt. Collective over the mesh; every rank gives the same prompt and sees the
+ * same tokens.
+ *   prompt, n_prompt  in  at least one token; with max_new_tokens at most
+ *                         max_position_embeddings
+ *   on_token, user    in  called for each new token
+ * Returns OK; ARGUMENT (names the setting); INTERRUPTED (on_token said so); MEMORY; MPI.
+ */
+RINGMOE_API ringmoe_status ringmoe_generate(ringmoe_model *model, const int32_t *prompt,
+                                            int64_t n_prompt,
+                                            const ringmoe_generate_settings *settings,
+                                            ringmoe_token_function on_token, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

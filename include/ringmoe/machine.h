@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What this machine is and how fast: CPU features, kernel levels, OpenBLAS's kernel, cores and
+ * binding, and measured ceilings for the benchmarks.
+ */
+#ifndef RINGMOE_MACHINE_H
+#define RINGMOE_MACHINE_H
+
+#include <ringmoe/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RINGMOE_MACHINE_TEXT 256
+
+typedef struct ringmoe_machine {
+    char cpu_name[RINGMOE_MACHINE_TEXT];
+    char features[RINGMOE_MACHINE_TEXT];      /**< instruction sets that matter here, by blanks */
+    char kernel_levels[RINGMOE_MACHINE_TEXT]; /**< levels this build and CPU can run, best last */
+    char blas[RINGMOE_MACHINE_TEXT];          /**< OpenBLAS's own description of itself */
+    char blas_kernel[RINGMOE_MACHINE_TEXT];   /**< the kernel it picked, e.g. "Zen" */
+    char blas_suggested[RINGMOE_MACHINE_TEXT];/**< OPENBLAS_CORETYPE that fits this CPU better, ""
+                                                   if its pick is right */
+    int blas_threads;                         /**< of OpenBLAS's own pool */
+    int n_cores;      /**< physical cores of the machine */
+    int n_cpus;       /**< hardware threads of the machine */
+    int n_cpus_bound; /**< hardware threads this process may run on */
+    char binding[RINGMOE_MACHINE_TEXT];       /**< those, as a list such as 0-3,8 */
+    int64_t memory_bytes, memory_free_bytes;
+    int64_t l2_bytes, l3_bytes;
+} ringmoe_machine;
+
+/** Looks at the machine. Local; takes microseconds; never fails: unknown is "" or 0. */
+RINGMOE_API void ringmoe_machine_describe(ringmoe_machine *machine);
+
+typedef struct ringmoe_machine_ceilings {
+    double fma_gflops;     /**< fp32 multiply-adds from registers at the level in use, all threads */
+    double read_gb_per_s;  /**< streaming read from memory, all threads */
+} ringmoe_machine_ceilings;
+
+/** Measures the ceilings with the context's threads and level. Local; takes about a second. */
+RINGMOE_API ringmoe_status ringmoe_machine_measure(ringmoe_context *context,
+                                                   ringmoe_machine_ceilings *ceilings);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

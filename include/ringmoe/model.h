@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A decoder-only transformer language model with Mixture-of-Experts feed-forward layers.
+ * Parameters carry the Hugging Face names and shapes of Mixtral; the configuration is Hugging
+ * Face's config.json.
+ */
+#ifndef RINGMOE_MODEL_H
+#define RINGMOE_MODEL_H
+
+#include <ringmoe/mesh.h>
+#include <ringmoe/moe.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RINGMOE_MAX_LAYERS 512
+
+/** Keys of config.json under their own names; what is not there gets the stated default. */
+typedef struct ringmoe_model_config {
+    int vocab_size;              /**< 1..2^24 */
+    int hidden_size;             /**< d_model, 1..65536 */
+    int intermediate_size;       /**< d_ff of an expert, 1..2^20 */
+    int dense_intermediate_size; /**< d_ff of a dense layer; default intermediate_size * k, the
+                                      same active size (a key of our own) */
+    int num_hidden_layers;       /**< 1..RINGMOE_MAX_LAYERS */
+    int num_attention_heads;     /**< divides hidden_size unless head_dim is given */
+    int num_key_value_heads;     /**< divides num_attention_heads; default the same number */
+    int head_dim;                /**< even, 2..1024; default hidden_size / num_attention_heads */
+    int num_local_experts;       /**< 0..65536; 0: every layer is dense */
+    int num_experts_per_tok;     /**< k, 1..num_local_experts */
+    int max_position_embeddings; /**< longest sequence; default 4096 */
+    int tie_word_embeddings;     /**< the head is the embedding; default 0 */
+    double rope_theta;           /**< default 1e6 as Mixtral */
+    double rms_norm_eps;         /**< default 1e-5 */
+    double initializer_range;    /**< standard deviation of initial weights; default 0.02 */
+    double router_aux_loss_coef; /**< of the balance loss; default 0.001 */
+    double router_z_loss_coef;   /**< default 0 (a key of our own) */
+    double router_bias_rate;     /**< loss-free balancing; default 0 (a key of our own) */
+    double capacity_factor;      /**< default 0: dropless (a key of our own) */
+    double router_jitter_noise;  /**< default 0 */
+    int is_dense_layer[RINGMOE_MAX_LAYERS]; /**< 1: layer is dense (key mlp_only_layers) */
+} ringmoe_model_config;
+
+/**
+ * A preset by name: "tiny" (about 1 M parameters), "small" (30 M), "base" (150 M); byte-level
+ * vocabulary. Local. Returns OK; ARGUMENT (unknown name: the message lists the names).
+ */
+RINGMOE_API ringmoe_status ringmoe_model_config_preset(ringmoe_context *context,
+                                                       const char *name,
+                                                       ringmoe_model_config *config);
+/** The names of the presets, NULL-terminated. Local. */
+RINGMOE_API const char *const *ringmoe_model_preset_names(void);
+
+/**
+ * Reads a config.json, or the one in a folder. Local.
+ * Returns OK; FILE; FORMAT (the message names the key, its value and its range).
+ */
+RINGMOE_API ringmoe_status ringmoe_model_config_read(ringmoe_context *context, const char *path,
+                                                     ringmoe_model_config *config);
+
+/** Checks every field's range and how they fit together. Local. Returns OK; ARGUMENT. */
+RINGMOE_API ringmoe_status ringmoe_model_config_check(ringmoe_context *context,
+                                                      const ringmoe_model_config *config);
+
+/** Parameters in all, and those one token passes through (k experts of each layer). Local. */
+RINGMOE_API int64_t ringmoe_model_config_parameters(const ringmoe_model_config *config);
+RINGMOE_API int64_t ringmoe_model_config_active_parameters(const ringmoe_model_config *config);
+
+/** Bytes one rank needs, by purpose. */
+typedef struct ringmoe_memory_plan {
+    int64_t parameters;  /**< master weights */
+    int64_t packed;      /**< weights laid out for the kernels */
+    int64_t gradients;   /**< the buffers of the reduction tree */
+    int64_t optimizer;   /**< AdamW moments of this rank's share */
+    int64_t activations; /**< one microbatch, forward and backward */
+    int64_t exchange;    /**< token and gradient exchange buffers, at balanced load */
+    int64_t total;
+} ringmoe_memory_plan;
+
+typedef struct ringmoe_batch_shape {
+    int64_t seq_len;        /**< tokens of a sequence */
+    int64_t microbatch;     /**< sequences of a microbatch */
+    int64_t n_microbatches; /**< microbatches of the global batch, over all ranks */
+} ringmoe_batch_shape;
+
+/**
+ * What training would take on each rank, without allocating it. Local.
+ * Returns OK; ARGUMENT; LAYOUT (microbatches do not divide over the ranks).
+ */
+RINGMOE_API ringmoe_status ringmoe_model_memory_plan(ringmoe_context *context,
+                                                     const ringmoe_model_config *config,
+                                                     const ringmoe_mesh_dims *dims,
+                                                     ringmoe_precision precision,
+                                                     const ringmoe_batch_shape *batch,
+                                                     ringmoe_memory_plan *plan);
+
+typedef struct ringmoe_model ringmoe_model;
+
+/**
+ * Loads a model for evaluation and generation from a folder with config.json and
+ * model*.safetensors (fp32, bf16 or fp16). Collective over the mesh; each rank reads its part.
+ *   max_tokens  in  most tokens handed to one call of evaluate or generate at a time
+ * Returns OK; FILE; FORMAT (a missing, extra or misshapen tensor is named); LAYOUT; MEMORY.
+ */
+RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
+                                              int64_t max_tokens, ringmoe_model **model);
+/** Frees a model. Local. NULL or *model NULL: nothing. */
+RINGMOE_API void ringmoe_model_destroy(ringmoe_model **model);
+/** The model's configuration; lives as long as the model. Local. */
+RINGMOE_API const ringmoe_model_config *ringmoe_model_get_config(const ringmoe_model *model);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Training a language model: data order, gradient accumulation, AdamW, metrics, checkpoints.
+ *
+ * The layout does not change the answer: with the same seed, global batch and microbatch, losses
+ * and weights are the same to the last bit for any number of threads, expert and data ranks.
+ */
+#ifndef RINGMOE_TRAIN_H
+#define RINGMOE_TRAIN_H
+
+#include <ringmoe/data.h>
+#include <ringmoe/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ringmoe_trainer ringmoe_trainer;
+
+typedef struct ringmoe_train_settings {
+    int64_t steps;        /**< optimizer steps; the learning rate's decay ends there; default 1000 */
+    int64_t seq_len;      /**< tokens of a sequence; default 256 */
+    int64_t microbatch;   /**< sequences of a microbatch, the unit of accumulation; default 4 */
+    int64_t global_batch; /**< sequences of a step over all ranks; a multiple of microbatch times
+                               the ranks; default 16 */
+    double lr;            /**< peak learning rate; default 1e-3 */
+    double lr_min_ratio;  /**< final rate / peak rate; default 0.1 */
+    int64_t warmup_steps; /**< linear from 0; default 20 */
+    double weight_decay;  /**< decoupled; none on norms; default 0.1 */
+    double beta1, beta2;  /**< AdamW; defaults 0.9, 0.95 */
+    double epsilon;       /**< default 1e-8 */
+    double clip_norm;     /**< global gradient norm; 0: no clipping; default 1 */
+    int64_t seed;         /**< of weights, data order and router noise; default 0 */
+} ringmoe_train_settings;
+
+RINGMOE_API void ringmoe_train_settings_default(ringmoe_train_settings *settings);
+
+/** One step's measurements: the same on every rank, except the times, which are this rank's. */
+typedef struct ringmoe_step_metrics {
+    int64_t step;          /**< 1 after the first step */
+    double loss;           /**< mean cross-entropy in nats a token over the global batch */
+    double balance_loss;   /**< mean over microbatches and MoE layers; 1 is perfect balance */
+    double z_loss;         /**< likewise, logsumexp^2 */
+    double grad_norm;      /**< before clipping */
+    double lr;
+    int64_t tokens;        /**< of this step, over all ranks */
+    double tokens_per_s;
+    double step_ms, compute_ms, exchange_ms, wait_ms, optimizer_ms;
+    double load_max_over_mean; /**< the worst layer's, experts' counts of the global batch */
+    int64_t n_dropped;     /**< choices dropped by the capacity, over all ranks and layers */
+} ringmoe_step_metrics;
+
+/**
+ * Makes a model with initial weights and the state to train it. Collective over the mesh.
+ *   data  in  must outlive the trainer; longer than one sequence; the same on every rank
+ * Returns OK; ARGUMENT (names the setting); LAYOUT; FORMAT (text shorter than a sequence);
+ * MISMATCH (ranks have different data or settings); MEMORY.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_create(ringmoe_mesh *mesh,
+                                                  const ringmoe_model_config *config,
+                                                  const ringmoe_train_settings *settings,
+                                                  const ringmoe_tokens *data,
+                                                  ringmoe_trainer **trainer);
+/** Frees a trainer. Local. NULL or *trainer NULL: nothing. */
+RINGMOE_API void ringmoe_trainer_destroy(ringmoe_trainer **trainer);
+
+/**
+ * One optimizer step. Collective.
+ * Returns OK; NUMERIC (a loss or gradient is not finite: the message names step and layer; the
+ * weights and moments are those before the step); MISMATCH; MPI; MEMORY.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_step(ringmoe_trainer *trainer,
+                                                ringmoe_step_metrics *metrics);
+
+/** Steps done so far. Local. */
+RINGMOE_API int64_t ringmoe_trainer_steps_done(const ringmoe_trainer *trainer);
+/** The model being trained; belongs to the trainer. Local. */
+RINGMOE_API ringmoe_model *ringmoe_trainer_model(ringmoe_trainer *trainer);
+
+/**
+ * A hash of all weights by name as 16 hex digits, the same for any layout. Collective; each rank
+ * gets it.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[17]);
+
+/**
+ * Writes a checkpoint: config.json, model-*.safetensors with its index, optimizer state and
+ * state.json, to a temporary folder that is then renamed to `folder`. Collective.
+ * Returns OK; FILE (disk full, no permission; nothing half-written stays); MPI.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_save(ringmoe_trainer *trainer, const char *folder);
+
+/**
+ * Goes on from a checkpoint, on any layout. Collective.
+ * Returns OK; FILE; FORMAT; ARGUMENT (the first setting that differs is named); MPI.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_restore(ringmoe_trainer *trainer, const char *folder);
+
+typedef struct ringmoe_eval_result {
+    double loss;           /**< mean cross-entropy, nats a token */
+    double perplexity;     /**< exp(loss) */
+    double bits_per_byte;  /**< NaN if the tokens are not bytes */
+    int64_t tokens;        /**< tokens predicted */
+} ringmoe_eval_result;
+
+/**
+ * Loss of a model on a stream, cut into consecutive sequences. Collective over the mesh; the
+ * result is the same on every rank and layout.
+ *   seq_len, microbatch  in  as in training; seq_len * microbatch <= the model's max_tokens
+ *   max_sequences        in  0: all of them
+ */
+RINGMOE_API ringmoe_status ringmoe_model_evaluate(ringmoe_model *model,
+                                                  const ringmoe_tokens *tokens, int64_t seq_len,
+                                                  int64_t microbatch, int64_t max_sequences,
+                                                  ringmoe_eval_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

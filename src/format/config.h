@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * config.json to ringmoe_model_config and back (public functions in ringmoe/model.h).
+ */
+#ifndef RM_CONFIG_H
+#define RM_CONFIG_H
+
+#include <ringmoe/model.h>
+
+#include "base/status.h"
+
+/* As ringmoe_model_config_read, _check, _preset, without a context. */
+ringmoe_status rm_config_read(const char *path, ringmoe_model_config *config, rm_error *error);
+ringmoe_status rm_config_check(const ringmoe_model_config *config, rm_error *error);
+ringmoe_status rm_config_preset(const char *name, ringmoe_model_config *config, rm_error *error);
+/* Writes a config.json that transformers' Mixtral reads. */
+ringmoe_status rm_config_write(const ringmoe_model_config *config, const char *path,
+                               rm_error *error);
+
+#endif

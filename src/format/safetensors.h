@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The safetensors format: 8 bytes of header length, a JSON header of names, dtypes, shapes and
+ * offsets, then the tensors. The reader maps the file and enforces the format's own rules.
+ */
+#ifndef RM_SAFETENSORS_H
+#define RM_SAFETENSORS_H
+
+#include "base/files.h"
+#include "simd/real.h"
+
+#define RM_TENSOR_MAX_DIMS 8
+
+typedef enum rm_dtype { RM_DTYPE_F32 = 0, RM_DTYPE_BF16, RM_DTYPE_F16, RM_DTYPE_F64 } rm_dtype;
+
+typedef struct rm_tensor {
+    const char *name; /* owned by the file */
+    rm_dtype dtype;
+    int n_dims;
+    int64_t shape[RM_TENSOR_MAX_DIMS];
+    int64_t n_elements;
+    const unsigned char *data; /* inside the mapping, any alignment */
+} rm_tensor;
+
+typedef struct rm_safetensors rm_safetensors;
+
+/* Maps a file and checks its header. FILE or FORMAT, naming the tensor and the rule. */
+ringmoe_status rm_safetensors_open(const char *path, rm_safetensors **file, rm_error *error);
+void rm_safetensors_close(rm_safetensors **file);
+int rm_safetensors_count(const rm_safetensors *file);
+const rm_tensor *rm_safetensors_tensor(const rm_safetensors *file, int index);
+/* NULL if there is none of that name. */
+const rm_tensor *rm_safetensors_find(const rm_safetensors *file, const char *name);
+
+/* A tensor to be written; `shape` as in rm_tensor. */
+typedef struct rm_tensor_entry {
+    char name[160];
+    rm_dtype dtype;
+    int n_dims;
+    int64_t shape[RM_TENSOR_MAX_DIMS];
+} rm_tensor_entry;
+
+/* Writes a file tensor after tensor, in the order of the entries, to a temporary name; the last
+ * call gives the file its name. The data of entry i is handed over by any number of
+ * rm_safetensors_append calls in order. */
+typedef struct rm_safetensors_writer rm_safetensors_writer;
+ringmoe_status rm_safetensors_create(const char *path, const rm_tensor_entry *entries,
+                                     int n_entries, rm_safetensors_writer **writer,
+                                     rm_error *error);
+ringmoe_status rm_safetensors_append(rm_safetensors_writer *writer, const void *data,
+                                     int64_t bytes, rm_error *error);
+/* FORMAT if less or more was appended than the entries say. Frees the writer in any case. */
+ringmoe_status rm_safetensors_commit(rm_safetensors_writer **writer, rm_error *error);
+/* Removes the unfinished file. */
+void rm_safetensors_abandon(rm_safetensors_writer **writer);
+
+/* n elements from `first` on, converted to rm_real. */
+void rm_tensor_read(const rm_tensor *tensor, int64_t first, int64_t n, rm_real *values);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The inside of one MoE layer: router, route plan, exchange, experts, combine; forward and
+ * backward. Weights, gradients and activations are the caller's memory: the transformer keeps
+ * them in its arenas, and the public layer (moe/standalone.c) in arenas of its own.
+ */
+#ifndef RM_LAYER_H
+#define RM_LAYER_H
+
+#include <ringmoe/moe.h>
+
+#include "base/arena.h"
+#include "comm/exchange.h"
+#include "comm/mesh.h"
+#include "moe/swiglu.h"
+
+/* Weights of the layer on this rank. Matrices are laid out by rm_moe_weights_layout; the caller
+ * sets their `weights` pointers, and packs them (rm_matrices_pack). */
+typedef struct rm_moe_weights {
+    rm_matrix router;       /* [n_experts][d_model], always fp32 */
+    rm_matrix router_noise; /* likewise; weights NULL without noisy top-k */
+    rm_real *bias;          /* [n_experts], selection bias; NULL without bias_rate */
+    rm_swiglu *experts;     /* [n_local] */
+    rm_swiglu shared;       /* with d_ff_shared */
+    const rm_real *shared_gate; /* [d_model]; NULL without */
+} rm_moe_weights;
+
+/* Where gradients go in one backward pass. */
+typedef struct rm_moe_sinks {
+    rm_sink router, router_noise;
+    rm_swiglu_sinks *experts; /* [expert ranks][n_local]: a leaf for each source rank */
+    rm_swiglu_sinks shared;
+    rm_sink shared_gate;
+} rm_moe_sinks;
+
+/* Activations of one microbatch, from forward to backward. Opaque outside moe/. */
+typedef struct rm_moe_saved rm_moe_saved;
+
+/* What a pass is told. */
+typedef struct rm_moe_pass {
+    rm_label label;
+    int64_t microbatch; /* index within the global batch, for random numbers */
+    bool train;         /* noise, and a backward pass follows */
+    const int64_t *balance_counts; /* [n_experts] of the last global batch for
+                                      RINGMOE_BALANCE_GLOBAL; NULL: the microbatch's own */
+} rm_moe_pass;
+
+/* Checks every setting's range against the mesh. ARGUMENT or LAYOUT, naming it. */
+ringmoe_status rm_moe_settings_check(const ringmoe_moe_settings *settings, int expert_ranks,
+                                     rm_error *error);
+/* Shapes and packed forms of this rank's matrices, from the arena (which may be measuring).
+ * weights->experts is taken from it too. */
+void rm_moe_weights_layout(rm_moe_weights *weights, const rm_compute *compute,
+                           const ringmoe_moe_settings *settings, int expert_ranks,
+                           bool with_backward, rm_arena *arena);
+/* All matrices of the layer, for rm_matrices_pack: at most 5 + 3 * n_local; returns how many.
+ * `list` NULL: only counts. */
+int rm_moe_weights_matrices(rm_moe_weights *weights, const ringmoe_moe_settings *settings,
+                            int expert_ranks, rm_matrix **list);
+
+/* Takes the activations from the arena; *saved is NULL while measuring. Buffers for received rows
+ * are reserved for the worst case but touched only as far as rows arrive; `expected` (may be
+ * NULL) gets the bytes at balanced load added: [0] activations, [1] exchange. */
+void rm_moe_saved_layout(rm_moe_saved **saved, const ringmoe_moe_settings *settings,
+                         int expert_ranks, bool with_backward, rm_arena *arena,
+                         int64_t expected[2]);
+
+/* y = layer(x): [n_tokens][d_model]; y is written. counts (NULL: not wanted) gets the choices of
+ * this rank's tokens for each of the n_experts, before dropping. */
+ringmoe_status rm_moe_layer_forward(const ringmoe_mesh *mesh,
+                                    const ringmoe_moe_settings *settings,
+                                    const rm_moe_weights *weights, rm_moe_saved *saved,
+                                    const rm_moe_pass *pass, int64_t n_tokens, const rm_real *x,
+                                    rm_real *y, ringmoe_moe_stats *stats, int64_t *counts);
+
+/* d_x is written. Auxiliary losses enter times aux_scale times their coefficients. */
+ringmoe_status rm_moe_layer_backward(const ringmoe_mesh *mesh,
+                                     const ringmoe_moe_settings *settings,
+                                     const rm_moe_weights *weights, rm_moe_saved *saved,
+                                     const rm_moe_pass *pass, const rm_real *x,
+                                     const rm_real *d_y, rm_real aux_scale,
+                                     const rm_moe_sinks *sinks, rm_real *d_x);
+
+/* Loss-free balancing (DeepSeek-V3): bias[e] += rate * sign(mean(counts) - counts[e]), with the
+ * global batch's counts. */
+void rm_moe_bias_update(const ringmoe_moe_settings *settings, const int64_t *counts,
+                        rm_real *bias);
+
+#endif

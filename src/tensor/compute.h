@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a rank computes with: a kernel table, a number of threads, the precision of products, and
+ * scratch memory for each thread. One per context; passed to every operation.
+ *
+ * Loops over threads are written
+ *   #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
+ * so that the process's own OpenMP settings are never touched.
+ */
+#ifndef RM_COMPUTE_H
+#define RM_COMPUTE_H
+
+#include <ringmoe/types.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "simd/kernels.h"
+
+typedef struct rm_compute {
+    const rm_kernels *kernels;
+    int n_threads;
+    ringmoe_precision precision;
+    rm_arena scratch; /* n_threads * RM_SCRATCH_BYTES */
+} rm_compute;
+
+/* Scratch of each thread, for packed blocks of a product or an attention tile. */
+#define RM_SCRATCH_BYTES ((size_t)4 << 20)
+
+/* level NULL: RINGMOE_CPU of the environment, else the best. n_threads 0: omp_get_max_threads(). */
+ringmoe_status rm_compute_init(rm_compute *compute, const char *level, int n_threads,
+                               ringmoe_precision precision, rm_error *error);
+void rm_compute_free(rm_compute *compute);
+
+/* The calling thread's scratch inside a parallel region over compute->n_threads. */
+void *rm_compute_scratch(const rm_compute *compute);
+
+#endif
