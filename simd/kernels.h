@@ -4,8 +4,8 @@
  * plain-C reference first and overridden upward. simd/README.md is the guide to adding one.
  *
  * Contract of every kernel: no alignment is required; nothing outside the stated ranges is read
- * or written; n = 0 is allowed; the result of one row or element depends on its own inputs alone,
- * never on its neighbours, its position or the thread (bit-exact within a level).
+ * or written; n = 0 is allowed; the result of one row or element depends on its own inputs
+ * alone, never on its neighbours, its position or the thread (bit-exact within a level).
  */
 #ifndef RM_KERNELS_H
 #define RM_KERNELS_H
@@ -22,9 +22,9 @@ typedef struct rm_adamw {
     rm_real gradient_scale;
     rm_real beta1, beta2;
     rm_real learning_rate;
-    rm_real weight_decay;      /* 0 for norms */
-    rm_real correction1;       /* 1 / (1 - beta1^step) */
-    rm_real correction2;       /* 1 / (1 - beta2^step) */
+    rm_real weight_decay; /* 0 for norms */
+    rm_real correction1;  /* 1 / (1 - beta1^step) */
+    rm_real correction2;  /* 1 / (1 - beta2^step) */
     rm_real epsilon;
 } rm_adamw;
 
@@ -32,11 +32,11 @@ typedef struct rm_kernels {
     const char *level;
 
     /* --- matrix products -----------------------------------------------------------------
-     * B is packed into panels of `nr` columns: panel[p * nr + j] = B[p][j], columns beyond n are
-     * zero. A is read in place: A[i][p] = a[i * a_row + p * a_col].
-     * tile: C[m][n] = A[m][k] * B[k][n], or += when `add`, for 1 <= m <= mr, 1 <= n <= nr;
-     * C[i][j] = c[i * c_row + j]. Each element is one chain of multiply-adds over p = 0..k-1 from
-     * zero (or, with `add`, that sum added to C once), the same for every m, n, i and j. */
+     * B is packed into panels of `nr` columns: panel[p * nr + j] = B[p][j], columns beyond n
+     * are zero. A is read in place: A[i][p] = a[i * a_row + p * a_col]. tile: C[m][n] = A[m][k]
+     * * B[k][n], or += when `add`, for 1 <= m <= mr, 1 <= n <= nr; C[i][j] = c[i * c_row + j].
+     * Each element is one chain of multiply-adds over p = 0..k-1 from zero (or, with `add`,
+     * that sum added to C once), the same for every m, n, i and j. */
     int mr, nr;
     void (*tile)(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col, const rm_real *b,
                  rm_real *c, int64_t c_row, int m, int n, bool add);
@@ -44,7 +44,8 @@ typedef struct rm_kernels {
     void (*tile_bf16)(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col,
                       const rm_bf16 *b, rm_real *c, int64_t c_row, int m, int n, bool add);
     /* One panel of B: B[p][j] = src[p * row + j * col], for p < k, j < n <= nr. Exact copy. */
-    void (*pack)(int64_t k, int n, const rm_real *src, int64_t row, int64_t col, rm_real *panel);
+    void (*pack)(int64_t k, int n, const rm_real *src, int64_t row, int64_t col,
+                 rm_real *panel);
     /* The same rounded to bf16 (nearest even; NaN stays NaN). */
     void (*pack_bf16)(int64_t k, int n, const rm_real *src, int64_t row, int64_t col,
                       rm_bf16 *panel);
@@ -68,15 +69,15 @@ typedef struct rm_kernels {
     void (*rmsnorm_backward)(int64_t n, rm_real rstd, const rm_real *x, const rm_real *w,
                              const rm_real *d_y, rm_real *d_x, rm_real *d_w);
 
-    /* h = gate * sigmoid(gate) * up, and its gradients. h may be gate or up; d_gate, d_up may be
-     * gate, up. */
+    /* h = gate * sigmoid(gate) * up, and its gradients. h may be gate or up; d_gate, d_up may
+     * be gate, up. */
     void (*silu_mul)(int64_t n, const rm_real *gate, const rm_real *up, rm_real *h);
     void (*silu_mul_backward)(int64_t n, const rm_real *gate, const rm_real *up,
                               const rm_real *d_h, rm_real *d_gate, rm_real *d_up);
 
     /* Rotary embedding of one head (NeoX halves, as Hugging Face): pairs (i, i + n/2) turned by
-     * the angles whose cosines and sines are given, [n/2] each; sign -1 turns back (the backward
-     * pass). In place. */
+     * the angles whose cosines and sines are given, [n/2] each; sign -1 turns back (the
+     * backward pass). In place. */
     void (*rope)(int64_t n, const rm_real *cosine, const rm_real *sine, rm_real sign,
                  rm_real *x);
 

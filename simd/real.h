@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The number types of the kernels. rm_real is float; the library built with -Ddouble=true, which
- * the gradient tests use for finite differences, computes everything in double.
+ * The number types of the kernels. rm_real is float; the library built with -Ddouble=true,
+ * which the gradient tests use for finite differences, computes everything in double.
  */
 #ifndef RM_REAL_H
 #define RM_REAL_H
