@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "tensor/compute.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "scalar, avx2": what a wrong level could have been. */
+static void list_levels(char *text, size_t bytes)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (const char *const *level = rm_kernels_levels(); *level; level++) {
+        size_t length = strlen(*level) + (used ? 2 : 0);
+        if (used + length >= bytes) return;
+        if (used) strcat(text, ", ");
+        strcat(text, *level);
+        used += length;
+    }
+}
+
+static ringmoe_status choose_kernels(const char *level, const rm_kernels **kernels,
+                                     rm_error *error)
+{
+    const char *named = level ? level : getenv("RINGMOE_CPU");
+    bool is_named = named && named[0];
+    *kernels = is_named ? rm_kernels_of_level(named) : rm_kernels_best();
+    if (*kernels) return RINGMOE_OK;
+    char available[128];
+    list_levels(available, sizeof available);
+    return rm_fail(
+        error, RINGMOE_ERROR_ARGUMENT,
+        "kernel level \"%.40s\"%s is not one this build and CPU can run; choose from: "
+        "%s",
+        is_named ? named : "", level ? "" : " (from RINGMOE_CPU)", available);
+}
+
+ringmoe_status rm_compute_init(rm_compute *compute, const char *level, int n_threads,
+                               ringmoe_precision precision, rm_error *error)
+{
+    *compute = (rm_compute){0};
+    if (n_threads < 0)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "n_threads is %d; it must be positive, or 0 for OpenMP's own choice",
+                       n_threads);
+    if (precision != RINGMOE_PRECISION_FP32 && precision != RINGMOE_PRECISION_BF16)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "precision is %d; it must be 0 (fp32) or 1 (bf16)", (int)precision);
+    const rm_kernels *kernels;
+    RM_TRY(choose_kernels(level, &kernels, error));
+    int threads = n_threads ? n_threads : omp_get_max_threads();
+    rm_arena scratch = {0};
+    rm_arena_take(&scratch, threads, RM_SCRATCH_BYTES);
+    RM_TRY(rm_arena_reserve(&scratch, scratch.used, error));
+    *compute = (rm_compute){kernels, threads, precision, scratch};
+    return RINGMOE_OK;
+}
+
+void rm_compute_free(rm_compute *compute)
+{
+    rm_arena_free(&compute->scratch);
+    *compute = (rm_compute){0};
+}
+
+void *rm_compute_scratch(const rm_compute *compute)
+{
+    return compute->scratch.base + (size_t)omp_get_thread_num() * RM_SCRATCH_BYTES;
+}

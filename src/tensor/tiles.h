@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside a product: how C is cut into blocks for the threads, and the loop of tiles over one
+ * block. The scheme is that of Goto and van de Geijn (2008) and BLIS (Van Zee, van de Geijn
+ * 2015): a block of A stays in the second-level cache, a panel of B in the first.
+ *
+ *                       block of C            one depth step of a block
+ *         n             .---------.           A          B panels     C
+ *     .-----.-----.     |tile|tile|           .----.    .--.--.--.   .--------.
+ *   m |block|block|     |----+----|    rows   |    |    |  |  |  |   |        |
+ *     |-----+-----|     |tile|tile|           '----'    '--'--'--'   '--------'
+ *     '-----'-----'     '---------'           depth     depth x nr
+ *
+ * The depth is cut every RM_DEPTH_BLOCK terms from its start, and the partial sums are added in
+ * ascending order, so an element's bits depend on its own row, column and the depth alone.
+ */
+#ifndef RM_TILES_H
+#define RM_TILES_H
+
+#include "tensor/products.h"
+
+#define RM_DEPTH_BLOCK 256
+/* Greatest block of C, in elements; both are rounded down to whole tiles. */
+#define RM_BLOCK_ROWS 192
+#define RM_BLOCK_COLUMNS 512
+
+/* C of one group cut into row_blocks * column_blocks blocks of whole tiles. */
+typedef struct rm_grid {
+    int64_t n_rows, n_columns;
+    int64_t block_rows, block_columns; /* multiples of mr and nr */
+    int64_t n_blocks;
+} rm_grid;
+/* Blocks small enough that each thread gets several of the n_groups together. */
+rm_grid rm_grid_cut(const rm_compute *compute, int64_t n_rows, int64_t n_columns, int n_groups);
+
+typedef struct rm_block {
+    int64_t row, n_rows, column, n_columns;
+} rm_block;
+/* Blocks follow each other down the rows, so that neighbours in time share the columns of B. */
+rm_block rm_grid_block(const rm_grid *grid, int64_t index);
+
+/* The operands of C[m][n] (+)= A[m][depth] B[depth][n] on one block. */
+typedef struct rm_tiles {
+    int64_t m, n, depth;
+    const rm_real *a;
+    int64_t a_row, a_col, a_tile; /* steps: next row, next term, next tile of mr rows */
+    const void *b;                /* panels of nr columns, rm_bf16 or rm_real */
+    int64_t b_panel;              /* elements from one panel to the next */
+    ringmoe_precision b_precision;
+    rm_real *c;
+    int64_t c_row;
+    bool add;
+} rm_tiles;
+void rm_tiles_run(const rm_kernels *kernels, const rm_tiles *tiles);
+
+/* c[i][j] (+)= block[i][j] for a block formed beside C; row i of C is c + c_rows[i] * c_stride.
+ */
+void rm_block_store(const rm_kernels *kernels, int64_t n_rows, int64_t n_columns,
+                    const rm_real *block, rm_real *c, int64_t c_stride, const int32_t *c_rows,
+                    bool add);
+
+static inline int64_t rm_ceil_divide(int64_t count, int64_t size)
+{
+    return (count + size - 1) / size;
+}
+static inline int64_t rm_least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+#endif
