@@ -12,7 +12,8 @@
 /* As ringmoe_model_config_read, _check, _preset, without a context. */
 ringmoe_status rm_config_read(const char *path, ringmoe_model_config *config, rm_error *error);
 ringmoe_status rm_config_check(const ringmoe_model_config *config, rm_error *error);
-ringmoe_status rm_config_preset(const char *name, ringmoe_model_config *config, rm_error *error);
+ringmoe_status rm_config_preset(const char *name, ringmoe_model_config *config,
+                                rm_error *error);
 /* Writes a config.json that transformers' Mixtral reads. */
 ringmoe_status rm_config_write(const ringmoe_model_config *config, const char *path,
                                rm_error *error);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Presets and the rules a configuration must keep. The ranges of single fields are in
+ * config_fields.c, the file format in config_read.c and config_write.c.
+ */
+#include "format/config.h"
+
+#include <string.h>
+
+#include "comm/context.h"
+#include "format/config_fields.h"
+
+/* More parameters than this are a mistake in the file, not a model. */
+static const double max_parameters = 0x1p48;
+
+typedef struct preset {
+    const char *name;
+    int hidden, layers, heads, kv_heads, experts, expert_size;
+} preset;
+
+/* All: bytes as vocabulary, tied embeddings, top-2. About 1.0 M, 30 M and 150 M parameters. */
+static const preset presets[] = {
+    {"tiny", 128, 4, 4, 2, 4, 128},
+    {"small", 384, 6, 6, 2, 8, 512},
+    {"base", 768, 8, 12, 4, 8, 928},
+};
+enum { N_PRESETS = sizeof presets / sizeof *presets };
+
+const char *const *ringmoe_model_preset_names(void)
+{
+    static const char *const names[] = {"tiny", "small", "base", NULL};
+    return names;
+}
+
+static void fill_preset(const preset *from, ringmoe_model_config *config)
+{
+    memset(config, 0, sizeof *config);
+    for (int i = 0; i < rm_n_config_fields; i++)
+        rm_config_field_set(&rm_config_fields[i], config, rm_config_fields[i].fallback);
+    config->vocab_size = 256;
+    config->hidden_size = from->hidden;
+    config->intermediate_size = from->expert_size;
+    config->num_hidden_layers = from->layers;
+    config->num_attention_heads = from->heads;
+    config->num_key_value_heads = from->kv_heads;
+    config->num_local_experts = from->experts;
+    config->num_experts_per_tok = 2;
+    config->max_position_embeddings = 1024;
+    config->tie_word_embeddings = 1;
+    config->rope_theta = 10000;
+    config->router_aux_loss_coef = 0.01;
+    rm_config_derive(config);
+}
+
+ringmoe_status rm_config_preset(const char *name, ringmoe_model_config *config, rm_error *error)
+{
+    for (int i = 0; name && i < N_PRESETS; i++) {
+        if (strcmp(name, presets[i].name) != 0) continue;
+        fill_preset(&presets[i], config);
+        return RINGMOE_OK;
+    }
+    return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                   "no preset is called \"%s\"; there are tiny, small and base",
+                   name ? name : "");
+}
+
+static ringmoe_status check_heads(const ringmoe_model_config *config, rm_error *error)
+{
+    if (config->num_attention_heads % config->num_key_value_heads != 0)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "num_key_value_heads is %d; it must divide num_attention_heads (%d)",
+                       config->num_key_value_heads, config->num_attention_heads);
+    if (config->head_dim % 2 != 0)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "head_dim is %d; it must be even, since rotary positions turn pairs",
+                       config->head_dim);
+    return RINGMOE_OK;
+}
+
+static ringmoe_status check_layers(const ringmoe_model_config *config, rm_error *error)
+{
+    int n_experts = config->num_local_experts, k = config->num_experts_per_tok;
+    if (n_experts > 0 && (k < 1 || k > n_experts))
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "num_experts_per_tok is %d; it must be 1..num_local_experts (%d)", k,
+                       n_experts);
+    for (int i = 0; i < config->num_hidden_layers; i++)
+        if (config->is_dense_layer[i] != 0 && config->is_dense_layer[i] != 1)
+            return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                           "is_dense_layer[%d] is %d; it must be 0 or 1", i,
+                           config->is_dense_layer[i]);
+    return RINGMOE_OK;
+}
+
+/* In double, where nothing wraps; the exact count is the model's. */
+static double parameter_estimate(const ringmoe_model_config *config)
+{
+    double hidden = config->hidden_size, head = config->head_dim;
+    double attention =
+        2 * hidden * head * (config->num_attention_heads + (double)config->num_key_value_heads);
+    double experts = config->num_local_experts * hidden * (1 + 3.0 * config->intermediate_size);
+    double dense = 3 * hidden * config->dense_intermediate_size;
+    double total = config->vocab_size * hidden * (config->tie_word_embeddings ? 1 : 2);
+    for (int i = 0; i < config->num_hidden_layers; i++) {
+        bool is_dense = config->is_dense_layer[i] || !config->num_local_experts;
+        total += attention + (is_dense ? dense : experts) + 2 * hidden;
+    }
+    return total;
+}
+
+ringmoe_status rm_config_check(const ringmoe_model_config *config, rm_error *error)
+{
+    for (int i = 0; i < rm_n_config_fields; i++)
+        RM_TRY(rm_config_field_check(&rm_config_fields[i],
+                                     rm_config_field_get(&rm_config_fields[i], config), error));
+    RM_TRY(check_heads(config, error));
+    RM_TRY(check_layers(config, error));
+    double parameters = parameter_estimate(config);
+    if (parameters > max_parameters)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "the sizes make a model of %.3g parameters, more than the %.3g allowed; "
+                       "check hidden_size (%d), intermediate_size (%d), num_local_experts (%d) "
+                       "and num_hidden_layers (%d)",
+                       parameters, max_parameters, config->hidden_size,
+                       config->intermediate_size, config->num_local_experts,
+                       config->num_hidden_layers);
+    return RINGMOE_OK;
+}
+
+static rm_error *error_of(ringmoe_context *context)
+{
+    return context ? &context->error : NULL;
+}
+
+ringmoe_status ringmoe_model_config_preset(ringmoe_context *context, const char *name,
+                                           ringmoe_model_config *config)
+{
+    return rm_config_preset(name, config, error_of(context));
+}
+
+ringmoe_status ringmoe_model_config_read(ringmoe_context *context, const char *path,
+                                         ringmoe_model_config *config)
+{
+    return rm_config_read(path, config, error_of(context));
+}
+
+ringmoe_status ringmoe_model_config_check(ringmoe_context *context,
+                                          const ringmoe_model_config *config)
+{
+    return rm_config_check(config, error_of(context));
+}

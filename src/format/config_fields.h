@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The numeric keys of config.json as a table: where each lives in ringmoe_model_config, its
+ * range and its default. Reading, checking and writing a configuration are loops over it.
+ */
+#ifndef RM_CONFIG_FIELDS_H
+#define RM_CONFIG_FIELDS_H
+
+#include <stdbool.h>
+
+#include <ringmoe/model.h>
+
+#include "base/status.h"
+
+typedef enum rm_field_kind { RM_FIELD_INT, RM_FIELD_BOOL, RM_FIELD_DOUBLE } rm_field_kind;
+
+typedef enum rm_field_presence {
+    RM_FIELD_REQUIRED, /* must be in the file */
+    RM_FIELD_OPTIONAL, /* gets its default */
+    RM_FIELD_DERIVED,  /* gets a default made of other fields (rm_config_derive) */
+} rm_field_presence;
+
+typedef struct rm_config_field {
+    const char *key;
+    size_t offset;
+    rm_field_kind kind;
+    rm_field_presence presence;
+    double minimum, maximum; /* both allowed */
+    double fallback;
+    bool ours; /* not a key of Hugging Face's Mixtral: written only when not the default */
+} rm_config_field;
+
+extern const rm_config_field rm_config_fields[];
+extern const int rm_n_config_fields;
+
+double rm_config_field_get(const rm_config_field *field, const ringmoe_model_config *config);
+/* The value is in the field's range. */
+void rm_config_field_set(const rm_config_field *field, ringmoe_model_config *config,
+                         double value);
+/* ARGUMENT with key, value and range if the value is outside the field's range. */
+ringmoe_status rm_config_field_check(const rm_config_field *field, double value,
+                                     rm_error *error);
+/* Fills the derived fields that are 0 from the others. */
+void rm_config_derive(ringmoe_model_config *config);
+
+#endif

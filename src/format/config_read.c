@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading config.json. A key that is neither known nor on the list of those that cannot change
+ * the arithmetic is refused: a model that silently ignores a setting computes something else.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "format/config.h"
+#include "format/config_fields.h"
+
+static const int64_t max_file_bytes = 1 << 20;
+
+/* Keys that name things, or steer what only the writer of the file did with the model. */
+static const char *const ignored_keys[] = {
+    "architectures",
+    "torch_dtype",
+    "dtype",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "transformers_version",
+    "use_cache",
+    "output_router_logits",
+    "return_dict",
+    "output_attentions",
+    "output_hidden_states",
+    "torchscript",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "chunk_size_feed_forward",
+    "finetuning_task",
+    "task_specific_params",
+    "auto_map",
+};
+
+/* Keys that may be there with one value only (or null). */
+typedef struct fixed_key {
+    const char *key, *json;
+} fixed_key;
+static const fixed_key fixed_keys[] = {
+    {"hidden_act", "\"silu\""},
+    {"attention_dropout", "0"},
+    {"attention_bias", "false"},
+    {"is_encoder_decoder", "false"},
+};
+
+/* Keys with a function of their own below. */
+static const char *const special_keys[] = {"model_type", "sliding_window", "rope_scaling",
+                                           "rope_parameters", "mlp_only_layers"};
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+
+/* A value as JSON text in a message, cut to what fits in a line. */
+typedef struct value_text {
+    char text[64];
+} value_text;
+
+static value_text describe(const json_t *value)
+{
+    value_text result = {"?"};
+    char *json = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    if (!json) return result;
+    size_t length = strlen(json), room = sizeof result.text - 4;
+    memcpy(result.text, json, length < room ? length : room);
+    memcpy(result.text + (length < room ? length : room), length < room ? "" : "...",
+           length < room ? 1 : 4);
+    free(json);
+    return result;
+}
+
+static ringmoe_status refuse(rm_error *error, const char *key, const json_t *value,
+                             const char *must)
+{
+    return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s is %s; it must be %s", key,
+                   describe(value).text, must);
+}
+
+/* A key's value; NULL if it is absent or null. */
+static const json_t *value_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+static ringmoe_status read_number(const rm_config_field *field, const json_t *json,
+                                  double *number, rm_error *error)
+{
+    if (field->kind == RM_FIELD_BOOL && json_is_boolean(json)) {
+        *number = json_is_true(json);
+        return RINGMOE_OK;
+    }
+    if (field->kind == RM_FIELD_BOOL) return refuse(error, field->key, json, "true or false");
+    if (field->kind == RM_FIELD_INT && !json_is_integer(json)) {
+        char must[96];
+        snprintf(must, sizeof must, "a whole number, %.0f..%.0f", field->minimum,
+                 field->maximum);
+        return refuse(error, field->key, json, must);
+    }
+    if (!json_is_number(json)) return refuse(error, field->key, json, "a number");
+    *number = json_number_value(json);
+    return rm_config_field_check(field, *number, error);
+}
+
+static ringmoe_status read_field(const rm_config_field *field, const json_t *root,
+                                 ringmoe_model_config *config, rm_error *error)
+{
+    const json_t *json = value_of(root, field->key);
+    double number = field->fallback;
+    if (json)
+        RM_TRY(read_number(field, json, &number, error));
+    else if (field->presence == RM_FIELD_REQUIRED)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s is missing; it must be %.0f..%.0f",
+                       field->key, field->minimum, field->maximum);
+    rm_config_field_set(field, config, number);
+    return RINGMOE_OK;
+}
+
+static bool is_one_of(const char *key, const char *const *list, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!strcmp(key, list[i])) return true;
+    return false;
+}
+
+static bool is_known(const char *key)
+{
+    for (int i = 0; i < rm_n_config_fields; i++)
+        if (!strcmp(key, rm_config_fields[i].key)) return true;
+    for (int i = 0; i < COUNT(fixed_keys); i++)
+        if (!strcmp(key, fixed_keys[i].key)) return true;
+    return key[0] == '_' || is_one_of(key, special_keys, COUNT(special_keys)) ||
+           is_one_of(key, ignored_keys, COUNT(ignored_keys));
+}
+
+static ringmoe_status check_keys(const json_t *root, rm_error *error)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)root, key, value)
+    {
+        if (!is_known(key))
+            return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                           "the key %.100s (%s) is not known here and might change the "
+                           "arithmetic; remove it, or begin its name with _ if it does not",
+                           key, describe(value).text);
+    }
+    for (int i = 0; i < COUNT(fixed_keys); i++) {
+        const json_t *found = value_of(root, fixed_keys[i].key);
+        json_t *allowed = json_loads(fixed_keys[i].json, JSON_DECODE_ANY, NULL);
+        bool same = !found || json_equal(found, allowed) ||
+                    (json_is_number(found) && json_is_number(allowed) &&
+                     json_number_value(found) == json_number_value(allowed));
+        json_decref(allowed);
+        if (!same) return refuse(error, fixed_keys[i].key, found, fixed_keys[i].json);
+    }
+    return RINGMOE_OK;
+}
+
+static ringmoe_status check_model_type(const json_t *root, rm_error *error)
+{
+    const json_t *type = value_of(root, "model_type");
+    if (!type)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "model_type is missing; it must be \"mixtral\"");
+    if (!json_is_string(type) || strcmp(json_string_value(type), "mixtral") != 0)
+        return refuse(error, "model_type", type, "\"mixtral\", the only family known here");
+    return RINGMOE_OK;
+}
+
+static ringmoe_status check_window(const json_t *root, const ringmoe_model_config *config,
+                                   rm_error *error)
+{
+    const json_t *window = value_of(root, "sliding_window");
+    if (!window) return RINGMOE_OK;
+    if (!json_is_integer(window) ||
+        json_integer_value(window) < config->max_position_embeddings)
+        return refuse(error, "sliding_window", window,
+                      "null or at least max_position_embeddings, since attention here sees all "
+                      "positions");
+    return RINGMOE_OK;
+}
+
+/* One entry of rope_parameters (or of rope_scaling, its older name). */
+static ringmoe_status read_rope_entry(const char *key, const json_t *value, const json_t *root,
+                                      ringmoe_model_config *config, rm_error *error)
+{
+    const rm_config_field *theta = rm_config_fields;
+    while (strcmp(theta->key, "rope_theta") != 0) theta++;
+    if (json_is_null(value)) return RINGMOE_OK;
+    if (!strcmp(key, "rope_theta")) {
+        double number;
+        RM_TRY(read_number(theta, value, &number, error));
+        if (value_of(root, key) && number != config->rope_theta)
+            return rm_fail(
+                error, RINGMOE_ERROR_FORMAT,
+                "rope_theta is %.10g, but %.10g in rope_parameters; keep one of them",
+                config->rope_theta, number);
+        config->rope_theta = number;
+        return RINGMOE_OK;
+    }
+    if (!strcmp(key, "rope_type") || !strcmp(key, "type"))
+        return json_is_string(value) && !strcmp(json_string_value(value), "default")
+                   ? RINGMOE_OK
+                   : refuse(error, key, value,
+                            "\"default\"; scaled rotary positions are not "
+                            "supported");
+    if (!strcmp(key, "partial_rotary_factor") && json_number_value(value) == 1)
+        return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                   "%.100s (%s) of the rotary positions is not supported; only rope_theta is",
+                   key, describe(value).text);
+}
+
+static ringmoe_status read_rope(const json_t *root, const char *name,
+                                ringmoe_model_config *config, rm_error *error)
+{
+    const json_t *object = value_of(root, name);
+    if (!object) return RINGMOE_OK;
+    if (!json_is_object(object)) return refuse(error, name, object, "an object or null");
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        RM_TRY(read_rope_entry(key, value, root, config, error));
+    }
+    return RINGMOE_OK;
+}
+
+static ringmoe_status read_dense_layers(const json_t *root, ringmoe_model_config *config,
+                                        rm_error *error)
+{
+    const json_t *list = value_of(root, "mlp_only_layers");
+    if (!list) return RINGMOE_OK;
+    char must[64];
+    snprintf(must, sizeof must, "a list of layers, 0..%d", config->num_hidden_layers - 1);
+    if (!json_is_array(list)) return refuse(error, "mlp_only_layers", list, must);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *entry = json_array_get(list, i);
+        json_int_t layer = json_is_integer(entry) ? json_integer_value(entry) : -1;
+        if (layer < 0 || layer >= config->num_hidden_layers)
+            return refuse(error, "mlp_only_layers", list, must);
+        config->is_dense_layer[layer] = 1;
+    }
+    return RINGMOE_OK;
+}
+
+/* A head_dim that is not given needs heads that divide. */
+static ringmoe_status check_head_division(const ringmoe_model_config *config, rm_error *error)
+{
+    if (config->head_dim || config->hidden_size % config->num_attention_heads == 0)
+        return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                   "num_attention_heads is %d; it must divide hidden_size (%d), or head_dim "
+                   "must be given",
+                   config->num_attention_heads, config->hidden_size);
+}
+
+static ringmoe_status read_object(const json_t *root, ringmoe_model_config *config,
+                                  rm_error *error)
+{
+    if (!json_is_object(root))
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "the file must hold one JSON object");
+    RM_TRY(check_model_type(root, error));
+    RM_TRY(check_keys(root, error));
+    for (int i = 0; i < rm_n_config_fields; i++)
+        RM_TRY(read_field(&rm_config_fields[i], root, config, error));
+    RM_TRY(check_head_division(config, error));
+    rm_config_derive(config);
+    RM_TRY(check_window(root, config, error));
+    RM_TRY(read_rope(root, "rope_parameters", config, error));
+    RM_TRY(read_rope(root, "rope_scaling", config, error));
+    RM_TRY(read_dense_layers(root, config, error));
+    return rm_config_check(config, error);
+}
+
+static ringmoe_status read_file(const char *path, ringmoe_model_config *config, rm_error *error)
+{
+    char *content;
+    int64_t size;
+    RM_TRY(rm_file_read(path, max_file_bytes, &content, &size, error));
+    json_error_t where;
+    rm_error why = {""};
+    json_t *root = json_loadb(content, (size_t)size, JSON_REJECT_DUPLICATES, &where);
+    free(content);
+    if (!root)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: line %d: not valid JSON: %s", path,
+                       where.line, where.text);
+    ringmoe_status status = read_object(root, config, &why);
+    json_decref(root);
+    if (status == RINGMOE_OK) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: %s", path, why.text);
+}
+
+ringmoe_status rm_config_read(const char *path, ringmoe_model_config *config, rm_error *error)
+{
+    memset(config, 0, sizeof *config);
+    if (!rm_path_is_folder(path)) return read_file(path, config, error);
+    char *inside = rm_path_join(path, "config.json");
+    if (!inside)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its name", path);
+    ringmoe_status status = read_file(inside, config, error);
+    free(inside);
+    return status;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Writing config.json as transformers' MixtralForCausalLM reads it. Numbers get the fewest
+ * digits that read back exactly. Keys of our own are written only when they are not the
+ * default, so that a model which needs none of them stays an ordinary Mixtral.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "format/config.h"
+#include "format/config_fields.h"
+
+/* The process's locale may have a decimal comma, which is no JSON. */
+static void print_number(FILE *out, double value)
+{
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    text[strcspn(text, ",")] = strchr(text, ',') ? '.' : 0;
+    fputs(text, out);
+}
+
+static void print_field(FILE *out, const rm_config_field *field,
+                        const ringmoe_model_config *config)
+{
+    double value = rm_config_field_get(field, config);
+    fprintf(out, ",\n  \"%s\": ", field->key);
+    if (field->kind == RM_FIELD_BOOL)
+        fputs(value != 0 ? "true" : "false", out);
+    else
+        print_number(out, value);
+}
+
+/* The field's default for the other sizes of this configuration. */
+static double default_of(const rm_config_field *field, const ringmoe_model_config *config)
+{
+    if (field->presence != RM_FIELD_DERIVED) return field->fallback;
+    ringmoe_model_config derived = *config;
+    rm_config_field_set(field, &derived, 0);
+    rm_config_derive(&derived);
+    return rm_config_field_get(field, &derived);
+}
+
+static void print_dense_layers(FILE *out, const ringmoe_model_config *config)
+{
+    const char *separator = ",\n  \"mlp_only_layers\": [";
+    bool any = false;
+    for (int i = 0; i < config->num_hidden_layers; i++) {
+        if (!config->is_dense_layer[i]) continue;
+        fprintf(out, "%s%d", any ? ", " : separator, i);
+        any = true;
+    }
+    if (any) fputs("]", out);
+}
+
+static void print_config(FILE *out, const ringmoe_model_config *config)
+{
+    /* Bytes are the vocabulary: no id begins or ends a text, and null says so. */
+    fputs("{\n  \"architectures\": [\"MixtralForCausalLM\"],\n"
+          "  \"model_type\": \"mixtral\",\n"
+          "  \"torch_dtype\": \"float32\",\n"
+          "  \"hidden_act\": \"silu\",\n"
+          "  \"attention_dropout\": 0.0,\n"
+          "  \"sliding_window\": null,\n"
+          "  \"bos_token_id\": null,\n"
+          "  \"eos_token_id\": null",
+          out);
+    for (int i = 0; i < rm_n_config_fields; i++) {
+        const rm_config_field *field = &rm_config_fields[i];
+        if (field->ours && rm_config_field_get(field, config) == default_of(field, config))
+            continue;
+        print_field(out, field, config);
+    }
+    print_dense_layers(out, config);
+    fputs("\n}\n", out);
+}
+
+ringmoe_status rm_config_write(const ringmoe_model_config *config, const char *path,
+                               rm_error *error)
+{
+    char *text = NULL;
+    size_t size = 0;
+    RM_TRY(rm_config_check(config, error));
+    FILE *out = open_memstream(&text, &size);
+    if (out) print_config(out, config);
+    if (!out || fclose(out) != 0) {
+        free(text);
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its content", path);
+    }
+    ringmoe_status status = rm_file_write_whole(path, text, (int64_t)size, error);
+    free(text);
+    return status;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The text of a folder: its regular files, and those of the folders below it, in the order of
+ * their paths (byte by byte, whatever the locale), with a newline between two files. Names that
+ * begin with a dot are passed over. A symbolic link to a file is followed, one to a folder is
+ * not, so no loop is possible.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "format/tokens.h"
+
+typedef struct path_list {
+    char **paths;
+    int64_t count, room;
+} path_list;
+
+static void free_list(path_list *list)
+{
+    for (int64_t i = 0; i < list->count; i++) free(list->paths[i]);
+    free(list->paths);
+}
+
+static ringmoe_status fail_memory(rm_error *error, const char *path)
+{
+    return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its text", path);
+}
+
+/* Takes `path` over, also when it fails. */
+static ringmoe_status append(path_list *list, char *path, const char *folder, rm_error *error)
+{
+    if (path && list->count == list->room) {
+        int64_t room = list->room ? 2 * list->room : 64;
+        char **paths = realloc(list->paths, (size_t)room * sizeof *paths);
+        if (paths) list->paths = paths, list->room = room;
+    }
+    if (!path || list->count == list->room) {
+        free(path);
+        return fail_memory(error, folder);
+    }
+    list->paths[list->count++] = path;
+    return RINGMOE_OK;
+}
+
+static ringmoe_status list_folder(const char *path, path_list *list, rm_error *error)
+{
+    DIR *folder = opendir(path);
+    if (!folder)
+        return rm_fail(error, RINGMOE_ERROR_FILE, "%s: cannot open this folder: %s", path,
+                       strerror(errno));
+    ringmoe_status status = RINGMOE_OK;
+    for (struct dirent *entry; status == RINGMOE_OK && (entry = readdir(folder));)
+        if (entry->d_name[0] != '.')
+            status = append(list, rm_path_join(path, entry->d_name), path, error);
+    closedir(folder);
+    return status;
+}
+
+/* Grows the list by what is in its folders while walking it, and drops all but regular files.
+ */
+static ringmoe_status find_files(path_list *list, rm_error *error)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < list->count; i++) {
+        struct stat about;
+        char *path = list->paths[i];
+        list->paths[i] = NULL;
+        ringmoe_status status = RINGMOE_OK;
+        if (i == 0 || (lstat(path, &about) == 0 && S_ISDIR(about.st_mode)))
+            status = list_folder(path, list, error);
+        else if (stat(path, &about) == 0 && S_ISREG(about.st_mode))
+            list->paths[kept++] = path, path = NULL;
+        free(path);
+        RM_TRY(status);
+    }
+    list->count = kept;
+    return RINGMOE_OK;
+}
+
+static int compare_paths(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Adds a file to the text, after a newline if there is text before it. */
+static ringmoe_status append_file(const char *path, unsigned char **text, int64_t *size,
+                                  rm_error *error)
+{
+    rm_file_map map;
+    RM_TRY(rm_file_map_open(path, &map, error));
+    if (map.size == 0) return RINGMOE_OK;
+    int64_t separator = *size > 0;
+    unsigned char *grown = realloc(*text, (size_t)(*size + separator + map.size));
+    if (!grown) {
+        rm_file_map_close(&map);
+        return fail_memory(error, path);
+    }
+    *text = grown;
+    if (separator) grown[*size] = '\n';
+    memcpy(grown + *size + separator, map.data, (size_t)map.size);
+    *size += separator + map.size;
+    rm_file_map_close(&map);
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_folder_read_text(const char *path, unsigned char **text, int64_t *size,
+                                   rm_error *error)
+{
+    path_list list = {0};
+    *text = NULL;
+    *size = 0;
+    ringmoe_status status = append(&list, strdup(path), path, error);
+    if (status == RINGMOE_OK) status = find_files(&list, error);
+    if (status == RINGMOE_OK && list.count > 1)
+        qsort(list.paths, (size_t)list.count, sizeof *list.paths, compare_paths);
+    for (int64_t i = 0; status == RINGMOE_OK && i < list.count; i++)
+        status = append_file(list.paths[i], text, size, error);
+    free_list(&list);
+    if (status != RINGMOE_OK) {
+        free(*text);
+        *text = NULL;
+    }
+    return status;
+}
