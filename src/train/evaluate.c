@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Loss of a model on a stream of tokens. Microbatches of consecutive sequences are dealt out to
+ * the ranks round by round; in the last round a rank without one repeats the last microbatch
+ * and forgets the result, since the experts of its peers wait for its tokens.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "train/trainer.h"
+
+typedef struct evaluation {
+    ringmoe_model *model;
+    const ringmoe_tokens *stream;
+    rm_batch_buffer batch;
+    int64_t n_sequences, n_microbatches;
+    double *losses; /* [n_microbatches], 0 where another rank computed */
+} evaluation;
+
+static int64_t sequences_of(const evaluation *work, int64_t microbatch)
+{
+    int64_t left = work->n_sequences - microbatch * work->batch.microbatch;
+    return left < work->batch.microbatch ? left : work->batch.microbatch;
+}
+
+static ringmoe_status evaluate_microbatch(evaluation *work, int64_t round, int64_t microbatch,
+                                          rm_pass_result *result)
+{
+    int64_t first = microbatch * work->batch.microbatch;
+    rm_batch batch = {
+        .tokens = work->batch.tokens,
+        .targets = work->batch.targets,
+        .n_sequences = sequences_of(work, microbatch),
+        .seq_len = work->batch.seq_len,
+        .microbatch = (int32_t)(round % INT32_MAX),
+        .global_microbatch = microbatch,
+    };
+    for (int64_t row = 0; row < batch.n_sequences; row++)
+        rm_batch_buffer_fill(&work->batch, row, work->stream, (first + row) * batch.seq_len);
+    return rm_model_eval_pass(work->model, &batch, result);
+}
+
+static ringmoe_status evaluate_rounds(evaluation *work, const rm_axis *axis)
+{
+    for (int64_t round = 0; round * axis->size < work->n_microbatches; round++) {
+        int64_t microbatch = round * axis->size + axis->rank;
+        bool spare = microbatch >= work->n_microbatches;
+        rm_pass_result result;
+        if (spare) microbatch = work->n_microbatches - 1;
+        RM_TRY(evaluate_microbatch(work, round, microbatch, &result));
+        if (!spare) work->losses[microbatch] = result.loss;
+    }
+    return RINGMOE_OK;
+}
+
+/* Each microbatch's loss is on one rank and 0 on the others: exact sums, then one fixed order.
+ */
+static ringmoe_status gather_losses(evaluation *work, const rm_axis *axis, rm_error *error)
+{
+    enum { PIECE = 1 << 20 };
+    for (int64_t done = 0; done < work->n_microbatches; done += PIECE) {
+        int64_t left = work->n_microbatches - done;
+        RM_TRY(rm_allreduce(axis, work->losses + done, (int)(left < PIECE ? left : PIECE),
+                            MPI_DOUBLE, MPI_SUM, error));
+    }
+    return RINGMOE_OK;
+}
+
+static ringmoe_status summarize(const evaluation *work, ringmoe_eval_result *result,
+                                rm_error *error)
+{
+    double sum = 0;
+    for (int64_t m = 0; m < work->n_microbatches; m++)
+        sum += work->losses[m] * (double)sequences_of(work, m);
+    double loss = sum / (double)work->n_sequences;
+    static const double log_2 = 0.693147180559945309417232121458;
+    *result = (ringmoe_eval_result){
+        .loss = loss,
+        .perplexity = exp(loss),
+        .bits_per_byte = ringmoe_tokens_are_bytes(work->stream) ? loss / log_2 : NAN,
+        .tokens = work->n_sequences * work->batch.seq_len,
+    };
+    if (isfinite(loss)) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_NUMERIC,
+                   "the loss of the evaluation is %g; the model's weights are not usable",
+                   loss);
+}
+
+static ringmoe_status check(const ringmoe_model *model, const ringmoe_tokens *stream,
+                            int64_t seq_len, int64_t microbatch, int64_t max_sequences,
+                            const ringmoe_eval_result *result, rm_error *error)
+{
+    const ringmoe_model_config *config = ringmoe_model_get_config(model);
+    if (!stream || !result)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "evaluation needs tokens and a place for the result; one is NULL");
+    if (seq_len < 1 || seq_len > config->max_position_embeddings)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "seq_len is %lld; it must be from 1 to the model's "
+                       "max_position_embeddings of %d",
+                       (long long)seq_len, config->max_position_embeddings);
+    if (microbatch < 1 || microbatch > 1 << 24 || max_sequences < 0)
+        return rm_fail(
+            error, RINGMOE_ERROR_ARGUMENT,
+            "microbatch is %lld and max_sequences %lld; they must be from 1 to %d, and "
+            "at least 0",
+            (long long)microbatch, (long long)max_sequences, 1 << 24);
+    return RINGMOE_OK;
+}
+
+static ringmoe_status prepare(evaluation *work, int64_t seq_len, int64_t microbatch,
+                              int64_t max_sequences, rm_error *error)
+{
+    int64_t n_tokens = ringmoe_tokens_count(work->stream);
+    int64_t n_sequences = (n_tokens - 1) / seq_len;
+    if (n_sequences < 1)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "the text to evaluate on has %lld tokens; one sequence of %lld and its "
+                       "last target take %lld: give a longer text or a smaller seq_len",
+                       (long long)n_tokens, (long long)seq_len, (long long)seq_len + 1);
+    if (max_sequences > 0 && n_sequences > max_sequences) n_sequences = max_sequences;
+    work->n_sequences = n_sequences;
+    work->n_microbatches = (n_sequences + microbatch - 1) / microbatch;
+    RM_TRY(rm_token_ids_check(work->stream, 0, n_sequences * seq_len + 1,
+                              ringmoe_model_get_config(work->model)->vocab_size, error));
+    RM_TRY(rm_batch_buffer_create(&work->batch, microbatch, seq_len, error));
+    work->losses = calloc((size_t)work->n_microbatches, sizeof *work->losses);
+    if (work->losses) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the losses of %lld microbatches",
+                   (long long)work->n_microbatches);
+}
+
+ringmoe_status ringmoe_model_evaluate(ringmoe_model *model, const ringmoe_tokens *tokens,
+                                      int64_t seq_len, int64_t microbatch,
+                                      int64_t max_sequences, ringmoe_eval_result *result)
+{
+    if (!model) return RINGMOE_ERROR_ARGUMENT;
+    ringmoe_mesh *mesh = rm_model_mesh(model);
+    rm_error *error = &mesh->context->error;
+    evaluation work = {.model = model, .stream = tokens};
+    ringmoe_status status =
+        check(model, tokens, seq_len, microbatch, max_sequences, result, error);
+    if (status == RINGMOE_OK)
+        status = prepare(&work, seq_len, microbatch, max_sequences, error);
+    status = rm_agree(&mesh->dense, status, error);
+    if (status == RINGMOE_OK)
+        status = rm_agree(&mesh->dense, evaluate_rounds(&work, &mesh->dense), error);
+    if (status == RINGMOE_OK) status = gather_losses(&work, &mesh->dense, error);
+    if (status == RINGMOE_OK) status = summarize(&work, result, error);
+    free(work.losses);
+    rm_batch_buffer_free(&work.batch);
+    return status;
+}
