@@ -31,15 +31,32 @@ typedef struct ringmoe_machine {
     int64_t l2_bytes, l3_bytes;
 } ringmoe_machine;
 
-/** Looks at the machine. Local; takes microseconds; never fails: unknown is "" or 0. */
+/**
+ * Looks at the machine and at OpenBLAS in this process.
+ *
+ * Local; a few system files are read (about a millisecond); never fails: unknown is "" or 0.
+ * Where OpenMP has bound the calling thread, `binding` is the union of OpenMP's places.
+ */
 RINGMOE_API void ringmoe_machine_describe(ringmoe_machine *machine);
 
 typedef struct ringmoe_machine_ceilings {
-    double fma_gflops;     /**< fp32 multiply-adds from registers at the level in use, all threads */
-    double read_gb_per_s;  /**< streaming read from memory, all threads */
+    double fma_gflops;    /**< best rate of the level's fp32 product tile on operands in the
+                               first-level cache, all threads together (2 operations an FMA): what
+                               the level's matrix products can reach at most, not the bare FMA
+                               units' peak */
+    double read_gb_per_s; /**< best rate of the level's dot product over a buffer larger than the
+                               caches (256 MiB, 32 MiB a thread or 4 times the third-level cache,
+                               the greatest of them), all threads together */
 } ringmoe_machine_ceilings;
 
-/** Measures the ceilings with the context's threads and level. Local; takes about a second. */
+/**
+ * Measures the ceilings with the context's threads and level: the best of 15 rounds each.
+ *
+ * Local; takes about a second. Other programs on the machine lower the result.
+ *   context   in   its threads and scratch memory are used; not for two calls at a time
+ *   ceilings  out  untouched on failure
+ * Returns RINGMOE_OK; ARGUMENT (a NULL); MEMORY (no room for the buffer).
+ */
 RINGMOE_API ringmoe_status ringmoe_machine_measure(ringmoe_context *context,
                                                    ringmoe_machine_ceilings *ceilings);
 

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the machine can do at most, measured: the tile of the level in use on operands that stay
+ * in the first-level cache, and `dot` over memory larger than the caches. All threads work at
+ * the same time; of several rounds, each as long as its slowest thread, the best counts, since
+ * other programs can only make a round slower.
+ */
+#include <ringmoe/machine.h>
+
+#include "base/clock.h"
+#include "comm/context.h"
+#include "plan/system.h"
+
+enum { ROUNDS = 15, TILE_DEPTH = 256 };
+static const double least_round_seconds = 0.01;
+
+/* The buffer read: well above the last-level caches of the cores that share it. */
+static const int64_t least_buffer_bytes = 256 << 20, buffer_bytes_a_thread = 32 << 20;
+
+typedef struct probe {
+    const rm_compute *compute;
+    rm_real *buffer; /* of n elements */
+    int64_t n;
+    int64_t repeats;
+} probe;
+
+/* Numbers of moderate size that are neither equal nor denormal. */
+static void fill(rm_real *values, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) values[i] = (rm_real)1 / (rm_real)(1 + i % 7);
+}
+
+static void run_tiles(const probe *tiles)
+{
+    const rm_compute *compute = tiles->compute;
+    const rm_kernels *kernels = compute->kernels;
+#pragma omp parallel num_threads(compute->n_threads)
+    {
+        rm_real *a = rm_compute_scratch(compute), *b = a + kernels->mr * TILE_DEPTH;
+        rm_real *c = b + kernels->nr * TILE_DEPTH;
+        fill(a, (kernels->mr + kernels->nr) * TILE_DEPTH);
+        for (int64_t i = 0; i < tiles->repeats; i++)
+            kernels->tile(TILE_DEPTH, a, TILE_DEPTH, 1, b, c, kernels->nr, kernels->mr,
+                          kernels->nr, false);
+    }
+}
+
+static void for_each_part(const probe *read, bool is_first)
+{
+    const rm_compute *compute = read->compute;
+    int64_t part = read->n / compute->n_threads;
+#pragma omp parallel for num_threads(compute->n_threads) schedule(static)
+    for (int i = 0; i < compute->n_threads; i++) {
+        rm_real *start = read->buffer + i * part;
+        if (is_first)
+            fill(start, part);
+        else
+            compute->kernels->dot(part / 2, start, start + part / 2);
+    }
+}
+
+static void run_read(const probe *read)
+{
+    for_each_part(read, false);
+}
+
+static double best_seconds(void (*run)(const probe *), const probe *work, int rounds)
+{
+    double best = 0;
+    for (int round = 0; round < rounds; round++) {
+        double start = rm_clock_seconds();
+        run(work);
+        double seconds = rm_clock_seconds() - start;
+        if (round == 0 || seconds < best) best = seconds;
+    }
+    return best;
+}
+
+static double measure_tiles(const rm_compute *compute)
+{
+    probe tiles = {.compute = compute, .repeats = 64};
+    while (best_seconds(run_tiles, &tiles, 1) < least_round_seconds) tiles.repeats *= 2;
+    const rm_kernels *kernels = compute->kernels;
+    double operations = 2.0 * TILE_DEPTH * kernels->mr * kernels->nr * (double)tiles.repeats;
+    return operations * compute->n_threads / best_seconds(run_tiles, &tiles, ROUNDS) * 1e-9;
+}
+
+static ringmoe_status measure_read(const rm_compute *compute, double *gb_per_s, rm_error *error)
+{
+    ringmoe_machine machine = {0};
+    rm_system_describe(&machine);
+    int64_t bytes = least_buffer_bytes;
+    if (bytes < compute->n_threads * buffer_bytes_a_thread)
+        bytes = compute->n_threads * buffer_bytes_a_thread;
+    if (bytes < 4 * machine.l3_bytes) bytes = 4 * machine.l3_bytes;
+    if (machine.memory_free_bytes && bytes > machine.memory_free_bytes / 2)
+        return rm_fail(
+            error, RINGMOE_ERROR_MEMORY,
+            "measuring the memory's speed needs %lld MiB, but only %lld MiB are free; "
+            "use fewer threads or stop other programs",
+            (long long)(bytes >> 20), (long long)(machine.memory_free_bytes >> 20));
+    rm_arena arena = {0};
+    RM_TRY(rm_arena_reserve(&arena, (size_t)bytes, error));
+    probe read = {.compute = compute,
+                  .buffer = (rm_real *)arena.base,
+                  .n = bytes / (int64_t)sizeof(rm_real)};
+    for_each_part(&read, true);
+    *gb_per_s = (double)bytes / best_seconds(run_read, &read, ROUNDS) * 1e-9;
+    rm_arena_free(&arena);
+    return RINGMOE_OK;
+}
+
+ringmoe_status ringmoe_machine_measure(ringmoe_context *context,
+                                       ringmoe_machine_ceilings *ceilings)
+{
+    if (!context) return RINGMOE_ERROR_ARGUMENT;
+    if (!ceilings)
+        return rm_fail(&context->error, RINGMOE_ERROR_ARGUMENT,
+                       "ringmoe_machine_measure: ceilings is NULL; pass where to put them");
+    double read_gb_per_s;
+    RM_TRY(measure_read(&context->compute, &read_gb_per_s, &context->error));
+    *ceilings = (ringmoe_machine_ceilings){measure_tiles(&context->compute), read_gb_per_s};
+    return RINGMOE_OK;
+}
