@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Writing safetensors, tensor after tensor. The header is padded with blanks so that the data
+ * begins at a multiple of 8 bytes, and carries the metadata {"format": "pt"}, without which
+ * transformers refuses a file.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/dtype.h"
+#include "format/safetensors.h"
+
+enum { LENGTH_BYTES = 8, HEADER_ALIGN = 8 };
+
+struct rm_safetensors_writer {
+    rm_file_writer file;
+    int64_t total;    /* bytes of data the entries promise */
+    int64_t appended; /* bytes of data so far */
+};
+
+/* Bytes of an entry's data. */
+static ringmoe_status entry_bytes(const rm_tensor_entry *entry, int64_t *bytes, rm_error *error)
+{
+    bool valid = entry->n_dims >= 0 && entry->n_dims <= RM_TENSOR_MAX_DIMS;
+    *bytes = rm_dtype_bytes(entry->dtype);
+    for (int i = 0; valid && i < entry->n_dims; i++)
+        valid = entry->shape[i] >= 0 && !__builtin_mul_overflow(*bytes, entry->shape[i], bytes);
+    if (valid) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT, "tensor %s: its shape cannot be stored",
+                   entry->name);
+}
+
+static json_t *entry_json(const rm_tensor_entry *entry, int64_t begin, int64_t end)
+{
+    json_t *shape = json_array();
+    for (int i = 0; i < entry->n_dims; i++)
+        json_array_append_new(shape, json_integer(entry->shape[i]));
+    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", rm_dtype_name(entry->dtype), "shape",
+                     shape, "data_offsets", (json_int_t)begin, (json_int_t)end);
+}
+
+/* Adds all entries to the header and sums their bytes. */
+static ringmoe_status add_entries(const rm_tensor_entry *entries, int n_entries, json_t *header,
+                                  int64_t *total, rm_error *error)
+{
+    *total = 0;
+    for (int i = 0; i < n_entries; i++) {
+        const rm_tensor_entry *entry = &entries[i];
+        int64_t bytes, begin = *total;
+        RM_TRY(entry_bytes(entry, &bytes, error));
+        if (__builtin_add_overflow(*total, bytes, total))
+            return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                           "tensor %s: the file would be too large", entry->name);
+        if (json_object_get(header, entry->name))
+            return rm_fail(error, RINGMOE_ERROR_FORMAT, "tensor %s: is named twice",
+                           entry->name);
+        if (json_object_set_new(header, entry->name, entry_json(entry, begin, *total)) != 0)
+            return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                           "tensor %s: cannot be written as JSON (is its name UTF-8?)",
+                           entry->name);
+    }
+    return RINGMOE_OK;
+}
+
+/* Length and padded JSON. */
+static ringmoe_status write_header(rm_file_writer *file, const char *json, rm_error *error)
+{
+    static const char blanks[HEADER_ALIGN] = "        ";
+    size_t length = strlen(json),
+           padding = (HEADER_ALIGN - length % HEADER_ALIGN) % HEADER_ALIGN;
+    unsigned char bytes[LENGTH_BYTES];
+    for (int i = 0; i < LENGTH_BYTES; i++)
+        bytes[i] = (unsigned char)((uint64_t)(length + padding) >> (8 * i));
+    RM_TRY(rm_file_write(file, bytes, LENGTH_BYTES, error));
+    RM_TRY(rm_file_write(file, json, (int64_t)length, error));
+    return rm_file_write(file, blanks, (int64_t)padding, error);
+}
+
+static ringmoe_status begin_file(const char *path, const rm_tensor_entry *entries,
+                                 int n_entries, rm_safetensors_writer *writer, rm_error *error)
+{
+    rm_error why = {""};
+    json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
+    ringmoe_status status = add_entries(entries, n_entries, header, &writer->total, &why);
+    char *json = status == RINGMOE_OK ? json_dumps(header, JSON_COMPACT) : NULL;
+    json_decref(header);
+    if (status != RINGMOE_OK) return rm_fail(error, status, "%s: %s", path, why.text);
+    if (!json)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its header", path);
+    status = rm_file_create(path, &writer->file, error);
+    if (status == RINGMOE_OK) status = write_header(&writer->file, json, error);
+    free(json);
+    return status;
+}
+
+ringmoe_status rm_safetensors_create(const char *path, const rm_tensor_entry *entries,
+                                     int n_entries, rm_safetensors_writer **writer,
+                                     rm_error *error)
+{
+    *writer = calloc(1, sizeof **writer);
+    if (!*writer)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory to write it", path);
+    ringmoe_status status = begin_file(path, entries, n_entries, *writer, error);
+    if (status != RINGMOE_OK) rm_safetensors_abandon(writer);
+    return status;
+}
+
+ringmoe_status rm_safetensors_append(rm_safetensors_writer *writer, const void *data,
+                                     int64_t bytes, rm_error *error)
+{
+    if (bytes < 0 || bytes > writer->total - writer->appended)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "%s: %lld more bytes do not fit into the %lld its entries promise",
+                       writer->file.path, (long long)bytes, (long long)writer->total);
+    RM_TRY(rm_file_write(&writer->file, data, bytes, error));
+    writer->appended += bytes;
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_safetensors_commit(rm_safetensors_writer **writer, rm_error *error)
+{
+    rm_safetensors_writer *done = *writer;
+    ringmoe_status status;
+    if (done->appended != done->total)
+        status = rm_fail(error, RINGMOE_ERROR_FORMAT,
+                         "%s: got %lld bytes of data, but its entries promise %lld",
+                         done->file.path, (long long)done->appended, (long long)done->total);
+    else
+        status = rm_file_commit(&done->file, error);
+    rm_safetensors_abandon(writer);
+    return status;
+}
+
+void rm_safetensors_abandon(rm_safetensors_writer **writer)
+{
+    if (!writer || !*writer) return;
+    rm_file_abandon(&(*writer)->file);
+    free(*writer);
+    *writer = NULL;
+}
