@@ -17,11 +17,11 @@
 /* Weights of the layer on this rank. Matrices are laid out by rm_moe_weights_layout; the caller
  * sets their `weights` pointers, and packs them (rm_matrices_pack). */
 typedef struct rm_moe_weights {
-    rm_matrix router;       /* [n_experts][d_model], always fp32 */
-    rm_matrix router_noise; /* likewise; weights NULL without noisy top-k */
-    rm_real *bias;          /* [n_experts], selection bias; NULL without bias_rate */
-    rm_swiglu *experts;     /* [n_local] */
-    rm_swiglu shared;       /* with d_ff_shared */
+    rm_matrix router;           /* [n_experts][d_model], always fp32 */
+    rm_matrix router_noise;     /* likewise; weights NULL without noisy top-k */
+    rm_real *bias;              /* [n_experts], selection bias; NULL without bias_rate */
+    rm_swiglu *experts;         /* [n_local] */
+    rm_swiglu shared;           /* with d_ff_shared */
     const rm_real *shared_gate; /* [d_model]; NULL without */
 } rm_moe_weights;
 
@@ -39,8 +39,8 @@ typedef struct rm_moe_saved rm_moe_saved;
 /* What a pass is told. */
 typedef struct rm_moe_pass {
     rm_label label;
-    int64_t microbatch; /* index within the global batch, for random numbers */
-    bool train;         /* noise, and a backward pass follows */
+    int64_t microbatch;            /* index within the global batch, for random numbers */
+    bool train;                    /* noise, and a backward pass follows */
     const int64_t *balance_counts; /* [n_experts] of the last global batch for
                                       RINGMOE_BALANCE_GLOBAL; NULL: the microbatch's own */
 } rm_moe_pass;
@@ -58,15 +58,15 @@ void rm_moe_weights_layout(rm_moe_weights *weights, const rm_compute *compute,
 int rm_moe_weights_matrices(rm_moe_weights *weights, const ringmoe_moe_settings *settings,
                             int expert_ranks, rm_matrix **list);
 
-/* Takes the activations from the arena; *saved is NULL while measuring. Buffers for received rows
- * are reserved for the worst case but touched only as far as rows arrive; `expected` (may be
- * NULL) gets the bytes at balanced load added: [0] activations, [1] exchange. */
+/* Takes the activations from the arena; *saved is NULL while measuring. Buffers for received
+ * rows are reserved for the worst case but touched only as far as rows arrive; `expected` (may
+ * be NULL) gets the bytes at balanced load added: [0] activations, [1] exchange. */
 void rm_moe_saved_layout(rm_moe_saved **saved, const ringmoe_moe_settings *settings,
                          int expert_ranks, bool with_backward, rm_arena *arena,
                          int64_t expected[2]);
 
-/* y = layer(x): [n_tokens][d_model]; y is written. counts (NULL: not wanted) gets the choices of
- * this rank's tokens for each of the n_experts, before dropping. */
+/* y = layer(x): [n_tokens][d_model]; y is written. counts (NULL: not wanted) gets the choices
+ * of this rank's tokens for each of the n_experts, before dropping. */
 ringmoe_status rm_moe_layer_forward(const ringmoe_mesh *mesh,
                                     const ringmoe_moe_settings *settings,
                                     const rm_moe_weights *weights, rm_moe_saved *saved,
