@@ -6,90 +6,37 @@
 #include "train/trainer.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <xxhash.h>
 
 #include "format/config.h"
-#include "train/fields.h"
 
-void ringmoe_train_settings_default(ringmoe_train_settings *settings)
+/* Numbers are compared over the ranks first, so that a setting that only one rank has wrong is
+ * called a mismatch; then the data, whose hash takes reading it. */
+static ringmoe_status agree_on_recipe(ringmoe_trainer *trainer,
+                                      const ringmoe_model_config *config, rm_error *error)
 {
-    *settings = (ringmoe_train_settings){
-        .steps = 1000,
-        .seq_len = 256,
-        .microbatch = 4,
-        .global_batch = 16,
-        .lr = 1e-3,
-        .lr_min_ratio = 0.1,
-        .warmup_steps = 20,
-        .weight_decay = 0.1,
-        .beta1 = 0.9,
-        .beta2 = 0.95,
-        .epsilon = 1e-8,
-        .clip_norm = 1,
-        .seed = 0,
-    };
+    rm_recipe_write(&trainer->recipe, &trainer->settings, config,
+                    trainer->mesh->context->compute.precision, trainer->data_hash);
+    return rm_recipe_agree(&trainer->recipe, &trainer->mesh->dense, error);
 }
 
-static ringmoe_status check_batch(const ringmoe_train_settings *settings, int n_ranks,
-                                  rm_error *error)
+static ringmoe_status check_settings(ringmoe_trainer *trainer,
+                                     const ringmoe_model_config *config, rm_error *error)
 {
-    long long batch = settings->global_batch, microbatch = settings->microbatch;
-    if (batch % microbatch != 0)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "training setting global_batch is %lld; it must be a multiple of "
-                       "microbatch, %lld",
-                       batch, microbatch);
-    if (batch / microbatch % n_ranks != 0)
-        return rm_fail(
-            error, RINGMOE_ERROR_LAYOUT,
-            "a global batch of %lld sequences is %lld microbatches of %lld, which do "
-            "not divide over %d ranks; make global_batch a multiple of %lld",
-            batch, batch / microbatch, microbatch, n_ranks, microbatch * n_ranks);
+    const ringmoe_train_settings *settings = &trainer->settings;
+    RM_TRY(rm_config_check(config, error));
+    RM_TRY(rm_settings_check(settings, config, trainer->mesh->dense.size, error));
+    trainer->n_microbatches = (int)(settings->global_batch / settings->microbatch);
     return RINGMOE_OK;
 }
 
-ringmoe_status rm_train_settings_check(const ringmoe_train_settings *settings,
-                                       const ringmoe_model_config *config, int n_ranks,
-                                       rm_error *error)
-{
-    RM_TRY(rm_fields_check(&rm_train_fields, settings, error));
-    if (settings->seq_len > config->max_position_embeddings)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "training setting seq_len is %lld; the model's max_position_embeddings "
-                       "allows at most %d",
-                       (long long)settings->seq_len, config->max_position_embeddings);
-    return check_batch(settings, n_ranks, error);
-}
-
-/* What every rank must have alike, beside settings and configuration. */
-static ringmoe_status agree_on_data(const ringmoe_trainer *trainer,
-                                    const ringmoe_model_config *config, rm_error *error)
-{
-    int64_t low[2] = {(int64_t)XXH64(trainer->data_hash, sizeof trainer->data_hash, 0),
-                      (int64_t)XXH64(config->is_dense_layer, sizeof config->is_dense_layer, 0)};
-    int64_t high[2] = {low[0], low[1]};
-    static const char *const what[2] = {"the training data", "which layers are dense"};
-    RM_TRY(rm_allreduce(&trainer->mesh->dense, low, 2, MPI_INT64_T, MPI_MIN, error));
-    RM_TRY(rm_allreduce(&trainer->mesh->dense, high, 2, MPI_INT64_T, MPI_MAX, error));
-    for (int i = 0; i < 2; i++)
-        if (low[i] != high[i])
-            return rm_fail(error, RINGMOE_ERROR_MISMATCH,
-                           "ranks disagree about %s; give every rank the same", what[i]);
-    return RINGMOE_OK;
-}
-
-static ringmoe_status check_local(ringmoe_trainer *trainer, const ringmoe_model_config *config,
-                                  rm_error *error)
+static ringmoe_status check_data(ringmoe_trainer *trainer, const ringmoe_model_config *config,
+                                 rm_error *error)
 {
     const ringmoe_train_settings *settings = &trainer->settings;
     int64_t n_tokens = ringmoe_tokens_count(trainer->data);
-    RM_TRY(rm_config_check(config, error));
-    RM_TRY(rm_train_settings_check(settings, config, trainer->mesh->dense.size, error));
     RM_TRY(rm_order_init(&trainer->order, n_tokens, settings->seq_len, settings->global_batch,
                          settings->seed, error));
     RM_TRY(rm_token_ids_check(trainer->data, 0, n_tokens, config->vocab_size, error));
-    trainer->n_microbatches = (int)(settings->global_batch / settings->microbatch);
     return ringmoe_tokens_hash(trainer->data, trainer->data_hash);
 }
 
@@ -97,10 +44,10 @@ static ringmoe_status check_all(ringmoe_trainer *trainer, const ringmoe_model_co
                                 rm_error *error)
 {
     const rm_axis *axis = &trainer->mesh->dense;
-    RM_TRY(rm_fields_agree(&rm_train_fields, &trainer->settings, axis, error));
-    RM_TRY(rm_fields_agree(&rm_config_fields, config, axis, error));
-    RM_TRY(rm_agree(axis, check_local(trainer, config, error), error));
-    return agree_on_data(trainer, config, error);
+    RM_TRY(agree_on_recipe(trainer, config, error));
+    RM_TRY(rm_agree(axis, check_settings(trainer, config, error), error));
+    RM_TRY(rm_agree(axis, check_data(trainer, config, error), error));
+    return agree_on_recipe(trainer, config, error);
 }
 
 static ringmoe_status create_parts(ringmoe_trainer *trainer, const ringmoe_model_config *config,

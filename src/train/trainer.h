@@ -12,6 +12,7 @@
 #include "train/measures.h"
 #include "train/optimizer.h"
 #include "train/order.h"
+#include "train/recipe.h"
 
 struct ringmoe_trainer {
     ringmoe_mesh *mesh;
@@ -19,6 +20,7 @@ struct ringmoe_trainer {
     const ringmoe_tokens *data;
     char data_hash[17];
     ringmoe_train_settings settings;
+    rm_recipe recipe;
     int n_microbatches; /* of the global batch */
     rm_order order;
     rm_shard shards[RM_N_SPACES];
@@ -28,11 +30,5 @@ struct ringmoe_trainer {
     rm_batch_buffer batch;
     int64_t steps_done;
 };
-
-/* Ranges of every setting and how they fit together, the model and the number of ranks.
- * ARGUMENT or LAYOUT, naming the setting. */
-ringmoe_status rm_train_settings_check(const ringmoe_train_settings *settings,
-                                       const ringmoe_model_config *config, int n_ranks,
-                                       rm_error *error);
 
 #endif

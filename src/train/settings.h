@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Training settings by name: a table of where each lives and its range.
+ */
+#ifndef RM_SETTINGS_H
+#define RM_SETTINGS_H
+
+#include <stdbool.h>
+
+#include <ringmoe/train.h>
+
+#include "base/status.h"
+
+typedef struct rm_setting {
+    const char *name;
+    size_t offset;      /* in ringmoe_train_settings */
+    bool is_double;     /* else int64_t */
+    double least, most; /* both allowed */
+} rm_setting;
+
+extern const rm_setting rm_settings[];
+extern const int rm_n_settings;
+
+#define RM_NUMBER_TEXT 32
+/* The shortest text that reads back as this number; valid JSON, whatever the locale. */
+void rm_number_format(double number, char text[RM_NUMBER_TEXT]);
+/* The setting's value as such a text. */
+void rm_setting_format(const rm_setting *setting, const ringmoe_train_settings *settings,
+                       char text[RM_NUMBER_TEXT]);
+
+/* Ranges of all settings and how they fit together, the model and the number of ranks. ARGUMENT
+ * or LAYOUT, naming the setting. */
+ringmoe_status rm_settings_check(const ringmoe_train_settings *settings,
+                                 const ringmoe_model_config *config, int n_ranks,
+                                 rm_error *error);
+
+#endif
