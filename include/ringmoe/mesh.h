@@ -26,12 +26,13 @@ typedef struct ringmoe_mesh_dims {
 
 /**
  * Lays the context's ranks out. Collective.
- *   dims       in   NULL or both 0: all ranks on the expert axis, D = 1
- *   n_experts  in   experts to be split; 0 if there are none. With E left open, the largest
- *                   divisor of both n_experts and the ranks left is taken
+ *   dims       in   NULL or both 0: E is the largest number that divides both the ranks and
+ *                   n_experts (1 without experts), D the rest. One 0: it follows from the other
+ *   n_experts  in   experts to be split; 0 if there are none, or not known
  *   mesh       out  destroy before the context
- * Returns OK; LAYOUT (D*E is not the number of ranks; n_experts not divisible by E; more expert
- * ranks than experts); MEMORY; MPI.
+ * Returns OK; ARGUMENT (a negative number); LAYOUT (D*E is not the number of ranks; n_experts not
+ * divisible by E; more expert ranks than experts); MISMATCH (ranks gave different numbers);
+ * MEMORY; MPI. The same on all ranks.
  */
 RINGMOE_API ringmoe_status ringmoe_mesh_create(ringmoe_context *context,
                                                const ringmoe_mesh_dims *dims, int n_experts,

@@ -22,11 +22,23 @@ typedef struct rm_comm_times {
     double wait;     /* in count exchanges and agreements: waiting for slower ranks */
 } rm_comm_times;
 
-/* A group of ranks along one axis, in axis order. */
+/* A group of ranks along one axis, in axis order. Member r is rank first + r * stride of the
+ * context, which is how messages name it. An axis of size 1 is never
+ * communicated over. */
 typedef struct rm_axis {
-    MPI_Comm comm;
+    MPI_Comm comm; /* may be MPI_COMM_NULL when size is 1 */
     int rank, size;
+    int first, stride;
+    int *scratch; /* [4 * size], for rm_exchange_rows; NULL when size is 1 */
 } rm_axis;
+
+/* Takes over a communicator (which may be MPI_COMM_NULL for size 1) and its rank and size. */
+ringmoe_status rm_axis_init(rm_axis *axis, MPI_Comm comm, int first, int stride,
+                            rm_error *error);
+/* Frees the communicator and the scratch. A zeroed axis is allowed. Collective. */
+void rm_axis_free(rm_axis *axis);
+/* The context's rank of member `rank`. */
+int rm_axis_member(const rm_axis *axis, int rank);
 
 struct ringmoe_context {
     rm_axis world;
@@ -45,13 +57,21 @@ void rm_log(const ringmoe_context *context, ringmoe_log_level level, const char 
  * the others). Collective over the axis; every rank calls it, failed or not. */
 ringmoe_status rm_agree(const rm_axis *axis, ringmoe_status status, rm_error *error);
 
+/* MISMATCH on every rank if some rank's `n` values are not those of rank 0; `what` names them in
+ * the message ("settings"). Collective. */
+ringmoe_status rm_agree_equal(const rm_axis *axis, const int64_t *values, int n,
+                              const char *what, rm_error *error);
+
 /* Turns an MPI error code into a status and a line that starts with `what`. */
 ringmoe_status rm_mpi_check(int code, const char *what, rm_error *error);
 
 /* Completes a request by MPI_Test, yielding the processor between tests, since blocking calls
  * spin and cost a scheduler slice each when there are more ranks than cores. */
 ringmoe_status rm_wait(MPI_Request *request, const char *what, rm_error *error);
+/* All are completed, even if one fails. */
 ringmoe_status rm_wait_all(int n, MPI_Request *requests, const char *what, rm_error *error);
+/* Gives up requests whose partners cannot be counted on after a failure. */
+void rm_abandon(int n, MPI_Request *requests);
 
 /* Collectives in rm_wait's manner. The element types are those of `type`. */
 ringmoe_status rm_allreduce(const rm_axis *axis, void *in_place, int count, MPI_Datatype type,

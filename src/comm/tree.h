@@ -59,6 +59,10 @@ void rm_tree_end(rm_tree *tree, const rm_compute *compute);
 ringmoe_status rm_tree_reduce(rm_tree *tree, const rm_axis *axis, const int64_t *bounds,
                               const rm_compute *compute, rm_real *shard, rm_comm_times *times,
                               rm_error *error);
+/* Where rm_tree_reduce may put a shard that begins at element `first` without a copy and memory of
+ * its own: within the tree's first buffer, valid until the next step is opened. To be asked after
+ * the last rm_tree_end and before rm_tree_reduce; NULL for a tree without leaves. */
+rm_real *rm_tree_shard_in_place(const rm_tree *tree, int64_t first);
 /* Forgets all leaves, as after a failed step. */
 void rm_tree_clear(rm_tree *tree);
 

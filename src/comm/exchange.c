@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Counts and rows. The count exchange is one MPI_Alltoall of messages of a fixed size, so that
+ * ranks which disagree about the layer, and with it about the number of counts, still
+ * understand one another. A message to or from a rank, in 32-bit words:
+ *
+ *   | step (2) | layer | microbatch | operation | n | counts, if n <= 58, else unused |
+ *
+ * Longer counts follow in a second MPI_Alltoall, once all places are known to be the same.
+ */
+#include "comm/exchange.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+/* Where a rank is in the program, as it travels. No padding. */
+typedef struct place {
+    int64_t step;
+    int32_t layer, microbatch, operation, n;
+} place;
+
+enum {
+    MESSAGE_WORDS = 64,
+    PLACE_WORDS = sizeof(place) / sizeof(int32_t),
+    INLINE_COUNTS = MESSAGE_WORDS - PLACE_WORDS,
+};
+
+int64_t rm_exchange_counts_workspace(const rm_axis *axis, int n)
+{
+    (void)n;
+    return axis->size > 1 ? 2 * (int64_t)MESSAGE_WORDS * axis->size : 0;
+}
+
+static const char *operation_name(int32_t operation)
+{
+    switch ((rm_operation)operation) {
+    case RM_OPERATION_DISPATCH:
+        return "dispatch";
+    case RM_OPERATION_DISPATCH_GRADIENT:
+        return "dispatch of gradients";
+    case RM_OPERATION_EVALUATE:
+        return "evaluation";
+    case RM_OPERATION_GENERATE:
+        return "generation";
+    }
+    return "an unknown operation";
+}
+
+static void describe(const place *at, char text[160])
+{
+    snprintf(text, 160, "step %lld, layer %d, microbatch %d, %s, %d experts a rank",
+             (long long)at->step, at->layer, at->microbatch, operation_name(at->operation),
+             at->n);
+}
+
+/* Every rank has everyone's place, so all come to the same verdict in the same words. */
+static ringmoe_status compare_places(const rm_axis *axis, const int32_t *received,
+                                     rm_error *error)
+{
+    place first, other;
+    memcpy(&first, received, sizeof first);
+    for (int r = 1; r < axis->size; r++) {
+        memcpy(&other, received + (int64_t)r * MESSAGE_WORDS, sizeof other);
+        if (memcmp(&first, &other, sizeof first) == 0) continue;
+        char of_first[160], of_other[160];
+        describe(&first, of_first);
+        describe(&other, of_other);
+        return rm_fail(error, RINGMOE_ERROR_MISMATCH,
+                       "rank %d is in %s; rank %d in %s: all ranks must make the same calls in "
+                       "the same order",
+                       rm_axis_member(axis, r), of_other, rm_axis_member(axis, 0), of_first);
+    }
+    return RINGMOE_OK;
+}
+
+/* MPI_Alltoall of `words` 32-bit words for each pair of ranks. */
+static ringmoe_status swap_words(const rm_axis *axis, int words, const int32_t *send,
+                                 int32_t *recv, rm_error *error)
+{
+    MPI_Request request = MPI_REQUEST_NULL;
+    int code =
+        MPI_Ialltoall(send, words, MPI_INT32_T, recv, words, MPI_INT32_T, axis->comm, &request);
+    RM_TRY(rm_mpi_check(code, "MPI_Ialltoall of counts", error));
+    return rm_wait(&request, "MPI_Ialltoall of counts", error);
+}
+
+static ringmoe_status swap_counts(const rm_axis *axis, const place *here, const int32_t *send,
+                                  int32_t *recv, int32_t *workspace, rm_error *error)
+{
+    int n = here->n, n_inline = n <= INLINE_COUNTS ? n : 0;
+    int32_t *incoming = workspace + (int64_t)axis->size * MESSAGE_WORDS;
+    for (int64_t r = 0; r < axis->size; r++) {
+        int32_t *message = workspace + r * MESSAGE_WORDS;
+        memset(message, 0, MESSAGE_WORDS * sizeof *message);
+        memcpy(message, here, sizeof *here);
+        memcpy(message + PLACE_WORDS, send + r * n, (size_t)n_inline * sizeof *send);
+    }
+    RM_TRY(swap_words(axis, MESSAGE_WORDS, workspace, incoming, error));
+    RM_TRY(compare_places(axis, incoming, error));
+    if (n > n_inline) return swap_words(axis, n, send, recv, error);
+    for (int64_t r = 0; r < axis->size; r++)
+        memcpy(recv + r * n, incoming + r * MESSAGE_WORDS + PLACE_WORDS,
+               (size_t)n * sizeof *recv);
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_exchange_counts(const rm_axis *axis, rm_label label, int n,
+                                  const int32_t *send, int32_t *recv, int32_t *workspace,
+                                  rm_comm_times *times, rm_error *error)
+{
+    if (axis->size == 1) {
+        memcpy(recv, send, (size_t)n * sizeof *recv);
+        return RINGMOE_OK;
+    }
+    double start = rm_clock_seconds();
+    place here = {label.step, label.layer, label.microbatch, (int32_t)label.operation, n};
+    ringmoe_status status = swap_counts(axis, &here, send, recv, workspace, error);
+    times->wait += rm_clock_seconds() - start;
+    return status;
+}
+
+/* Narrows counts of rows and their running sums to MPI's ints. */
+static ringmoe_status narrow(int n_ranks, const int64_t *rows, int *counts, int *displacements,
+                             rm_error *error)
+{
+    int64_t total = 0;
+    for (int r = 0; r < n_ranks; r++) {
+        displacements[r] = (int)total;
+        counts[r] = (int)rows[r];
+        if (rows[r] > INT_MAX - total)
+            return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                           "more than %d rows in one exchange; use a smaller microbatch",
+                           INT_MAX);
+        total += rows[r];
+    }
+    return RINGMOE_OK;
+}
+
+/* Counts and displacements are in rows, not bytes: a row is MPI's element here. */
+static ringmoe_status swap_rows(const rm_axis *axis, MPI_Datatype row, const rm_real *send,
+                                const int64_t *send_rows, rm_real *recv,
+                                const int64_t *recv_rows, rm_error *error)
+{
+    int n = axis->size;
+    int *out = axis->scratch, *out_at = out + n, *in = out_at + n, *in_at = in + n;
+    RM_TRY(narrow(n, send_rows, out, out_at, error));
+    RM_TRY(narrow(n, recv_rows, in, in_at, error));
+    MPI_Request request = MPI_REQUEST_NULL;
+    int code =
+        MPI_Ialltoallv(send, out, out_at, row, recv, in, in_at, row, axis->comm, &request);
+    RM_TRY(rm_mpi_check(code, "MPI_Ialltoallv of rows", error));
+    return rm_wait(&request, "MPI_Ialltoallv of rows", error);
+}
+
+static ringmoe_status exchange_typed(const rm_axis *axis, int64_t width, const rm_real *send,
+                                     const int64_t *send_rows, rm_real *recv,
+                                     const int64_t *recv_rows, rm_error *error)
+{
+    MPI_Datatype row;
+    if (width > INT_MAX)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "a row of %lld elements; at most %d",
+                       (long long)width, INT_MAX);
+    RM_TRY(rm_mpi_check(MPI_Type_contiguous((int)width, RM_MPI_REAL, &row),
+                        "MPI_Type_contiguous", error));
+    ringmoe_status status = rm_mpi_check(MPI_Type_commit(&row), "MPI_Type_commit", error);
+    if (status == RINGMOE_OK)
+        status = swap_rows(axis, row, send, send_rows, recv, recv_rows, error);
+    MPI_Type_free(&row);
+    return status;
+}
+
+ringmoe_status rm_exchange_rows(const rm_axis *axis, int64_t width, const rm_real *send,
+                                const int64_t *send_rows, rm_real *recv,
+                                const int64_t *recv_rows, rm_comm_times *times, rm_error *error)
+{
+    double start = rm_clock_seconds();
+    ringmoe_status status = RINGMOE_OK;
+    if (axis->size == 1) {
+        if (send_rows[0]) memcpy(recv, send, (size_t)(send_rows[0] * width) * sizeof *recv);
+    } else {
+        status = exchange_typed(axis, width, send, send_rows, recv, recv_rows, error);
+    }
+    times->exchange += rm_clock_seconds() - start;
+    return status;
+}
