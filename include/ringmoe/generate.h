@@ -12,10 +12,11 @@ extern "C" {
 #endif
 
 typedef struct ringmoe_generate_settings {
-    int64_t max_new_tokens; /**< default 256 */
-    double temperature;     /**< 0: the likeliest token always; default 0.8 */
+    int64_t max_new_tokens; /**< 0 or above; default 256 */
+    double temperature;     /**< 0..1e6; 0: the likeliest token always; default 0.8 */
     int top_k;              /**< only the k likeliest; 0 (default): all */
-    double top_p;           /**< smallest set with this probability; default 0.95; 1: all */
+    double top_p;           /**< smallest set with this share of the probability, above 0 and
+                                 at most 1 (all); default 0.95 */
     int64_t seed;           /**< default 0 */
 } ringmoe_generate_settings;
 
@@ -29,8 +30,11 @@ typedef int (*ringmoe_token_function)(void *user, int32_t token);
  * same tokens.
  *   prompt, n_prompt  in  at least one token; with max_new_tokens at most
  *                         max_position_embeddings
- *   on_token, user    in  called for each new token
- * Returns OK; ARGUMENT (names the setting); INTERRUPTED (on_token said so); MEMORY; MPI.
+ *   settings          in  NULL: the defaults
+ *   on_token, user    in  called for each new token; NULL: nobody is
+ * Returns OK; ARGUMENT (names the setting); INTERRUPTED (on_token said so, on any rank);
+ * NUMERIC (the model's logits are not finite); MISMATCH (ranks gave different prompts or
+ * settings); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_generate(ringmoe_model *model, const int32_t *prompt,
                                             int64_t n_prompt,
