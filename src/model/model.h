@@ -57,7 +57,8 @@ ringmoe_mesh *rm_model_mesh(const ringmoe_model *model);
 rm_real *rm_model_space(const ringmoe_model *model, rm_space space);
 /* True if this rank holds the parameter; its values are then at rm_model_space + offset. */
 bool rm_model_holds(const ringmoe_model *model, const rm_parameter *parameter);
-/* Initial values from seed, name and global index: Philox, so the same on any layout. Threads. */
+/* Initial values from seed, name and global index: Philox, so the same on any layout. Threads.
+ * rm_model_pack is to follow. */
 void rm_model_initialize(ringmoe_model *model, int64_t seed);
 /* To be called after weights changed: packs them for the kernels. */
 void rm_model_pack(ringmoe_model *model);
@@ -92,7 +93,8 @@ ringmoe_status rm_model_train_pass(ringmoe_model *model, const rm_batch *batch, 
                                    rm_sink dense, const rm_sink *experts,
                                    const int64_t *balance_counts, int64_t *counts,
                                    rm_pass_result *result);
-/* Forward only. row_losses (NULL: not wanted) gets each token's cross-entropy. */
+/* Forward only. A batch of no sequences is allowed: a rank without tokens takes part in the
+ * exchanges. */
 ringmoe_status rm_model_eval_pass(ringmoe_model *model, const rm_batch *batch,
                                   rm_pass_result *result);
 

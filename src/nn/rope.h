@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Rotary position embedding (Su et al. 2021) in NeoX's form, as Hugging Face has it: element i of
+ * the first half of a head is turned with element i of the second half by the angle
+ * position * theta^(-2 i / head_dim).
+ */
+#ifndef RM_ROPE_H
+#define RM_ROPE_H
+
+#include "tensor/compute.h"
+
+/* Cosines and sines, [max_positions][head_dim / 2] each; rows are filled as they are needed. */
+typedef struct rm_rope {
+    rm_real *cosine, *sine;
+    double theta;
+    int64_t head_dim, max_positions, n_filled;
+} rm_rope;
+
+/* Takes the tables from an arena (which may be measuring). */
+void rm_rope_layout(rm_rope *rope, double theta, int64_t head_dim, int64_t max_positions,
+                    rm_arena *arena);
+/* Fills the tables up to n_positions <= max_positions. */
+void rm_rope_prepare(rm_rope *rope, const rm_compute *compute, int64_t n_positions);
+
+/* Rows of heads: row r, `n_heads` heads of head_dim, has position first + r % seq_len. sign -1
+ * turns back, which is the backward pass. In place. */
+typedef struct rm_rope_rows {
+    int64_t n_rows, seq_len, first;
+    int64_t n_heads;
+} rm_rope_rows;
+void rm_rope_apply(const rm_rope *rope, const rm_compute *compute, rm_rope_rows rows,
+                   rm_real sign, rm_real *x);
+
+#endif
