@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Life of the public layer: settings agreed over the mesh, one arena for everything,
+ * destruction. Its steps are in standalone_step.c, its parameters in standalone_parameters.c.
+ */
+#include "moe/standalone.h"
+
+#include <stdlib.h>
+
+#include "moe/settings.h"
+
+/* Leaves of a space: microbatch i of dense rank r is leaf r * n_microbatches + i; an expert
+ * rank takes those of all ranks of its expert axis. */
+static rm_tree_shape tree_shape(const ringmoe_moe *layer, int space)
+{
+    const ringmoe_mesh *mesh = layer->mesh;
+    bool dense = space == RM_MOE_DENSE;
+    int per_source = layer->settings.n_microbatches;
+    return (rm_tree_shape){.n_elements = layer->spaces[space].n_elements,
+                           .n_leaves = mesh->dense.size * per_source,
+                           .leaves_per_source = per_source,
+                           .first_source =
+                               dense ? mesh->dense.rank : mesh->data.rank * mesh->expert.size,
+                           .n_sources = dense ? 1 : mesh->expert.size};
+}
+
+static ringmoe_status space_layout(ringmoe_moe *layer, int index, rm_arena *arena)
+{
+    rm_moe_space *space = &layer->spaces[index];
+    rm_tree_shape shape = tree_shape(layer, index);
+    space->axis = index == RM_MOE_DENSE ? &layer->mesh->dense : &layer->mesh->data;
+    space->n_sources = shape.n_sources;
+    space->values = RM_TAKE(arena, space->n_elements, rm_real);
+    space->gradients = RM_TAKE(arena, space->n_elements, rm_real);
+    space->bounds = RM_TAKE(arena, space->axis->size + 1, int64_t);
+    space->leaves = RM_TAKE(arena, space->n_sources, rm_sink);
+    return rm_tree_layout(&shape, arena, &space->tree, &layer->mesh->context->error);
+}
+
+static ringmoe_status layout(ringmoe_moe *layer, rm_arena *arena)
+{
+    const ringmoe_moe_settings *settings = &layer->settings;
+    int ranks = layer->mesh->expert.size, n = settings->n_experts;
+    for (int i = 0; i < RM_MOE_SPACES; i++) RM_TRY(space_layout(layer, i, arena));
+    rm_moe_weights_layout(&layer->weights, &layer->mesh->context->compute, settings, ranks,
+                          true, arena);
+    if (settings->bias_rate > 0) layer->weights.bias = RM_TAKE(arena, n, rm_real);
+    layer->matrices = RM_TAKE(arena, layer->n_matrices, rm_matrix *);
+    layer->sinks.experts = RM_TAKE(arena, n, rm_swiglu_sinks);
+    layer->pass_counts = RM_TAKE(arena, n, int64_t);
+    layer->step_counts = RM_TAKE(arena, n, int64_t);
+    layer->last_counts = RM_TAKE(arena, n, int64_t);
+    rm_moe_saved_layout(&layer->saved, settings, ranks, true, arena, NULL);
+    return RINGMOE_OK;
+}
+
+/* Everything a rank does by itself. */
+static ringmoe_status build(ringmoe_moe *layer)
+{
+    rm_error *error = &layer->mesh->context->error;
+    rm_arena measure = {0};
+    layer->n_local = layer->settings.n_experts / layer->mesh->expert.size;
+    RM_TRY(rm_moe_parameters_create(layer));
+    layer->n_matrices = rm_moe_weights_matrices(&layer->weights, &layer->settings,
+                                                layer->mesh->expert.size, NULL);
+    RM_TRY(layout(layer, &measure));
+    layer->arena.overflow = measure.overflow;
+    RM_TRY(rm_arena_reserve(&layer->arena, measure.used, error));
+    RM_TRY(layout(layer, &layer->arena));
+    for (int i = 0; i < RM_MOE_SPACES; i++) {
+        rm_moe_space *space = &layer->spaces[i];
+        for (int r = 0; r <= space->axis->size; r++)
+            space->bounds[r] = space->n_elements * r / space->axis->size;
+    }
+    rm_moe_parameters_bind(layer);
+    rm_moe_weights_matrices(&layer->weights, &layer->settings, layer->mesh->expert.size,
+                            layer->matrices);
+    rm_moe_parameters_initialize(layer);
+    return ringmoe_moe_weights_changed(layer);
+}
+
+/* Checks the settings everywhere. The buffers fit the largest max_tokens of any rank, since a
+ * rank's tokens may all go to one expert of another. */
+static ringmoe_status agree_on_settings(const ringmoe_mesh *mesh,
+                                        ringmoe_moe_settings *settings)
+{
+    rm_error *error = &mesh->context->error;
+    RM_TRY(rm_allreduce(&mesh->dense, &settings->max_tokens, 1, MPI_INT64_T, MPI_MAX, error));
+    RM_TRY(rm_agree(&mesh->dense, rm_moe_settings_check(settings, mesh->expert.size, error),
+                    error));
+    return rm_moe_settings_agree(&mesh->dense, settings, error);
+}
+
+static ringmoe_status make_layer(ringmoe_mesh *mesh, const ringmoe_moe_settings *settings,
+                                 ringmoe_moe **layer)
+{
+    *layer = calloc(1, sizeof **layer);
+    if (!*layer)
+        return rm_fail(&mesh->context->error, RINGMOE_ERROR_MEMORY, "no memory for a layer");
+    (*layer)->mesh = mesh;
+    (*layer)->settings = *settings;
+    return build(*layer);
+}
+
+ringmoe_status ringmoe_moe_create(ringmoe_mesh *mesh, const ringmoe_moe_settings *settings,
+                                  ringmoe_moe **layer)
+{
+    if (!mesh) return RINGMOE_ERROR_ARGUMENT;
+    rm_error *error = &mesh->context->error;
+    ringmoe_status status = RINGMOE_OK;
+    if (layer) *layer = NULL;
+    if (!settings || !layer)
+        status = rm_fail(error, RINGMOE_ERROR_ARGUMENT, "%s is NULL",
+                         settings ? "layer" : "settings");
+    RM_TRY(rm_agree(&mesh->dense, status, error));
+    ringmoe_moe_settings agreed = *settings;
+    RM_TRY(agree_on_settings(mesh, &agreed));
+    status = rm_agree(&mesh->dense, make_layer(mesh, &agreed, layer), error);
+    if (status != RINGMOE_OK) ringmoe_moe_destroy(layer);
+    return status;
+}
+
+void ringmoe_moe_destroy(ringmoe_moe **layer)
+{
+    if (!layer || !*layer) return;
+    rm_arena_free(&(*layer)->arena);
+    free((*layer)->parameters);
+    free(*layer);
+    *layer = NULL;
+}
