@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `ringmoe eval`: how well a trained model predicts a text.
+ */
+#include "command.h"
+
+#include <math.h>
+
+#include "source.h"
+#include "text.h"
+
+typedef struct eval_options {
+    tool_placement placement;
+    const char *model, *data;
+    int format, json;
+    int64_t seq_len, microbatch, max_sequences, seed;
+} eval_options;
+
+#define ROW(member, ...) OPTION_ROW(eval_options, member, __VA_ARGS__)
+
+static const option_row rows[] = {
+    ROW(model, TEXT, "model", "FOLDER", "a run, a checkpoint, or a Hugging Face folder"),
+    ROW(data, TEXT, "data", "PATH", "text file, folder, token file, or synthetic"),
+    ROW(format, CHOICE, "format", "auto|text|u16|u32", "of --data"),
+    ROW(seq_len, INTEGER, "seq-len", "N", "tokens of a sequence", .low = 1, .high = 1e9),
+    ROW(microbatch, INTEGER, "microbatch", "N", "sequences at a time", .low = 1, .high = 1e9),
+    ROW(max_sequences, INTEGER, "max-sequences", "N", "only the first N", .high = 1e15,
+        .otherwise = "all"),
+    ROW(seed, INTEGER, "seed", "N", "of the synthetic language", .low = -1e15, .high = 1e15),
+    PLACEMENT_ROWS(eval_options),
+    ROW(json, FLAG, "json", NULL, "the result as JSON"),
+};
+
+static const option_set set = {
+    .usage = "ringmoe eval --model FOLDER --data PATH [options]",
+    .summary =
+        "Loss, bits per byte and perplexity of a model on a text, cut into consecutive\n"
+        "sequences. Of the synthetic language the part that training holds out is taken.",
+    .rows = rows,
+    .count = sizeof rows / sizeof rows[0],
+};
+
+static void print_result(const ringmoe_eval_result *result)
+{
+    printf("loss           %.4f nats a token\n", result->loss);
+    if (!isnan(result->bits_per_byte)) printf("bits per byte  %.4f\n", result->bits_per_byte);
+    printf("perplexity     %.3f\n", result->perplexity);
+    printf("tokens         %lld\n", (long long)result->tokens);
+}
+
+static void print_json(const ringmoe_eval_result *result)
+{
+    json_t *object =
+        json_pack("{s:f, s:o, s:f, s:I}", "loss", result->loss, "bits_per_byte",
+                  isnan(result->bits_per_byte) ? json_null() : json_real(result->bits_per_byte),
+                  "perplexity", result->perplexity, "tokens", (json_int_t)result->tokens);
+    json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    putchar('\n');
+    json_decref(object);
+}
+
+/* The synthetic language is cut as training cuts it; of a text all is taken. */
+static int evaluate(tool_session *session, const eval_options *options, ringmoe_model *model,
+                    ringmoe_tokens *all)
+{
+    ringmoe_tokens *first = NULL, *last = NULL;
+    ringmoe_eval_result result = {0};
+    int status = EXIT_DONE;
+    if (!isnan(ringmoe_tokens_entropy(all)))
+        status = session_check(session, ringmoe_tokens_split(session->context, all,
+                                                             HELD_OUT_FRACTION, &first, &last));
+    if (!status)
+        status =
+            session_check(session, ringmoe_model_evaluate(model, last ? last : all,
+                                                          options->seq_len, options->microbatch,
+                                                          options->max_sequences, &result));
+    if (!status && session->rank == 0) (options->json ? print_json : print_result)(&result);
+    ringmoe_tokens_destroy(&first);
+    ringmoe_tokens_destroy(&last);
+    return status;
+}
+
+int command_eval(tool_session *session, int argc, char **argv)
+{
+    eval_options options = {.seq_len = 256, .microbatch = 4};
+    ringmoe_model *model = NULL;
+    ringmoe_tokens *tokens = NULL;
+    option_result given;
+    int status;
+    if (!session_parse(session, &set, argc, argv, &options, &given, &status)) return status;
+    if (!options.model || !options.data)
+        return session_fail(session, EXIT_USAGE, "no --%s: give %s",
+                            options.model ? "data" : "model",
+                            options.model ? "a text to predict" : "a run or a model's folder");
+    status = session_open(session, &options.placement);
+    if (!status)
+        status = source_model(session, &options.placement, options.model,
+                              options.seq_len * options.microbatch, &model);
+    if (!status)
+        status =
+            source_tokens(session, options.data, options.format,
+                          ringmoe_model_get_config(model)->vocab_size, options.seed, &tokens);
+    if (!status) status = evaluate(session, &options, model, tokens);
+    ringmoe_tokens_destroy(&tokens);
+    ringmoe_model_destroy(&model);
+    return status;
+}

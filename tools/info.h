@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The two halves of `ringmoe info`.
+ */
+#ifndef TOOLS_INFO_H
+#define TOOLS_INFO_H
+
+#include "source.h"
+
+typedef struct info_options {
+    tool_placement placement;
+    const char *model;
+    int64_t seq_len, microbatch, global_batch;
+    int json;
+} info_options;
+
+int info_machine(tool_session *session, const info_options *options);
+int info_model(tool_session *session, const info_options *options);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "info.h"
+
+#include "text.h"
+
+/* The parts of the memory plan: a row each, in the order of the screen and of the JSON. */
+typedef struct plan_row {
+    const char *name, *what;
+    size_t offset;
+} plan_row;
+
+static const plan_row plan_rows[] = {
+    {"parameters", "master weights", offsetof(ringmoe_memory_plan, parameters)},
+    {"packed", "weights laid out for the kernels", offsetof(ringmoe_memory_plan, packed)},
+    {"gradients", "gradients and their reduction", offsetof(ringmoe_memory_plan, gradients)},
+    {"optimizer", "AdamW moments", offsetof(ringmoe_memory_plan, optimizer)},
+    {"activations", "one microbatch", offsetof(ringmoe_memory_plan, activations)},
+    {"exchange", "buffers of the exchange", offsetof(ringmoe_memory_plan, exchange)},
+    {"total", "a rank", offsetof(ringmoe_memory_plan, total)},
+};
+enum { N_PLAN_ROWS = sizeof plan_rows / sizeof plan_rows[0] };
+
+static int64_t plan_value(const ringmoe_memory_plan *plan, const plan_row *row)
+{
+    return *(const int64_t *)((const char *)plan + row->offset);
+}
+
+static void print_text(const info_options *options, const ringmoe_model_config *config,
+                       const ringmoe_mesh_dims *dims, const ringmoe_memory_plan *plan)
+{
+    printf("model        %s\n", options->model);
+    printf("parameters   %s, %s active a token\n",
+           text_count((double)ringmoe_model_config_parameters(config)).text,
+           text_count((double)ringmoe_model_config_active_parameters(config)).text);
+    printf("layers       %d of %d features, %d heads of %d, %d key-value heads\n",
+           config->num_hidden_layers, config->hidden_size, config->num_attention_heads,
+           config->head_dim, config->num_key_value_heads);
+    if (config->num_local_experts)
+        printf("experts      %d of %d, top-%d\n", config->num_local_experts,
+               config->intermediate_size, config->num_experts_per_tok);
+    else
+        printf("dense        %d\n", config->dense_intermediate_size);
+    printf("batch        %lld sequences of %lld tokens, microbatches of %lld, %s\n",
+           (long long)options->global_batch, (long long)options->seq_len,
+           (long long)options->microbatch, options->placement.precision ? "bf16" : "fp32");
+    printf("layout       ep %d x dp %d\n\nmemory of training, on each rank\n", dims->expert,
+           dims->data);
+    for (int i = 0; i < N_PLAN_ROWS; i++)
+        printf("  %-12s %10s  %s\n", plan_rows[i].name,
+               text_bytes((double)plan_value(plan, &plan_rows[i])).text, plan_rows[i].what);
+}
+
+static void print_json(const info_options *options, const ringmoe_model_config *config,
+                       const ringmoe_mesh_dims *dims, const ringmoe_memory_plan *plan)
+{
+    json_t *memory = json_object();
+    for (int i = 0; i < N_PLAN_ROWS; i++)
+        json_object_set_new(memory, plan_rows[i].name,
+                            json_integer(plan_value(plan, &plan_rows[i])));
+    json_t *object =
+        json_pack("{s:s, s:I, s:I, s:i, s:i, s:o}", "model", options->model, "parameters",
+                  (json_int_t)ringmoe_model_config_parameters(config), "active_parameters",
+                  (json_int_t)ringmoe_model_config_active_parameters(config), "ep",
+                  dims->expert, "dp", dims->data, "memory", memory);
+    json_dumpf(object, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(object);
+}
+
+/* The layout asked for need not be the one this process has: a plan allocates nothing. */
+static int plan_dims(tool_session *session, const tool_placement *placement, int n_experts,
+                     ringmoe_mesh_dims *dims)
+{
+    dims->expert = (int)placement->expert;
+    dims->data = (int)placement->data;
+    if (dims->expert || dims->data) {
+        if (!dims->expert) dims->expert = 1;
+        if (!dims->data) dims->data = 1;
+        return EXIT_DONE;
+    }
+    int status = session_layout(session, placement, n_experts);
+    if (!status) *dims = ringmoe_mesh_get_dims(session->mesh);
+    return status;
+}
+
+int info_model(tool_session *session, const info_options *options)
+{
+    ringmoe_batch_shape batch = {.seq_len = options->seq_len,
+                                 .microbatch = options->microbatch,
+                                 .n_microbatches = options->global_batch / options->microbatch};
+    ringmoe_model_config config;
+    ringmoe_memory_plan plan;
+    ringmoe_mesh_dims dims;
+    int status = source_config(session, options->model, &config);
+    if (!status && options->global_batch % options->microbatch)
+        status = session_fail(session, EXIT_USAGE,
+                              "--global-batch %lld: give a multiple of --microbatch %lld",
+                              (long long)options->global_batch, (long long)options->microbatch);
+    if (!status)
+        status = plan_dims(session, &options->placement, config.num_local_experts, &dims);
+    if (!status)
+        status = session_check(
+            session, ringmoe_model_memory_plan(session->context, &config, &dims,
+                                               (ringmoe_precision)options->placement.precision,
+                                               &batch, &plan));
+    if (!status && session->rank == 0)
+        (options->json ? print_json : print_text)(options, &config, &dims, &plan);
+    return status;
+}

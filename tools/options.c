@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Parsing by getopt_long over the rows of an option set, and the help made from the same rows.
+ */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_ROWS 64
+
+static bool refuse(option_result *result, const char *name, const char *given, const char *want)
+{
+    snprintf(result->error, sizeof result->error, "--%s %.80s: give %s", name, given, want);
+    return false;
+}
+
+static bool refuse_range(option_result *result, const option_row *row, const char *given)
+{
+    char want[128];
+    snprintf(want, sizeof want, "a%s number from %.15g to %.15g",
+             row->kind == OPTION_INTEGER ? " whole" : "", row->low, row->high);
+    return refuse(result, row->name, given, want);
+}
+
+static bool store_integer(const option_row *row, const char *text, void *place,
+                          option_result *result)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    bool whole = end != text && *end == '\0' && errno == 0;
+    if (!whole || (double)number < row->low || (double)number > row->high)
+        return refuse_range(result, row, text);
+    *(int64_t *)place = number;
+    return true;
+}
+
+static bool store_number(const option_row *row, const char *text, void *place,
+                         option_result *result)
+{
+    char *end;
+    double number = strtod(text, &end);
+    bool valid = end != text && *end == '\0' && isfinite(number);
+    if (!valid || number < row->low || number > row->high)
+        return refuse_range(result, row, text);
+    *(double *)place = number;
+    return true;
+}
+
+/* The index of a word in "one|two|three", or -1. */
+static int find_choice(const char *choices, const char *word)
+{
+    size_t length = strlen(word);
+    int index = 0;
+    for (const char *at = choices;; index++) {
+        size_t here = strcspn(at, "|");
+        if (here == length && memcmp(at, word, here) == 0) return index;
+        if (at[here] == '\0') return -1;
+        at += here + 1;
+    }
+}
+
+static bool store_choice(const option_row *row, const char *text, void *place,
+                         option_result *result)
+{
+    char want[128];
+    int index = find_choice(row->value, text);
+    snprintf(want, sizeof want, "one of %s", row->value);
+    if (index < 0) return refuse(result, row->name, text, want);
+    *(int *)place = index;
+    return true;
+}
+
+static bool store(const option_row *row, const char *text, void *values, option_result *result)
+{
+    void *place = (char *)values + row->offset;
+    switch (row->kind) {
+    case OPTION_FLAG:
+        *(int *)place = 1;
+        return true;
+    case OPTION_INTEGER:
+        return store_integer(row, text, place, result);
+    case OPTION_NUMBER:
+        return store_number(row, text, place, result);
+    case OPTION_TEXT:
+        if (*text == '\0') return refuse(result, row->name, "''", "a value that is not empty");
+        *(const char **)place = text;
+        return true;
+    case OPTION_CHOICE:
+        return store_choice(row, text, place, result);
+    }
+    return false;
+}
+
+static void say_unknown(const option_set *set, const char *word, option_result *result)
+{
+    const char *names[MAX_ROWS + 2] = {"help"};
+    char bare[64];
+    for (int i = 0; i < set->count; i++) names[i + 1] = set->rows[i].name;
+    snprintf(bare, sizeof bare, "%.*s", (int)strcspn(word + strspn(word, "-"), "="),
+             word + strspn(word, "-"));
+    const char *near = nearest_name(bare, names);
+    if (near)
+        snprintf(result->error, sizeof result->error,
+                 "unknown option %.80s: did you mean --%s?", word, near);
+    else
+        snprintf(result->error, sizeof result->error,
+                 "unknown option %.80s: --help lists the options", word);
+}
+
+static void make_getopt_table(const option_set *set, struct option *table)
+{
+    for (int i = 0; i < set->count; i++) {
+        int argument = set->rows[i].kind == OPTION_FLAG ? no_argument : required_argument;
+        table[i] = (struct option){set->rows[i].name, argument, NULL, 256 + i};
+    }
+    table[set->count] = (struct option){"help", no_argument, NULL, 'h'};
+    table[set->count + 1] = (struct option){0};
+}
+
+/* One result of getopt_long; false ends the parse with result->error set. */
+static bool take(const option_set *set, int found, char **argv, void *values,
+                 option_result *result)
+{
+    if (found == 'h') {
+        result->help = true;
+        return true;
+    }
+    if (found == ':') {
+        snprintf(result->error, sizeof result->error, "option %.80s: give it a value",
+                 argv[optind - 1]);
+        return false;
+    }
+    if (found < 256) {
+        say_unknown(set, argv[optind - 1], result);
+        return false;
+    }
+    result->given |= UINT64_C(1) << (found - 256);
+    return store(&set->rows[found - 256], optarg ? optarg : "", values, result);
+}
+
+bool options_parse(const option_set *set, int argc, char **argv, void *values,
+                   option_result *result)
+{
+    struct option table[MAX_ROWS + 2];
+    make_getopt_table(set, table);
+    *result = (option_result){0};
+    opterr = 0;
+    optind = 1;
+    for (int found; (found = getopt_long(argc, argv, ":h", table, NULL)) != -1;)
+        if (!take(set, found, argv, values, result)) return false;
+    if (optind < argc)
+        snprintf(result->error, sizeof result->error,
+                 "unexpected word %.80s: options begin with --", argv[optind]);
+    return result->error[0] == '\0';
+}
+
+bool options_given(const option_set *set, const option_result *result, const char *name)
+{
+    for (int i = 0; i < set->count; i++)
+        if (strcmp(set->rows[i].name, name) == 0) return (result->given >> i) & 1;
+    return false;
+}
+
+static void print_default(const option_row *row, const void *values, FILE *out)
+{
+    const void *place = (const char *)values + row->offset;
+    if (row->otherwise)
+        fprintf(out, " [%s]", row->otherwise);
+    else if (row->kind == OPTION_INTEGER)
+        fprintf(out, " [%lld]", (long long)*(const int64_t *)place);
+    else if (row->kind == OPTION_NUMBER)
+        fprintf(out, " [%g]", *(const double *)place);
+    else if (row->kind == OPTION_TEXT && *(const char *const *)place)
+        fprintf(out, " [%s]", *(const char *const *)place);
+    else if (row->kind == OPTION_CHOICE) {
+        const char *word = row->value;
+        for (int i = *(const int *)place; i > 0; i--) word += strcspn(word, "|") + 1;
+        fprintf(out, " [%.*s]", (int)strcspn(word, "|"), word);
+    }
+}
+
+void options_help(const option_set *set, const void *values, FILE *out)
+{
+    fprintf(out, "usage: %s\n\n%s\n\n", set->usage, set->summary);
+    for (int i = 0; i < set->count; i++) {
+        const option_row *row = &set->rows[i];
+        char head[64];
+        snprintf(head, sizeof head, "--%s%s%s", row->name, row->value ? " " : "",
+                 row->value ? row->value : "");
+        fprintf(out, "  %-24s %s", head, row->help);
+        print_default(row, values, out);
+        fputc('\n', out);
+    }
+    fprintf(out, "  %-24s this text\n", "--help");
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The values of an option set as a JSON object, and back.
+ */
+#include "options.h"
+
+#include <string.h>
+
+static json_t *value_to_json(const option_row *row, const void *place)
+{
+    const char *text;
+    switch (row->kind) {
+    case OPTION_FLAG:
+        return json_boolean(*(const int *)place);
+    case OPTION_INTEGER:
+        return json_integer(*(const int64_t *)place);
+    case OPTION_NUMBER:
+        return json_real(*(const double *)place);
+    case OPTION_TEXT:
+        text = *(const char *const *)place;
+        return text ? json_string(text) : json_null();
+    case OPTION_CHOICE:
+        text = row->value;
+        for (int i = *(const int *)place; i > 0; i--) text += strcspn(text, "|") + 1;
+        return json_stringn(text, strcspn(text, "|"));
+    }
+    return NULL;
+}
+
+json_t *options_to_json(const option_set *set, const void *values)
+{
+    json_t *object = json_object();
+    for (int i = 0; i < set->count; i++) {
+        const option_row *row = &set->rows[i];
+        json_t *value = value_to_json(row, (const char *)values + row->offset);
+        json_object_set_new(object, row->name, value);
+    }
+    return object;
+}
+
+static bool choice_from_json(const option_row *row, const json_t *value, int *place)
+{
+    const char *word = json_string_value(value);
+    int index = 0;
+    if (!word) return false;
+    for (const char *at = row->value; at; index++) {
+        size_t length = strcspn(at, "|");
+        if (strlen(word) == length && memcmp(at, word, length) == 0) {
+            *place = index;
+            return true;
+        }
+        at = at[length] ? at + length + 1 : NULL;
+    }
+    return false;
+}
+
+static bool value_from_json(const option_row *row, const json_t *value, void *place)
+{
+    switch (row->kind) {
+    case OPTION_FLAG:
+        *(int *)place = json_is_true(value);
+        return json_is_boolean(value);
+    case OPTION_INTEGER:
+        *(int64_t *)place = json_integer_value(value);
+        return json_is_integer(value);
+    case OPTION_NUMBER:
+        *(double *)place = json_number_value(value);
+        return json_is_number(value);
+    case OPTION_TEXT:
+        *(const char **)place = json_string_value(value);
+        return json_is_string(value) || json_is_null(value);
+    case OPTION_CHOICE:
+        return choice_from_json(row, value, place);
+    }
+    return false;
+}
+
+bool options_from_json(const option_set *set, const json_t *object, void *values,
+                       option_result *result)
+{
+    for (int i = 0; i < set->count; i++) {
+        const option_row *row = &set->rows[i];
+        const json_t *value = json_object_get(object, row->name);
+        if (row->forgotten || !value || (result->given >> i) & 1) continue;
+        if (value_from_json(row, value, (char *)values + row->offset)) continue;
+        snprintf(result->error, sizeof result->error,
+                 "run.json: setting \"%s\" has the wrong kind of value: give --%s", row->name,
+                 row->name);
+        return false;
+    }
+    return true;
+}

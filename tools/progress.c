@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "progress.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "text.h"
+
+enum { LINE = 256 };
+static const double seconds_between_lines = 2, seconds_between_redraws = 0.1;
+
+double clock_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void progress_begin(progress *state, FILE *out, int64_t first_step, int64_t steps)
+{
+    *state = (progress){.out = out, .first_step = first_step, .steps = steps};
+    state->is_terminal = out && isatty(fileno(out));
+    state->started = clock_seconds();
+}
+
+static double seconds_left(const progress *state, const ringmoe_step_metrics *metrics)
+{
+    double per_step =
+        (clock_seconds() - state->started) / (double)(metrics->step - state->first_step);
+    return per_step * (double)(state->steps - metrics->step);
+}
+
+static void format_figures(const progress *state, const ringmoe_step_metrics *metrics,
+                           double val_loss, char line[LINE])
+{
+    char val[32] = "";
+    if (!isnan(val_loss)) snprintf(val, sizeof val, "  val %.4f", val_loss);
+    int digits = snprintf(NULL, 0, "%lld", (long long)state->steps);
+    snprintf(line, LINE, "step %*lld/%lld  loss %.4f%s  %s tokens/s  load %.2f  left %s",
+             digits, (long long)metrics->step, (long long)state->steps, metrics->loss, val,
+             text_count(metrics->tokens_per_s).text, metrics->load_max_over_mean,
+             text_duration(seconds_left(state, metrics)).text);
+}
+
+static int terminal_width(const progress *state)
+{
+    struct winsize size = {0};
+    ioctl(fileno(state->out), TIOCGWINSZ, &size);
+    return size.ws_col ? size.ws_col : 80;
+}
+
+/* "[######----] figures", the bar only where there is room for it. */
+static void redraw(const progress *state, const char *figures, double done)
+{
+    enum { BAR = 20 };
+    char bar[BAR + 1];
+    int width = terminal_width(state) - 1, filled = (int)(done * BAR);
+    memset(bar, '-', BAR);
+    memset(bar, '#', (size_t)filled);
+    bar[BAR] = '\0';
+    if ((int)strlen(figures) + BAR + 3 <= width)
+        fprintf(state->out, "\r[%s] %s\033[K", bar, figures);
+    else
+        fprintf(state->out, "\r%.*s\033[K", width, figures);
+}
+
+void progress_step(progress *state, const ringmoe_step_metrics *metrics, double val_loss)
+{
+    char line[LINE];
+    double now = clock_seconds();
+    bool is_edge = metrics->step == state->steps || metrics->step == state->first_step + 1;
+    double pause = state->is_terminal ? seconds_between_redraws : seconds_between_lines;
+    if (!state->out || (!is_edge && now - state->shown < pause)) return;
+    format_figures(state, metrics, val_loss, line);
+    if (state->is_terminal)
+        redraw(state, line, (double)metrics->step / (double)state->steps);
+    else
+        fprintf(state->out, "%s\n", line);
+    fflush(state->out);
+    state->shown = now;
+}
+
+void progress_end(progress *state)
+{
+    if (state->out && state->is_terminal && state->shown > 0) fputc('\n', state->out);
+}

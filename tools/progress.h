@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How far a training run is: on a terminal one line redrawn in place, elsewhere plain lines, at
+ * most one in two seconds, so that a job's log stays readable.
+ */
+#ifndef TOOLS_PROGRESS_H
+#define TOOLS_PROGRESS_H
+
+#include <ringmoe/train.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+
+typedef struct progress {
+    FILE *out;
+    bool is_terminal;
+    int64_t first_step, steps; /* steps done at the start of this process; the run's */
+    double started, shown;     /* clock of the start and of the last line */
+} progress;
+
+/* out NULL: nothing is shown (ranks other than 0). */
+void progress_begin(progress *progress, FILE *out, int64_t first_step, int64_t steps);
+/* After a step; val_loss NaN: none yet. */
+void progress_step(progress *progress, const ringmoe_step_metrics *metrics, double val_loss);
+/* Leaves the line that is redrawn as it is. */
+void progress_end(progress *progress);
+
+/* Seconds of a clock that never goes back. */
+double clock_seconds(void);
+
+#endif

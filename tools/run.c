@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "write.h"
+
+static bool fail(run_folder *run, const char *path, const char *what)
+{
+    snprintf(run->error, sizeof run->error, "%s: cannot %s: %s: check the disk and permissions",
+             path, what, strerror(errno));
+    return false;
+}
+
+static void path_in(const run_folder *run, const char *name, char path[RUN_PATH + 64])
+{
+    snprintf(path, RUN_PATH + 64, "%s/%s", run->path, name);
+}
+
+bool run_exists(const char *path)
+{
+    char name[RUN_PATH + 64];
+    snprintf(name, sizeof name, "%s/run.json", path);
+    return access(name, F_OK) == 0;
+}
+
+bool run_choose(run_folder *run, const char *model)
+{
+    const char *end = model + strlen(model), *base;
+    while (end > model + 1 && end[-1] == '/') end--;
+    for (base = end; base > model && base[-1] != '/';) base--;
+    size_t length = (size_t)(end - base);
+    if (length > 5 && memcmp(end - 5, ".json", 5) == 0) length -= 5;
+    if (length > 100) length = 100;
+    for (int n = 1; n < 1000000; n++) {
+        snprintf(run->path, sizeof run->path, "runs/%.*s-%d", (int)length, base, n);
+        if (access(run->path, F_OK) != 0) return true;
+    }
+    errno = EEXIST;
+    return fail(run, "runs", "find a free name");
+}
+
+/* The step of "step-000123", -1 for any other name. */
+static int64_t checkpoint_step(const char *name)
+{
+    char *end;
+    if (strncmp(name, "step-", 5) != 0 || strspn(name + 5, "0123456789") < 6) return -1;
+    long long step = strtoll(name + 5, &end, 10);
+    return *end == '\0' ? step : -1;
+}
+
+/* Checkpoints get their name when they are complete, so any that has one is. */
+bool run_newest_checkpoint(const char *path, char *folder, size_t size, int64_t *step)
+{
+    char checkpoints[RUN_PATH + 64];
+    snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", path);
+    DIR *directory = opendir(checkpoints);
+    *step = -1;
+    if (!directory) return false;
+    for (const struct dirent *entry; (entry = readdir(directory));) {
+        int64_t here = checkpoint_step(entry->d_name);
+        if (here <= *step) continue;
+        *step = here;
+        snprintf(folder, size, "%s/%s", checkpoints, entry->d_name);
+    }
+    closedir(directory);
+    return *step >= 0;
+}
+
+void run_checkpoint_path(const run_folder *run, int64_t step, char *folder, size_t size)
+{
+    snprintf(folder, size, "%s/checkpoints/step-%06lld", run->path, (long long)step);
+}
+
+bool run_read(run_folder *run)
+{
+    char path[RUN_PATH + 64];
+    json_error_t problem;
+    path_in(run, "run.json", path);
+    json_decref(run->record);
+    run->record = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
+    if (run->record && json_is_object(run->record)) return true;
+    snprintf(run->error, sizeof run->error,
+             "%s: line %d: %s: the run cannot be resumed without it", path, problem.line,
+             problem.text);
+    return false;
+}
+
+bool run_set_state(run_folder *run, const char *state)
+{
+    char path[RUN_PATH + 64];
+    path_in(run, "run.json", path);
+    json_object_set_new(run->record, "state", json_string(state));
+    char *content = json_dumps(run->record, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    bool written = content && write_atomically(path, content, strlen(content));
+    free(content);
+    return written || fail(run, path, "write it");
+}
+
+/* Bytes of the lines whose step is at most `step`; a line cut short by a crash ends them. */
+static int64_t size_of_steps(FILE *file, int64_t step)
+{
+    char *line = NULL;
+    size_t room = 0;
+    int64_t size = 0;
+    for (ssize_t length; (length = getline(&line, &room, file)) > 0; size += length) {
+        json_t *object = json_loadb(line, (size_t)length, 0, NULL);
+        const json_t *number = json_object_get(object, "step");
+        bool stays = json_is_integer(number) && json_integer_value(number) <= step;
+        json_decref(object);
+        if (!stays || line[length - 1] != '\n') break;
+    }
+    free(line);
+    return size;
+}
+
+static bool open_metrics(run_folder *run, int64_t step)
+{
+    char path[RUN_PATH + 64];
+    path_in(run, "metrics.jsonl", path);
+    FILE *before = fopen(path, "re");
+    run->metrics_size = before ? size_of_steps(before, step) : 0;
+    if (before) fclose(before);
+    run->metrics = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (run->metrics < 0) return fail(run, path, "open it for writing");
+    if (ftruncate(run->metrics, run->metrics_size) != 0) return fail(run, path, "cut it");
+    return true;
+}
+
+/* Takes away what a failed start has made; what others made stays, since rmdir spares it. */
+static void take_back(run_folder *run)
+{
+    char path[RUN_PATH + 64];
+    int problem = errno;
+    path_in(run, "metrics.jsonl", path);
+    unlink(path);
+    path_in(run, "run.json", path);
+    unlink(path);
+    path_in(run, "checkpoints", path);
+    rmdir(path);
+    rmdir(run->path);
+    errno = problem;
+}
+
+bool run_start(run_folder *run, json_t *record, int64_t step)
+{
+    char path[RUN_PATH + 64];
+    bool is_new = !run_exists(run->path);
+    json_decref(run->record);
+    run->record = record;
+    path_in(run, "checkpoints", path);
+    bool started = (make_folders(path) || fail(run, path, "make the folder")) &&
+                   run_set_state(run, "running") && open_metrics(run, step);
+    if (!started) {
+        run_close(run);
+        if (is_new) take_back(run);
+    }
+    return started;
+}
+
+bool run_append(run_folder *run, const json_t *line)
+{
+    char path[RUN_PATH + 64];
+    char *text = json_dumps(line, JSON_REAL_PRECISION(17) | JSON_COMPACT);
+    size_t length = text ? strlen(text) : 0;
+    bool written =
+        text && write_fully(run->metrics, text, length) && write_fully(run->metrics, "\n", 1);
+    free(text);
+    if (written) {
+        run->metrics_size += (int64_t)length + 1;
+        return true;
+    }
+    path_in(run, "metrics.jsonl", path);
+    fail(run, path, "write a line");
+    if (ftruncate(run->metrics, run->metrics_size) != 0) run->metrics_size = -1;
+    return false;
+}
+
+void run_close(run_folder *run)
+{
+    if (run->metrics >= 0) close(run->metrics);
+    run->metrics = -1;
+    json_decref(run->record);
+    run->record = NULL;
+}

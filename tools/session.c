@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Waits by testing and yielding: with more ranks than cores a blocking call would burn the
+ * time slice that the awaited rank needs. */
+static void wait_yielding(MPI_Request *request)
+{
+    int done = 0;
+    while (MPI_Test(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) sched_yield();
+}
+
+void session_begin(tool_session *session, const char *command, int thread_level)
+{
+    MPI_Comm node;
+    *session = (tool_session){.command = command, .thread_level = thread_level};
+    MPI_Comm_rank(MPI_COMM_WORLD, &session->rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &session->size);
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session->rank, MPI_INFO_NULL,
+                        &node);
+    MPI_Comm_rank(node, &session->node_rank);
+    MPI_Comm_size(node, &session->node_size);
+    MPI_Comm_free(&node);
+}
+
+void session_end(tool_session *session)
+{
+    ringmoe_mesh_destroy(&session->mesh);
+    ringmoe_context_destroy(&session->context);
+}
+
+bool session_parse(tool_session *session, const option_set *set, int argc, char **argv,
+                   void *values, option_result *result, int *exit_status)
+{
+    if (!options_parse(set, argc, argv, values, result)) {
+        *exit_status = session_fail(session, EXIT_USAGE, "%s", result->error);
+        return false;
+    }
+    *exit_status = EXIT_DONE;
+    if (result->help && session->rank == 0) options_help(set, values, stdout);
+    return !result->help;
+}
+
+static void print_error(const tool_session *session, const char *text)
+{
+    fprintf(stderr, "ringmoe%s%s: %s\n", *session->command ? " " : "", session->command, text);
+}
+
+int session_fail(const tool_session *session, int status, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (session->rank == 0) print_error(session, text);
+    return status;
+}
+
+int session_settle(const tool_session *session, int status, const char *text)
+{
+    /* The smallest key wins: the lowest failing rank, with its status in the low bits. */
+    int key = status == EXIT_DONE ? INT_MAX : session->rank * 4 + status, first = key;
+    if (session->size > 1) {
+        MPI_Request request;
+        MPI_Iallreduce(&key, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD, &request);
+        wait_yielding(&request);
+    }
+    if (first == INT_MAX) return EXIT_DONE;
+    if (first / 4 == session->rank) print_error(session, text);
+    return first % 4;
+}
+
+int session_check(const tool_session *session, ringmoe_status status)
+{
+    bool usage = status == RINGMOE_ERROR_ARGUMENT || status == RINGMOE_ERROR_LAYOUT;
+    int exit_status = status == RINGMOE_OK ? EXIT_DONE : usage ? EXIT_USAGE : EXIT_FAILED;
+    return session_settle(session, exit_status, ringmoe_context_error(session->context));
+}
+
+int session_default_threads(const tool_session *session, const ringmoe_machine *machine)
+{
+    int threads = machine->n_cpus_bound / session->node_size;
+    return threads > 1 ? threads : 1;
+}
+
+/* Until there is a context, its messages are the only place where a failure is explained. */
+static void receive_line(void *user, ringmoe_log_level level, const char *line)
+{
+    tool_session *session = user;
+    if (level != RINGMOE_LOG_WARNING) return;
+    if (session->context)
+        fprintf(stderr, "ringmoe %s: warning: %s\n", session->command, line);
+    else
+        snprintf(session->line, sizeof session->line, "%s", line);
+}
+
+int session_open(tool_session *session, const tool_placement *placement)
+{
+    ringmoe_context_settings settings;
+    ringmoe_machine machine;
+    ringmoe_machine_describe(&machine);
+    ringmoe_context_settings_default(&settings);
+    settings.n_threads = placement->threads ? (int)placement->threads
+                                            : session_default_threads(session, &machine);
+    settings.precision = (ringmoe_precision)placement->precision;
+    settings.log = receive_line;
+    settings.log_user = session;
+    ringmoe_status status =
+        ringmoe_context_create(MPI_COMM_WORLD, &settings, &session->context);
+    if (status == RINGMOE_OK) return EXIT_DONE;
+    return session_settle(session, status == RINGMOE_ERROR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED,
+                          session->line[0] ? session->line : ringmoe_status_text(status));
+}
+
+int session_layout(tool_session *session, const tool_placement *placement, int n_experts)
+{
+    ringmoe_mesh_dims dims = {.data = (int)placement->data, .expert = (int)placement->expert};
+    return session_check(
+        session, ringmoe_mesh_create(session->context, &dims, n_experts, &session->mesh));
+}
+
+void session_share(const tool_session *session, void *data, int bytes)
+{
+    MPI_Request request;
+    if (session->size == 1) return;
+    MPI_Ibcast(data, bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
+    wait_yielding(&request);
+}
+
+double session_largest(const tool_session *session, double value)
+{
+    MPI_Request request;
+    double largest = value;
+    if (session->size == 1) return value;
+    MPI_Iallreduce(&value, &largest, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD, &request);
+    wait_yielding(&request);
+    return largest;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One start of the command on all its ranks: MPI, the library's context and mesh, and errors
+ * that come out as one line from one rank whichever rank met them.
+ */
+#ifndef TOOLS_SESSION_H
+#define TOOLS_SESSION_H
+
+#include <ringmoe.h>
+
+#include <stdbool.h>
+
+#include "options.h"
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+typedef struct tool_session {
+    const char *command; /* "train": how error lines begin */
+    int rank, size;
+    int node_rank, node_size; /* among the ranks that share this node's memory */
+    int thread_level;         /* MPI's, as provided */
+    char line[1024];          /* what the library said before there was a context */
+    ringmoe_context *context; /* after session_open */
+    ringmoe_mesh *mesh;       /* after session_layout */
+} tool_session;
+
+/* How a command is spread over the machine: options that most commands share. */
+typedef struct tool_placement {
+    int64_t threads, expert, data;
+    int precision;
+} tool_placement;
+
+/* Their rows, for a settings struct `type` with a member tool_placement `placement`. */
+#define PLACEMENT_ROWS(type)                                                                   \
+    OPTION_ROW(type, placement.precision, CHOICE, "precision", "fp32|bf16",                    \
+               "operands of the products"),                                                    \
+        OPTION_ROW(type, placement.threads, INTEGER, "threads", "N", "threads of a rank",      \
+                   .high = 4096, .otherwise = "this node's cpus shared out",                   \
+                   .forgotten = true),                                                         \
+        OPTION_ROW(type, placement.expert, INTEGER, "ep", "N",                                 \
+                   "ranks the experts are split over", .high = 1 << 20,                        \
+                   .otherwise = "all that fit", .forgotten = true),                            \
+        OPTION_ROW(type, placement.data, INTEGER, "dp", "N", "replicas of the experts",        \
+                   .high = 1 << 20, .otherwise = "ranks / ep", .forgotten = true)
+
+/* After MPI_Init_thread. */
+void session_begin(tool_session *session, const char *command, int thread_level);
+void session_end(tool_session *session);
+
+/* Parses the options on every rank; prints the help or the error on rank 0. False: the command
+ * ends now with *exit_status. */
+bool session_parse(tool_session *session, const option_set *set, int argc, char **argv,
+                   void *values, option_result *result, int *exit_status);
+
+/* An error every rank sees alike: rank 0 prints "ringmoe <command>: <text>". Returns `status`.
+ */
+int session_fail(const tool_session *session, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Agrees on failures. Collective; `status` 0 and any text: all is well on this rank. The lowest
+ * rank with another status prints its text; every rank returns that rank's status. */
+int session_settle(const tool_session *session, int status, const char *text);
+/* The same for a status of the library: ARGUMENT and LAYOUT end with 2, the others with 1. */
+int session_check(const tool_session *session, ringmoe_status status);
+
+/* Opens the context; then the mesh. Both return an exit status. */
+int session_open(tool_session *session, const tool_placement *placement);
+int session_layout(tool_session *session, const tool_placement *placement, int n_experts);
+
+/* Rank 0's value on every rank, waiting without spinning. */
+void session_share(const tool_session *session, void *data, int bytes);
+/* The largest over all ranks, on every rank. */
+double session_largest(const tool_session *session, double value);
+
+/* Threads of a rank if nobody says: cpus this process may use, shared by the node's ranks. */
+int session_default_threads(const tool_session *session, const ringmoe_machine *machine);
+
+#endif

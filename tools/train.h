@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The parts of `ringmoe train`, in the order of a run:
+ *
+ *   train_options.c  the table of options
+ *   train.c          the command: opens everything in order, gives it back in reverse
+ *   train_budget.c   --minutes becomes a number of steps
+ *   train_header.c   what the screen says first
+ *   train_loop.c     the steps: metrics, validation, checkpoints, reasons to stop
+ *   train_finish.c   the last figures, a sample, where things are
+ */
+#ifndef TOOLS_TRAIN_H
+#define TOOLS_TRAIN_H
+
+#include "progress.h"
+#include "run.h"
+#include "source.h"
+
+typedef struct train_options {
+    tool_placement placement;
+    ringmoe_train_settings train;
+    const char *data, *val, *model, *out;
+    int format;
+    double val_fraction;
+    int64_t save_every, eval_every, eval_sequences, sample_tokens;
+    double minutes;
+    int resume, json;
+} train_options;
+
+/* Everything a run has open. */
+typedef struct train_job {
+    tool_session *session;
+    train_options options;
+    ringmoe_model_config config;
+    ringmoe_tokens *all, *train_part, *val_part; /* parts of `all` unless --val names a file */
+    ringmoe_tokens *val_file;
+    const ringmoe_tokens *data, *val; /* what is trained and validated on; val NULL: nothing */
+    ringmoe_trainer *trainer;
+    run_folder run;
+    progress progress;
+    FILE *screen;              /* stdout; stderr with --json */
+    double start;              /* wall clock at the start, seconds */
+    ringmoe_step_metrics last; /* of the newest step */
+    double val_loss;           /* the newest, NaN: none */
+    int64_t saved_step;        /* of the newest checkpoint, -1: none */
+    bool interrupted;
+} train_job;
+
+extern const option_set train_option_set;
+void train_options_default(train_options *options);
+
+/* Sets the number of steps so that training takes about --minutes. Returns an exit status. */
+int train_budget(train_job *job);
+
+void train_print_header(const train_job *job);
+
+/* All steps from where the trainer stands. Returns an exit status. */
+int train_loop(train_job *job);
+/* Saves a checkpoint of the step the trainer stands at, if it is not there yet. */
+int train_save(train_job *job);
+
+int train_finish(train_job *job);
+
+/* Seconds since job->start. */
+double train_elapsed(const train_job *job);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * --minutes without --steps. The learning rate's decay needs the number of steps beforehand, so
+ * a trainer like the real one is timed for a few steps and thrown away; what is left of the
+ * time is divided by the median step, validations included. The loop still stops when time is
+ * up.
+ */
+#include "train.h"
+
+#include <stdlib.h>
+
+enum { TIMED_STEPS = 5, VALIDATIONS = 11 };
+
+/* Machines with neighbours slow down: plan for nine tenths of the time. */
+static const double planned_share = 0.9;
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+/* The median of a few steps after the first, which touches fresh memory. */
+static int time_steps(train_job *job, ringmoe_trainer *trainer, double *median)
+{
+    double seconds[TIMED_STEPS];
+    ringmoe_step_metrics metrics;
+    for (int i = -1; i < TIMED_STEPS; i++) {
+        double start = clock_seconds();
+        int status = session_check(job->session, ringmoe_trainer_step(trainer, &metrics));
+        if (status) return status;
+        if (i >= 0) seconds[i] = clock_seconds() - start;
+    }
+    qsort(seconds, TIMED_STEPS, sizeof seconds[0], compare_doubles);
+    *median = seconds[TIMED_STEPS / 2];
+    return EXIT_DONE;
+}
+
+/* A forward pass is a third of a step, so a validation costs this many steps. */
+static double steps_of_validations(const train_options *options)
+{
+    double steps = (double)options->eval_sequences / (double)options->train.global_batch / 3;
+    return VALIDATIONS * steps;
+}
+
+int train_budget(train_job *job)
+{
+    train_options *options = &job->options;
+    ringmoe_trainer *trainer = NULL;
+    double step_seconds = 1;
+    int status = session_check(job->session,
+                               ringmoe_trainer_create(job->session->mesh, &job->config,
+                                                      &options->train, job->data, &trainer));
+    if (!status) status = time_steps(job, trainer, &step_seconds);
+    ringmoe_trainer_destroy(&trainer);
+    if (status) return status;
+    double left = planned_share * (60 * options->minutes - train_elapsed(job));
+    double steps = left / step_seconds - (job->val ? steps_of_validations(options) : 0);
+    options->train.steps = steps > 1 ? (int64_t)steps : 1;
+    session_share(job->session, &options->train.steps, sizeof options->train.steps);
+    return EXIT_DONE;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The end of a run: the last figures, a text by the trained model, and where things are.
+ */
+#include "train.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "text.h"
+
+enum { PROMPT_TOKENS = 32 };
+
+typedef struct sample_printer {
+    FILE *out; /* NULL on ranks that do not print */
+    bool are_bytes;
+    text_stream stream;
+} sample_printer;
+
+static int print_token(void *user, int32_t token)
+{
+    sample_printer *sample = user;
+    if (!sample->out) return 0;
+    if (sample->are_bytes)
+        text_stream_put(&sample->stream, token);
+    else
+        fprintf(sample->out, " %d", token);
+    return 0;
+}
+
+static void smaller(int64_t *value, int64_t limit)
+{
+    if (*value > limit) *value = limit;
+}
+
+/* Continues the beginning of the held-out text. */
+static int print_sample(train_job *job)
+{
+    const ringmoe_tokens *text = job->val ? job->val : job->data;
+    ringmoe_generate_settings settings;
+    int32_t prompt[PROMPT_TOKENS];
+    int64_t n_prompt = PROMPT_TOKENS, longest = job->config.max_position_embeddings;
+    sample_printer sample = {.out = job->session->rank == 0 ? job->screen : NULL,
+                             .are_bytes = ringmoe_tokens_are_bytes(text)};
+    smaller(&n_prompt, ringmoe_tokens_count(text));
+    smaller(&n_prompt, job->options.train.seq_len);
+    smaller(&n_prompt, longest / 2);
+    if (n_prompt < 1 || job->options.sample_tokens == 0) return EXIT_DONE;
+    ringmoe_generate_settings_default(&settings);
+    settings.seed = job->options.train.seed;
+    settings.max_new_tokens = job->options.sample_tokens;
+    smaller(&settings.max_new_tokens, longest - n_prompt);
+    int status = session_check(job->session, ringmoe_tokens_read(text, 0, n_prompt, prompt));
+    if (status) return status;
+    if (sample.out) {
+        text_stream_begin(&sample.stream, sample.out);
+        fprintf(sample.out, "\nA sample; the first %lld tokens are the held-out text's:\n\n",
+                (long long)n_prompt);
+    }
+    for (int64_t i = 0; i < n_prompt; i++) print_token(&sample, prompt[i]);
+    status = session_check(job->session,
+                           ringmoe_generate(ringmoe_trainer_model(job->trainer), prompt,
+                                            n_prompt, &settings, print_token, &sample));
+    if (sample.out) text_stream_end(&sample.stream);
+    if (sample.out) fputs("\n\n", sample.out);
+    return status;
+}
+
+static void print_figures(const train_job *job)
+{
+    int64_t done = ringmoe_trainer_steps_done(job->trainer);
+    fprintf(job->screen, "\ntrained %lld steps in %s: loss %.4f", (long long)done,
+            text_duration(train_elapsed(job)).text, job->last.loss);
+    if (!isnan(job->val_loss)) {
+        fprintf(job->screen, ", validation loss %.4f", job->val_loss);
+        if (ringmoe_tokens_are_bytes(job->val))
+            fprintf(job->screen, " (%.4f bits per byte)", job->val_loss / M_LN2);
+    }
+    if (done < job->options.train.steps) fputs(" (the time is up)", job->screen);
+    fputc('\n', job->screen);
+}
+
+static void print_places(const train_job *job)
+{
+    const char *path = job->run.path;
+    fprintf(job->screen,
+            "settings    %s/run.json\n"
+            "metrics     %s/metrics.jsonl\n"
+            "checkpoint  %s/checkpoints/step-%06lld\n"
+            "try         ringmoe generate --model %s --prompt \"The \"\n",
+            path, path, path, (long long)job->saved_step, path);
+}
+
+static int print_json(const train_job *job)
+{
+    json_t *object = json_pack("{s:s, s:I, s:f, s:f}", "run", job->run.path, "steps",
+                               (json_int_t)ringmoe_trainer_steps_done(job->trainer), "loss",
+                               job->last.loss, "seconds", train_elapsed(job));
+    if (!isnan(job->val_loss))
+        json_object_set_new(object, "val_loss", json_real(job->val_loss));
+    int status = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    putchar('\n');
+    json_decref(object);
+    return status ? EXIT_FAILED : EXIT_DONE;
+}
+
+int train_finish(train_job *job)
+{
+    bool is_first = job->session->rank == 0;
+    int status = EXIT_DONE;
+    if (is_first && !run_set_state(&job->run, "finished")) status = EXIT_FAILED;
+    status = session_settle(job->session, status, job->run.error);
+    if (status) return status;
+    if (is_first) print_figures(job);
+    status = print_sample(job);
+    if (is_first) print_places(job);
+    if (is_first && job->options.json) status = print_json(job);
+    return status;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What `ringmoe train` says before the first step: the model, the data, the layout, and the
+ * memory it will take.
+ */
+#include "train.h"
+
+#include <math.h>
+
+#include "advice.h"
+#include "text.h"
+
+static void print_model(const train_job *job)
+{
+    const ringmoe_model_config *config = &job->config;
+    fprintf(job->screen, "  model    %s: %s parameters, %s active a token, %d layers of %d",
+            job->options.model,
+            text_count((double)ringmoe_model_config_parameters(config)).text,
+            text_count((double)ringmoe_model_config_active_parameters(config)).text,
+            config->num_hidden_layers, config->hidden_size);
+    if (config->num_local_experts)
+        fprintf(job->screen, ", %d experts, top-%d", config->num_local_experts,
+                config->num_experts_per_tok);
+    fputc('\n', job->screen);
+}
+
+static void print_data(const train_job *job)
+{
+    double entropy = ringmoe_tokens_entropy(job->data);
+    fprintf(job->screen, "  data     %s: %s tokens", job->options.data,
+            text_count((double)ringmoe_tokens_count(job->data)).text);
+    if (job->val)
+        fprintf(job->screen, ", %s held out for validation",
+                text_count((double)ringmoe_tokens_count(job->val)).text);
+    else
+        fprintf(job->screen, ", no validation (held-out part shorter than a sequence)");
+    if (!isnan(entropy))
+        fprintf(job->screen,
+                "\n           the loss cannot fall below %.4f, the language's entropy",
+                entropy);
+    fputc('\n', job->screen);
+}
+
+static void print_steps(const train_job *job)
+{
+    const ringmoe_train_settings *train = &job->options.train;
+    double tokens = (double)(train->global_batch * train->seq_len);
+    double all = tokens * (double)train->steps;
+    fprintf(job->screen,
+            "  steps    %lld of %lld x %lld tokens: %s in all, %.2f times the data\n",
+            (long long)train->steps, (long long)train->global_batch, (long long)train->seq_len,
+            text_count(all).text, all / (double)ringmoe_tokens_count(job->data));
+}
+
+static void print_layout(const train_job *job)
+{
+    const tool_session *session = job->session;
+    const ringmoe_context *context = session->context;
+    ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(session->mesh);
+    int threads = ringmoe_context_threads(context);
+    fprintf(job->screen, "  layout   %d rank%s x %d thread%s", session->size,
+            session->size > 1 ? "s" : "", threads, threads > 1 ? "s" : "");
+    if (job->config.num_local_experts)
+        fprintf(job->screen, ", %d experts a rank",
+                job->config.num_local_experts / dims.expert);
+    if (dims.data > 1) fprintf(job->screen, ", %d replicas", dims.data);
+    fprintf(job->screen, ", %s, kernels %s\n",
+            job->options.placement.precision ? "bf16" : "fp32",
+            ringmoe_context_kernel_level(context));
+}
+
+static void print_memory(const train_job *job, const ringmoe_machine *machine)
+{
+    const ringmoe_train_settings *train = &job->options.train;
+    ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(job->session->mesh);
+    ringmoe_batch_shape batch = {.seq_len = train->seq_len,
+                                 .microbatch = train->microbatch,
+                                 .n_microbatches = train->global_batch / train->microbatch};
+    ringmoe_memory_plan plan;
+    if (ringmoe_model_memory_plan(job->session->context, &job->config, &dims,
+                                  (ringmoe_precision)job->options.placement.precision, &batch,
+                                  &plan) != RINGMOE_OK)
+        return;
+    fprintf(job->screen, "  memory   %s a rank expected; this node has %s free\n",
+            text_bytes((double)plan.total).text,
+            text_bytes((double)machine->memory_free_bytes).text);
+}
+
+void train_print_header(const train_job *job)
+{
+    ringmoe_machine machine;
+    int64_t done = ringmoe_trainer_steps_done(job->trainer);
+    ringmoe_machine_describe(&machine);
+    fprintf(job->screen, "ringmoe %s train\n", ringmoe_version());
+    print_model(job);
+    print_data(job);
+    print_steps(job);
+    print_layout(job);
+    print_memory(job, &machine);
+    fprintf(job->screen, "  run      %s%s\n", job->run.path,
+            job->options.resume ? " (resumed)" : "");
+    if (done > 0) fprintf(job->screen, "  from     step %lld\n", (long long)done);
+    advice_print(job->session, &machine, "  warning  ", job->screen);
+    fputc('\n', job->screen);
+    fflush(job->screen);
+}

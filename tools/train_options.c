@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "train.h"
+
+#define ROW(member, ...) OPTION_ROW(train_options, member, __VA_ARGS__)
+#define MANY 1e15
+
+static const option_row rows[] = {
+    ROW(data, TEXT, "data", "PATH", "text file, folder, token file, or synthetic"),
+    ROW(format, CHOICE, "format", "auto|text|u16|u32", "of --data and --val"),
+    ROW(val, TEXT, "val", "PATH", "validate on this", .otherwise = "a part of --data"),
+    ROW(val_fraction, NUMBER, "val-fraction", "F", "part of --data held out for it",
+        .high = 0.9),
+    ROW(model, TEXT, "model", "NAME", "tiny, small, base, a config.json or a folder with one"),
+    ROW(train.steps, INTEGER, "steps", "N", "optimizer steps", .low = 1, .high = MANY),
+    ROW(minutes, NUMBER, "minutes", "M", "as many steps as fit; with --steps: a limit",
+        .high = 1e6, .otherwise = "no limit", .forgotten = true),
+    ROW(train.seq_len, INTEGER, "seq-len", "N", "tokens of a sequence", .low = 1, .high = MANY),
+    ROW(train.microbatch, INTEGER, "microbatch", "N", "sequences of a microbatch", .low = 1,
+        .high = MANY),
+    ROW(train.global_batch, INTEGER, "global-batch", "N", "sequences of a step, over all ranks",
+        .low = 1, .high = MANY),
+    ROW(train.lr, NUMBER, "lr", "RATE", "peak learning rate", .high = 1e300),
+    ROW(train.lr_min_ratio, NUMBER, "lr-min-ratio", "R", "final rate / peak rate", .high = 1),
+    ROW(train.warmup_steps, INTEGER, "warmup", "N", "steps of linear warm-up", .high = MANY),
+    ROW(train.weight_decay, NUMBER, "weight-decay", "W", "decoupled; none on norms",
+        .high = 1e300),
+    ROW(train.beta1, NUMBER, "beta1", "B", "AdamW's first moment", .high = 1),
+    ROW(train.beta2, NUMBER, "beta2", "B", "AdamW's second moment", .high = 1),
+    ROW(train.clip_norm, NUMBER, "clip", "NORM", "of the whole gradient; 0: none",
+        .high = 1e300),
+    ROW(train.seed, INTEGER, "seed", "N", "of weights, order of data, synthetic language",
+        .low = -MANY, .high = MANY),
+    PLACEMENT_ROWS(train_options),
+    ROW(out, TEXT, "out", "FOLDER", "of the run", .otherwise = "runs/<model>-<n>",
+        .forgotten = true),
+    ROW(resume, FLAG, "resume", NULL, "go on from the newest checkpoint in --out",
+        .forgotten = true),
+    ROW(save_every, INTEGER, "save-every", "N", "checkpoint each N steps, and at the end",
+        .high = MANY, .otherwise = "at the end"),
+    ROW(eval_every, INTEGER, "eval-every", "N", "validate each N steps", .high = MANY,
+        .otherwise = "ten times a run"),
+    ROW(eval_sequences, INTEGER, "eval-sequences", "N", "sequences of a validation", .low = 1,
+        .high = MANY),
+    ROW(sample_tokens, INTEGER, "sample-tokens", "N", "of the sample at the end; 0: none",
+        .high = 1e6),
+    ROW(json, FLAG, "json", NULL, "the result as JSON on stdout, the rest on stderr",
+        .forgotten = true),
+};
+
+const option_set train_option_set = {
+    .usage = "ringmoe train --data PATH [options]",
+    .summary = "Trains a Mixture-of-Experts language model and writes a run folder with its\n"
+               "settings, a line of metrics for each step, and checkpoints. Under mpiexec the\n"
+               "experts are spread over the ranks; the losses are the same to the last bit.",
+    .rows = rows,
+    .count = sizeof rows / sizeof rows[0],
+};
+
+void train_options_default(train_options *options)
+{
+    *options = (train_options){
+        .model = "tiny",
+        .val_fraction = HELD_OUT_FRACTION,
+        .eval_sequences = 32,
+        .sample_tokens = 200,
+    };
+    ringmoe_train_settings_default(&options->train);
+}
