@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loop of every row kernel. A kernel has one body, for `count` elements from element i on:
+ *
+ *   FOR_EACH_STEP(step, n, body, arguments...)   calls   body(i, count, arguments...)
+ *
+ *   | step | step | step | rest |        count = step, a constant the body folds, then n - i
+ *
+ * Loads and stores in the body are masked by count (vec_load_first), so an element has the same
+ * bits in a full step and in the rest.
+ */
+#ifndef RM_VECTOR_LOOP_H
+#define RM_VECTOR_LOOP_H
+
+#define FOR_EACH_STEP(step, n, body, ...)                                                      \
+    do {                                                                                       \
+        int64_t first = 0;                                                                     \
+        for (; first + (step) <= (n); first += (step)) body(first, step, __VA_ARGS__);         \
+        if (first < (n)) body(first, (n)-first, __VA_ARGS__);                                  \
+    } while (0)
+
+#define FOR_EACH_VECTOR(n, body, ...) FOR_EACH_STEP(VEC_WIDTH, n, body, __VA_ARGS__)
+
+#define BODY static inline __attribute__((always_inline)) void
+
+/* A loop of a few rounds, their number constant, whose arrays are to live in registers. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define FOR_UNROLLED(i, n) UNROLL for (int i = 0; i < (n); i++)
+
+#endif
