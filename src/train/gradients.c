@@ -28,13 +28,11 @@ static void set_shapes(rm_gradients *gradients, const rm_parameter_table *table,
                         mesh->data.rank * mesh->expert.size, mesh->expert.size};
 }
 
-static ringmoe_status take_memory(rm_gradients *gradients, const rm_shard shards[RM_N_SPACES],
-                                  rm_arena *arena, rm_error *error)
+static ringmoe_status take_memory(rm_gradients *gradients, rm_arena *arena, rm_error *error)
 {
     for (int s = 0; s < RM_N_SPACES; s++) {
         if (gradients->shapes[s].n_elements == 0) continue;
         RM_TRY(rm_tree_layout(&gradients->shapes[s], arena, &gradients->trees[s], error));
-        gradients->totals[s] = RM_TAKE(arena, shards[s].n_elements, rm_real);
     }
     gradients->expert_sinks = RM_TAKE(arena, gradients->mesh->expert.size, rm_sink);
     gradients->block_squares = RM_TAKE(arena, gradients->n_model_blocks, double);
@@ -42,15 +40,14 @@ static ringmoe_status take_memory(rm_gradients *gradients, const rm_shard shards
 }
 
 ringmoe_status rm_gradients_create(rm_gradients *gradients, const ringmoe_mesh *mesh,
-                                   const rm_parameter_table *table,
-                                   const rm_shard shards[RM_N_SPACES], int n_leaves,
+                                   const rm_parameter_table *table, int n_leaves,
                                    rm_error *error)
 {
     *gradients = (rm_gradients){.mesh = mesh, .n_model_blocks = rm_model_blocks(table)};
     set_shapes(gradients, table, n_leaves);
-    RM_TRY(take_memory(gradients, shards, &gradients->arena, error));
+    RM_TRY(take_memory(gradients, &gradients->arena, error));
     RM_TRY(rm_arena_reserve(&gradients->arena, gradients->arena.used, error));
-    return take_memory(gradients, shards, &gradients->arena, error);
+    return take_memory(gradients, &gradients->arena, error);
 }
 
 void rm_gradients_free(rm_gradients *gradients)
@@ -112,10 +109,12 @@ ringmoe_status rm_gradients_reduce(rm_gradients *gradients, const rm_shard shard
     memset(gradients->block_squares, 0,
            (size_t)gradients->n_model_blocks * sizeof *gradients->block_squares);
     for (int s = 0; s < RM_N_SPACES; s++) {
-        if (!gradients->trees[s]) continue;
-        RM_TRY(rm_tree_reduce(gradients->trees[s], rm_space_axis(gradients->mesh, s),
-                              shards[s].bounds, &context->compute, gradients->totals[s],
-                              &context->times, &context->error));
+        rm_tree *tree = gradients->trees[s];
+        if (!tree) continue;
+        gradients->totals[s] = rm_tree_shard_in_place(tree, shards[s].first);
+        RM_TRY(rm_tree_reduce(tree, rm_space_axis(gradients->mesh, s), shards[s].bounds,
+                              &context->compute, gradients->totals[s], &context->times,
+                              &context->error));
         square_blocks(gradients, &shards[s], gradients->totals[s]);
     }
     return gather_squares(gradients, norm);

@@ -17,7 +17,8 @@ typedef struct rm_gradients {
     const ringmoe_mesh *mesh;
     rm_tree_shape shapes[RM_N_SPACES];
     rm_tree *trees[RM_N_SPACES];  /* NULL: the model has no such parameters */
-    rm_real *totals[RM_N_SPACES]; /* [shard's n_elements], after rm_gradients_reduce */
+    rm_real *totals[RM_N_SPACES]; /* this rank's shards of the sum, in the trees' memory: from
+                                     rm_gradients_reduce to the next rm_gradients_begin */
     rm_sink dense_sink;
     rm_sink *expert_sinks; /* [expert ranks] */
     double *block_squares; /* [blocks of the model] */
@@ -31,8 +32,7 @@ rm_shard_place rm_mesh_shard_place(const ringmoe_mesh *mesh, rm_space space);
 
 /* n_leaves: microbatches of the global batch, a multiple of the number of ranks. */
 ringmoe_status rm_gradients_create(rm_gradients *gradients, const ringmoe_mesh *mesh,
-                                   const rm_parameter_table *table,
-                                   const rm_shard shards[RM_N_SPACES], int n_leaves,
+                                   const rm_parameter_table *table, int n_leaves,
                                    rm_error *error);
 void rm_gradients_free(rm_gradients *gradients);
 

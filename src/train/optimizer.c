@@ -65,7 +65,8 @@ void rm_optimizer_update(rm_optimizer *optimizer, const ringmoe_train_settings *
         for (int64_t b = 0; b < shard->n_blocks; b++) {
             const rm_block *block = &shard->blocks[b];
             int64_t at = block->first - shard->first;
-            compute->kernels->adamw(block->n_elements, block->decay ? &decaying : &plain,
+            compute->kernels->adamw(block->n_elements,
+                                    block->parameter->decay ? &decaying : &plain,
                                     gradients->totals[s] + at, weights + block->first,
                                     optimizer->moments1[s] + at, optimizer->moments2[s] + at);
         }

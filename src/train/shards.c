@@ -49,7 +49,7 @@ static int64_t list_blocks(const rm_parameter_table *table, rm_shard_place place
                 .first = parameter->offset + start,
                 .n_elements = left < RM_BLOCK_ELEMENTS ? left : RM_BLOCK_ELEMENTS,
                 .number = number + b,
-                .decay = parameter->decay,
+                .parameter = parameter,
             };
         }
         number += n_blocks;
@@ -101,6 +101,14 @@ ringmoe_status rm_shard_create(rm_shard *shard, const rm_parameter_table *table,
                n_blocks);
     keep_own(shard, place.axis_rank, n_blocks);
     return RINGMOE_OK;
+}
+
+rm_range rm_shard_overlap(const rm_shard *shard, int rank, const rm_parameter *parameter)
+{
+    int64_t begin = parameter->offset, end = begin + parameter->n_elements;
+    if (begin < shard->bounds[rank]) begin = shard->bounds[rank];
+    if (end > shard->bounds[rank + 1]) end = shard->bounds[rank + 1];
+    return end > begin ? (rm_range){begin, end - begin} : (rm_range){shard->first, 0};
 }
 
 void rm_shard_free(rm_shard *shard)

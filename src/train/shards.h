@@ -19,7 +19,7 @@
 typedef struct rm_block {
     int64_t first, n_elements; /* in its space */
     int64_t number;            /* in the whole model, all experts: the same on every layout */
-    bool decay;                /* weight decay applies */
+    const rm_parameter *parameter; /* in the table, which must outlive the block */
 } rm_block;
 
 /* One rank's part of one space. */
@@ -42,6 +42,12 @@ typedef struct rm_shard_place {
 int64_t rm_model_blocks(const rm_parameter_table *table);
 /* The parameter a block belongs to. */
 const rm_parameter *rm_block_parameter(const rm_parameter_table *table, int64_t number);
+
+typedef struct rm_range {
+    int64_t first, n_elements; /* in a space */
+} rm_range;
+/* The part of a parameter that lies in the shard of rank `rank` of the space's axis. */
+rm_range rm_shard_overlap(const rm_shard *shard, int rank, const rm_parameter *parameter);
 
 /* Pure. The caller frees it; bounds are alike on every expert rank. */
 ringmoe_status rm_shard_create(rm_shard *shard, const rm_parameter_table *table,

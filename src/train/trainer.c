@@ -61,7 +61,7 @@ static ringmoe_status create_parts(ringmoe_trainer *trainer, const ringmoe_model
     for (int s = 0; s < RM_N_SPACES; s++)
         RM_TRY(rm_shard_create(&trainer->shards[s], table,
                                rm_mesh_shard_place(trainer->mesh, s), error));
-    RM_TRY(rm_gradients_create(&trainer->gradients, trainer->mesh, table, trainer->shards,
+    RM_TRY(rm_gradients_create(&trainer->gradients, trainer->mesh, table,
                                trainer->n_microbatches, error));
     RM_TRY(rm_optimizer_create(&trainer->optimizer, trainer->shards, error));
     RM_TRY(rm_measures_create(&trainer->measures, config, trainer->n_microbatches, error));

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/folders.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "train/manifest.h"
+
+static char *with_suffix(const char *path, size_t length, const char *suffix)
+{
+    char *name = malloc(length + strlen(suffix) + 1);
+    if (name) sprintf(name, "%.*s%s", (int)length, path, suffix);
+    return name;
+}
+
+void rm_folder_names_free(rm_folder_names *names)
+{
+    free(names->final);
+    free(names->temporary);
+    free(names->replaced);
+}
+
+ringmoe_status rm_folder_names_init(rm_folder_names *names, const char *folder, rm_error *error)
+{
+    size_t length = folder ? strlen(folder) : 0;
+    while (length > 1 && folder[length - 1] == '/') length--;
+    *names = (rm_folder_names){0};
+    if (length == 0)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "a checkpoint needs the name of a folder");
+    names->final = with_suffix(folder, length, "");
+    names->temporary = with_suffix(folder, length, ".tmp");
+    names->replaced = with_suffix(folder, length, ".old");
+    if (names->final && names->temporary && names->replaced) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its name", folder);
+}
+
+/* Only a checkpoint is ever replaced, or an empty folder. */
+static ringmoe_status check_replaceable(const char *folder, rm_error *error)
+{
+    if (access(folder, F_OK) != 0 || rmdir(folder) == 0) return RINGMOE_OK;
+    char *state = rm_path_join(folder, RM_STATE_FILE);
+    bool is_checkpoint = state && access(state, F_OK) == 0;
+    free(state);
+    if (is_checkpoint) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FILE,
+                   "%s: exists and is not a checkpoint; it is left as it is: give another name",
+                   folder);
+}
+
+ringmoe_status rm_folder_open(const rm_folder_names *names, rm_error *error)
+{
+    RM_TRY(check_replaceable(names->final, error));
+    RM_TRY(rm_folder_remove(names->temporary, error));
+    return rm_folder_create(names->temporary, error);
+}
+
+ringmoe_status rm_folder_publish(const rm_folder_names *names, rm_error *error)
+{
+    bool replaces = access(names->final, F_OK) == 0;
+    if (replaces) {
+        RM_TRY(rm_folder_remove(names->replaced, error));
+        RM_TRY(rm_path_rename(names->final, names->replaced, error));
+    }
+    ringmoe_status status = rm_path_rename(names->temporary, names->final, error);
+    if (!replaces) return status;
+    if (status == RINGMOE_OK) return rm_folder_remove(names->replaced, error);
+    rm_path_rename(names->replaced, names->final, NULL);
+    return status;
+}
+
+void rm_folder_abandon(const rm_folder_names *names)
+{
+    rm_folder_remove(names->temporary, NULL);
+}

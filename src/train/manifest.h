@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A checkpoint's folder and its state.json: what step it is of, the recipe it was made by, and
+ * hashes of what its tensor files hold.
+ *
+ *   config.json, model-00001-of-00001.safetensors, model.safetensors.index.json   Hugging
+ * Face's optimizer.safetensors   exp_avg.<parameter>, exp_avg_sq.<parameter> state.json
+ */
+#ifndef RM_MANIFEST_H
+#define RM_MANIFEST_H
+
+#include "train/recipe.h"
+
+#define RM_CONFIG_FILE "config.json"
+#define RM_WEIGHTS_FILE "model-00001-of-00001.safetensors"
+#define RM_INDEX_FILE "model.safetensors.index.json"
+#define RM_OPTIMIZER_FILE "optimizer.safetensors"
+#define RM_STATE_FILE "state.json"
+#define RM_MOMENT1_PREFIX "exp_avg."
+#define RM_MOMENT2_PREFIX "exp_avg_sq."
+#define RM_ROUTER_BIAS_NAME "model.layers.%d.block_sparse_moe.gate.e_score_correction_bias"
+
+typedef struct rm_manifest {
+    int64_t step;
+    rm_recipe recipe;
+    char weights_hash[17], moment1_hash[17], moment2_hash[17];
+    ringmoe_mesh_dims layout; /* for the record, as is the kernel level */
+    const char *kernel_level; /* not read back */
+} rm_manifest;
+
+/* Both take the folder. */
+ringmoe_status rm_manifest_write(const rm_manifest *manifest, const char *folder,
+                                 rm_error *error);
+/* FILE or FORMAT. The recipe's items are those of `expected`, in its order, with the values
+ * found; one that is missing is FORMAT. */
+ringmoe_status rm_manifest_read(rm_manifest *manifest, const rm_recipe *expected,
+                                const char *folder, rm_error *error);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Going on from a checkpoint. Each rank maps the files and reads its own parts of them,
+ * whatever layout wrote them. Everything is checked (recipe, names, shapes, hashes) before the
+ * first value of the trainer changes, so a refused checkpoint leaves it as it was.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/digest.h"
+#include "train/manifest.h"
+#include "train/tensor_files.h"
+
+typedef struct checkpoint {
+    rm_manifest manifest;
+    rm_safetensors *weights, *moments;
+} checkpoint;
+
+/* --- checks --------------------------------------------------------------------------------
+ */
+
+static ringmoe_status check_recipe(const rm_recipe *own, const rm_recipe *found,
+                                   const char *folder, rm_error *error)
+{
+    for (int i = 0; i < own->n_items; i++)
+        if (strcmp(own->items[i].value, found->items[i].value))
+            return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                           "%s was made with %s %s, this run has %s; give the same to go on",
+                           folder, own->items[i].name, found->items[i].value,
+                           own->items[i].value);
+    return RINGMOE_OK;
+}
+
+static ringmoe_status check_tensor(const rm_safetensors *file, const rm_tensor_entry *entry,
+                                   const char *name, rm_error *error)
+{
+    const rm_tensor *tensor = rm_safetensors_find(file, entry->name);
+    if (!tensor)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: tensor %s is missing", name,
+                       entry->name);
+    bool fits = tensor->dtype == entry->dtype && tensor->n_dims == entry->n_dims &&
+                !memcmp(tensor->shape, entry->shape, (size_t)entry->n_dims * sizeof(int64_t));
+    if (fits) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                   "%s: tensor %s has not the shape or number type of the model's", name,
+                   entry->name);
+}
+
+static ringmoe_status check_tensors(const ringmoe_trainer *trainer, const rm_tensor_file *kind,
+                                    const rm_safetensors *file, rm_error *error)
+{
+    rm_tensor_entry *entries = calloc((size_t)rm_tensor_entries_most(trainer), sizeof *entries);
+    if (!entries)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its list", kind->name);
+    int n = kind->list(trainer, entries);
+    ringmoe_status status = RINGMOE_OK;
+    if (rm_safetensors_count(file) != n)
+        status = rm_fail(error, RINGMOE_ERROR_FORMAT,
+                         "%s: has %d tensors; a checkpoint of this model has %d", kind->name,
+                         rm_safetensors_count(file), n);
+    for (int i = 0; i < n && status == RINGMOE_OK; i++)
+        status = check_tensor(file, &entries[i], kind->name, error);
+    free(entries);
+    return status;
+}
+
+static ringmoe_status open_tensors(const ringmoe_trainer *trainer, const rm_tensor_file *kind,
+                                   const char *folder, rm_safetensors **file, rm_error *error)
+{
+    char *path = rm_path_join(folder, kind->name);
+    if (!path) return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for a path", folder);
+    ringmoe_status status = rm_safetensors_open(path, file, error);
+    free(path);
+    if (status == RINGMOE_OK) status = check_tensors(trainer, kind, *file, error);
+    return status;
+}
+
+static ringmoe_status open_checkpoint(const ringmoe_trainer *trainer, const char *folder,
+                                      checkpoint *from, rm_error *error)
+{
+    RM_TRY(rm_manifest_read(&from->manifest, &trainer->recipe, folder, error));
+    RM_TRY(check_recipe(&trainer->recipe, &from->manifest.recipe, folder, error));
+    RM_TRY(open_tensors(trainer, &rm_weights_file, folder, &from->weights, error));
+    return open_tensors(trainer, &rm_optimizer_file, folder, &from->moments, error);
+}
+
+static void close_checkpoint(checkpoint *from)
+{
+    rm_safetensors_close(&from->weights);
+    rm_safetensors_close(&from->moments);
+}
+
+/* --- reading -------------------------------------------------------------------------------
+ */
+
+/* Values that a file has under prefix + the parameter's name. */
+typedef struct tensor_source {
+    const rm_safetensors *file;
+    const char *prefix;
+} tensor_source;
+
+static const rm_tensor *find_tensor(const tensor_source *source, const rm_parameter *parameter)
+{
+    char name[sizeof((rm_tensor_entry *)0)->name];
+    snprintf(name, sizeof name, "%s%s", source->prefix, parameter->name);
+    return rm_safetensors_find(source->file, name);
+}
+
+static const rm_real *block_of_file(const void *source, const ringmoe_trainer *trainer,
+                                    rm_space space, const rm_block *block, rm_real *buffer)
+{
+    rm_tensor_read(find_tensor(source, block->parameter),
+                   block->first - block->parameter->offset, block->n_elements, buffer);
+    return buffer;
+}
+
+/* Collective. */
+static ringmoe_status check_hash(const ringmoe_trainer *trainer, const tensor_source *source,
+                                 const char *expected, const char *what, const char *folder)
+{
+    char found[17];
+    RM_TRY(rm_digest(trainer, block_of_file, source, found));
+    if (!strcmp(found, expected)) return RINGMOE_OK;
+    return rm_fail(&trainer->mesh->context->error, RINGMOE_ERROR_FORMAT,
+                   "%s: the %s have the hash %s, not %s as when they were written; the file is "
+                   "damaged: use another checkpoint",
+                   folder, what, found, expected);
+}
+
+static void read_weights(ringmoe_trainer *trainer, const checkpoint *from)
+{
+    const rm_parameter_table *table = rm_model_parameters(trainer->model);
+    const tensor_source source = {from->weights, ""};
+    for (int i = 0; i < table->n_parameters; i++) {
+        const rm_parameter *parameter = &table->parameters[i];
+        if (!rm_model_holds(trainer->model, parameter)) continue;
+        rm_tensor_read(find_tensor(&source, parameter), 0, parameter->n_elements,
+                       rm_model_space(trainer->model, parameter->space) + parameter->offset);
+    }
+}
+
+static void read_router_biases(ringmoe_trainer *trainer, const checkpoint *from)
+{
+    const ringmoe_model_config *config = ringmoe_model_get_config(trainer->model);
+    int64_t n_experts = config->num_local_experts;
+    for (int layer = 0; layer < config->num_hidden_layers; layer++) {
+        if (!rm_has_router_bias(trainer, layer)) continue;
+        char name[RM_NAME_BYTES];
+        snprintf(name, sizeof name, RM_ROUTER_BIAS_NAME, layer);
+        rm_tensor_read(rm_safetensors_find(from->weights, name), 0, n_experts,
+                       rm_model_router_bias(trainer->model) + layer * n_experts);
+    }
+}
+
+static void read_moments(ringmoe_trainer *trainer, const tensor_source *source,
+                         rm_real *const moments[RM_N_SPACES])
+{
+    const rm_parameter_table *table = rm_model_parameters(trainer->model);
+    for (int i = 0; i < table->n_parameters; i++) {
+        const rm_parameter *parameter = &table->parameters[i];
+        if (!rm_model_holds(trainer->model, parameter)) continue;
+        const rm_shard *shard = &trainer->shards[parameter->space];
+        rm_range part = rm_shard_overlap(
+            shard, rm_space_axis(trainer->mesh, parameter->space)->rank, parameter);
+        if (part.n_elements > 0)
+            rm_tensor_read(find_tensor(source, parameter), part.first - parameter->offset,
+                           part.n_elements,
+                           moments[parameter->space] + (part.first - shard->first));
+    }
+}
+
+/* Collective. */
+static ringmoe_status restore(ringmoe_trainer *trainer, const checkpoint *from,
+                              const char *folder)
+{
+    const rm_manifest *manifest = &from->manifest;
+    const tensor_source weights = {from->weights, ""};
+    const tensor_source moments1 = {from->moments, RM_MOMENT1_PREFIX};
+    const tensor_source moments2 = {from->moments, RM_MOMENT2_PREFIX};
+    RM_TRY(check_hash(trainer, &weights, manifest->weights_hash, "weights", folder));
+    RM_TRY(check_hash(trainer, &moments1, manifest->moment1_hash, "first moments", folder));
+    RM_TRY(check_hash(trainer, &moments2, manifest->moment2_hash, "second moments", folder));
+    read_weights(trainer, from);
+    read_router_biases(trainer, from);
+    read_moments(trainer, &moments1, trainer->optimizer.moments1);
+    read_moments(trainer, &moments2, trainer->optimizer.moments2);
+    rm_model_pack(trainer->model);
+    trainer->steps_done = manifest->step;
+    return RINGMOE_OK;
+}
+
+ringmoe_status ringmoe_trainer_restore(ringmoe_trainer *trainer, const char *folder)
+{
+    if (!trainer) return RINGMOE_ERROR_ARGUMENT;
+    rm_error *error = &trainer->mesh->context->error;
+    checkpoint from = {0};
+    ringmoe_status status;
+    if (!folder)
+        status = rm_fail(error, RINGMOE_ERROR_ARGUMENT, "no folder to restore from is given");
+    else
+        status = open_checkpoint(trainer, folder, &from, error);
+    status = rm_agree(&trainer->mesh->dense, status, error);
+    if (status == RINGMOE_OK) status = restore(trainer, &from, folder);
+    close_checkpoint(&from);
+    return status;
+}
