@@ -149,6 +149,11 @@ ringmoe_mesh *rm_model_mesh(const ringmoe_model *model)
     return model->mesh;
 }
 
+int64_t rm_model_max_tokens(const ringmoe_model *model)
+{
+    return model->max_tokens;
+}
+
 rm_real *rm_model_space(const ringmoe_model *model, rm_space space)
 {
     return model->spaces[space];

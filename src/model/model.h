@@ -3,8 +3,8 @@
  * A configuration becomes named, sharded parameters and the passes through them.
  *
  * Parameters live in two flat spaces: dense ones, replicated over all ranks, and this rank's
- * share of the experts, replicated over the data axis. Gradients, moments and checkpoints use the
- * same spaces and offsets.
+ * share of the experts, replicated over the data axis. Gradients, moments and checkpoints use
+ * the same spaces and offsets.
  */
 #ifndef RM_MODEL_H
 #define RM_MODEL_H
@@ -18,18 +18,20 @@
 typedef enum rm_space { RM_SPACE_DENSE = 0, RM_SPACE_EXPERT = 1, RM_N_SPACES = 2 } rm_space;
 
 #define RM_NAME_BYTES 96
+/* The tensor of a layer's selection bias in a model's files (printf format of the layer). */
+#define RM_ROUTER_BIAS_NAME "model.layers.%d.block_sparse_moe.gate.e_score_correction_bias"
 
 /* One parameter of the whole model, whether this rank holds it or not. */
 typedef struct rm_parameter {
     char name[RM_NAME_BYTES]; /* Hugging Face's, Mixtral's */
     int n_dims;
-    int64_t shape[2];         /* global */
+    int64_t shape[2]; /* global */
     int64_t n_elements;
     rm_space space;
-    int expert_rank;          /* of the expert axis that holds it; -1: every rank */
-    int64_t offset;           /* in its space on the ranks that hold it */
-    bool decay;               /* weight decay applies (not on norms) */
-    bool ones;                /* initial value 1 (norms), else normal(0, initializer_range) */
+    int expert_rank; /* of the expert axis that holds it; -1: every rank */
+    int64_t offset;  /* in its space on the ranks that hold it */
+    bool decay;      /* weight decay applies (not on norms) */
+    bool ones;       /* initial value 1 (norms), else normal(0, initializer_range) */
 } rm_parameter;
 
 typedef struct rm_parameter_table {
@@ -53,6 +55,8 @@ ringmoe_status rm_model_create(ringmoe_mesh *mesh, const ringmoe_model_config *c
 
 const rm_parameter_table *rm_model_parameters(const ringmoe_model *model);
 ringmoe_mesh *rm_model_mesh(const ringmoe_model *model);
+/* Rows of the largest pass, as given on creation. */
+int64_t rm_model_max_tokens(const ringmoe_model *model);
 /* The flat array of a space, master weights. */
 rm_real *rm_model_space(const ringmoe_model *model, rm_space space);
 /* True if this rank holds the parameter; its values are then at rm_model_space + offset. */
@@ -71,7 +75,8 @@ typedef struct rm_pass_result {
     double balance_loss; /* mean over MoE layers; 1 at balance; 0 without MoE layers */
     double z_loss;
     int64_t n_dropped;   /* over MoE layers */
-    int first_bad_layer; /* -1; else the first layer whose output was not finite (n_layers: head) */
+    int first_bad_layer; /* -1; else the first layer whose output was not finite (n_layers:
+                            head) */
 } rm_pass_result;
 
 /* One microbatch of n_sequences sequences of seq_len tokens. */
@@ -79,13 +84,13 @@ typedef struct rm_batch {
     const int32_t *tokens;  /* [n_sequences * seq_len] */
     const int32_t *targets; /* the next tokens */
     int64_t n_sequences, seq_len;
-    int64_t step;           /* of the run, for labels and noise */
-    int32_t microbatch;     /* local index within the step */
+    int64_t step;              /* of the run, for labels and noise */
+    int32_t microbatch;        /* local index within the step */
     int64_t global_microbatch; /* index within the global batch */
 } rm_batch;
 
-/* Forward and backward. Gradients of  scale * (loss + coefficients * auxiliary losses)  go to the
- * sinks: dense is the whole dense space; experts[s] the whole expert space, for the leaf of
+/* Forward and backward. Gradients of  scale * (loss + coefficients * auxiliary losses)  go to
+ * the sinks: dense is the whole dense space; experts[s] the whole expert space, for the leaf of
  * source rank s of the expert axis. counts, [n_layers][n_experts], are added to (this rank's
  * tokens). balance_counts as in rm_moe_pass, [n_layers][n_experts] or NULL. Collective over the
  * expert axis. Every element of a sink is written (or added to) exactly once. */
@@ -98,17 +103,17 @@ ringmoe_status rm_model_train_pass(ringmoe_model *model, const rm_batch *batch, 
 ringmoe_status rm_model_eval_pass(ringmoe_model *model, const rm_batch *batch,
                                   rm_pass_result *result);
 
-/* Incremental forward pass for generation: the logits after the last of n_new tokens that follow
- * n_past ones already in the cache. Collective over the expert axis. */
+/* Incremental forward pass for generation: the logits after the last of n_new tokens that
+ * follow n_past ones already in the cache. Collective over the expert axis. */
 typedef struct rm_kv_cache {
-    int64_t capacity;     /* positions */
+    int64_t capacity;         /* positions */
     rm_real **keys, **values; /* a layer: [capacity][kv heads * head_dim], keys rotated */
 } rm_kv_cache;
 ringmoe_status rm_model_decode(ringmoe_model *model, rm_kv_cache *cache, int64_t n_past,
                                const int32_t *tokens, int64_t n_new, rm_real *logits);
 
-/* Bytes by purpose of rm_model_create with these arguments, without creating: parameters, packed,
- * activations, exchange are set. */
+/* Bytes by purpose of rm_model_create with these arguments, without creating: parameters,
+ * packed, activations, exchange are set. */
 ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_config *config,
                                 int expert_ranks, rm_model_use use, int64_t max_tokens,
                                 ringmoe_memory_plan *plan, rm_error *error);

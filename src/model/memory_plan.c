@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Bytes of a model before it is made: the layout code on measuring arenas, and for training the
+ * reduction tree's buffers and this rank's share of the optimizer's moments.
+ */
+#include "model/state.h"
+
+ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_config *config,
+                                int expert_ranks, rm_model_use use, int64_t max_tokens,
+                                ringmoe_memory_plan *plan, rm_error *error)
+{
+    *plan = (ringmoe_memory_plan){0};
+    ringmoe_model model;
+    ringmoe_status status =
+        rm_model_prepare(config, expert_ranks, use, max_tokens, 0, &model, error);
+    if (status == RINGMOE_OK) rm_model_layout(&model, compute);
+    if (model.weights_arena.overflow || model.packed_arena.overflow ||
+        model.activations_arena.overflow)
+        status = rm_fail(error, RINGMOE_ERROR_MEMORY,
+                         "the sizes of this model exceed the address space; use a smaller "
+                         "model or batch");
+    plan->parameters = (int64_t)model.weights_arena.used;
+    plan->packed = (int64_t)model.packed_arena.used;
+    plan->activations =
+        (int64_t)model.activations_arena.used - model.moe_reserved + model.moe_expected[0];
+    plan->exchange = model.moe_expected[1];
+    plan->total = plan->parameters + plan->packed + plan->activations + plan->exchange;
+    rm_model_release(&model);
+    return status;
+}
+
+static ringmoe_status check_batch(const ringmoe_batch_shape *batch, ringmoe_mesh_dims dims,
+                                  rm_error *error)
+{
+    int64_t ranks = (int64_t)dims.data * dims.expert;
+    if (batch->seq_len < 1 || batch->microbatch < 1 || batch->n_microbatches < 1 ||
+        batch->microbatch > INT32_MAX / batch->seq_len || batch->n_microbatches > INT32_MAX)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "%lld microbatches of %lld sequences of %lld tokens; each must be at "
+                       "least 1 and a microbatch at most %d tokens",
+                       (long long)batch->n_microbatches, (long long)batch->microbatch,
+                       (long long)batch->seq_len, INT32_MAX);
+    if (batch->n_microbatches % ranks != 0)
+        return rm_fail(error, RINGMOE_ERROR_LAYOUT,
+                       "%lld microbatches do not divide over %lld ranks; make the global batch "
+                       "a multiple of microbatch times ranks",
+                       (long long)batch->n_microbatches, (long long)ranks);
+    return RINGMOE_OK;
+}
+
+/* Adds what one space takes for training: `axis_size` ranks hold it, and a rank's tree takes
+ * `n_sources` leaves at once (comm/tree.h). */
+static ringmoe_status add_training(const rm_parameter_table *table, rm_space space,
+                                   ringmoe_mesh_dims dims, int n_microbatches,
+                                   ringmoe_memory_plan *plan, rm_error *error)
+{
+    bool dense = space == RM_SPACE_DENSE;
+    int ranks = dims.data * dims.expert, axis_size = dense ? ranks : dims.data;
+    rm_tree_shape shape = {.n_elements = table->space_elements[space],
+                           .n_leaves = n_microbatches,
+                           .leaves_per_source = n_microbatches / ranks,
+                           .n_sources = dense ? 1 : dims.expert};
+    int64_t bytes, element = sizeof(rm_real), gradients;
+    if (__builtin_mul_overflow(shape.n_elements, element, &bytes) ||
+        __builtin_mul_overflow(bytes, (int64_t)rm_tree_buffers(&shape), &gradients))
+        return rm_fail(error, RINGMOE_ERROR_MEMORY,
+                       "the gradients of this model exceed the address space");
+    plan->gradients += gradients;
+    plan->optimizer += 2 * (bytes / axis_size);
+    return RINGMOE_OK;
+}
+
+static ringmoe_status plan_training(const ringmoe_model_config *config, ringmoe_mesh_dims dims,
+                                    int n_microbatches, ringmoe_memory_plan *plan,
+                                    rm_error *error)
+{
+    rm_parameter_table table;
+    RM_TRY(rm_parameter_table_create(config, dims.expert, &table, error));
+    ringmoe_status status = RINGMOE_OK;
+    for (int space = 0; space < RM_N_SPACES && status == RINGMOE_OK; space++)
+        status = add_training(&table, space, dims, n_microbatches, plan, error);
+    rm_parameter_table_free(&table);
+    plan->total += plan->gradients + plan->optimizer;
+    return status;
+}
+
+RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
+    ringmoe_context *context, const ringmoe_model_config *config, const ringmoe_mesh_dims *dims,
+    ringmoe_precision precision, const ringmoe_batch_shape *batch, ringmoe_memory_plan *plan)
+{
+    rm_error *error = &context->error;
+    ringmoe_mesh_dims chosen = dims ? *dims : (ringmoe_mesh_dims){0};
+    bool given = chosen.data > 0 && chosen.expert > 0;
+    int n_ranks = given ? chosen.data * chosen.expert : context->world.size;
+    RM_TRY(rm_mesh_choose(n_ranks, config->num_local_experts, &chosen, error));
+    RM_TRY(check_batch(batch, chosen, error));
+    rm_compute compute = context->compute;
+    compute.precision = precision;
+    RM_TRY(rm_model_measure(&compute, config, chosen.expert, RM_MODEL_TRAINING,
+                            batch->seq_len * batch->microbatch, plan, error));
+    return plan_training(config, chosen, (int)batch->n_microbatches, plan, error);
+}
