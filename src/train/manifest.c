@@ -110,7 +110,7 @@ static ringmoe_status read_recipe(const json_t *root, const char *path, rm_recip
 static ringmoe_status read_root(const json_t *root, const char *path, rm_manifest *manifest,
                                 rm_error *error)
 {
-    int64_t version;
+    int64_t version = 0;
     RM_TRY(read_integer(root, path, "format_version", &version, error));
     if (version != FORMAT_VERSION)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
