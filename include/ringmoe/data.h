@@ -14,11 +14,12 @@ extern "C" {
 typedef struct ringmoe_tokens ringmoe_tokens;
 
 typedef enum ringmoe_token_format {
-    RINGMOE_TOKENS_AUTO = 0,  /**< by name: .u16 or .bin are uint16 ids, .u32 uint32, else text */
-    RINGMOE_TOKENS_TEXT = 1,  /**< bytes; a folder: its regular files in the order of their paths,
-                                   recursively, joined by newlines; names that begin with a dot
-                                   are passed over */
-    RINGMOE_TOKENS_U16 = 2,   /**< little-endian ids, no header */
+    RINGMOE_TOKENS_AUTO =
+        0, /**< by name: .u16 or .bin are uint16 ids, .u32 uint32, else text */
+    RINGMOE_TOKENS_TEXT = 1, /**< bytes; a folder: its regular files in the order of their
+                                paths, recursively, joined by newlines; names that begin with a
+                                dot are passed over */
+    RINGMOE_TOKENS_U16 = 2,  /**< little-endian ids, no header */
     RINGMOE_TOKENS_U32 = 3,
 } ringmoe_token_format;
 
@@ -51,9 +52,9 @@ RINGMOE_API void ringmoe_tokens_destroy(ringmoe_tokens **tokens);
  * memory: destroy them first. Local.
  * Returns OK; ARGUMENT (fraction outside (0, 1)); MEMORY.
  */
-RINGMOE_API ringmoe_status ringmoe_tokens_split(ringmoe_context *context, ringmoe_tokens *tokens,
-                                                double fraction, ringmoe_tokens **first,
-                                                ringmoe_tokens **last);
+RINGMOE_API ringmoe_status ringmoe_tokens_split(ringmoe_context *context,
+                                                ringmoe_tokens *tokens, double fraction,
+                                                ringmoe_tokens **first, ringmoe_tokens **last);
 
 RINGMOE_API int64_t ringmoe_tokens_count(const ringmoe_tokens *tokens);
 /** Entropy of a token in nats for the synthetic language, NaN for real text. Local. */

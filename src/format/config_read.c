@@ -62,7 +62,7 @@ typedef struct value_text {
 static value_text describe(const json_t *value)
 {
     value_text result = {"?"};
-    char *json = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *json = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(10));
     if (!json) return result;
     size_t length = strlen(json), room = sizeof result.text - 4;
     memcpy(result.text, json, length < room ? length : room);

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sampling: each cut alone against hand-made distributions, all of them against a plain sort,
+ * and frequencies against probabilities.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <math.h>
+
+#include "base/random.h"
+#include "infer/sample.h"
+
+enum { MAX_VOCAB = 1000 };
+
+static ringmoe_generate_settings plain(void)
+{
+    return (ringmoe_generate_settings){.temperature = 1, .top_p = 1};
+}
+
+static int32_t draw(const ringmoe_generate_settings *settings, const rm_real *logits, int n,
+                    int64_t position)
+{
+    rm_candidate pool[MAX_VOCAB];
+    rm_error error = {""};
+    int32_t token = -1;
+    if (rm_sample(settings, logits, n, position, pool, &token, &error) != RINGMOE_OK)
+        fail_msg("%s", error.text);
+    assert_in_range(token, 0, n - 1);
+    return token;
+}
+
+static void zero_temperature_is_the_likeliest(void **state)
+{
+    static const rm_real logits[] = {1, 7, -3, 7, 2}, one[] = {-5};
+    ringmoe_generate_settings settings = plain();
+    settings.temperature = 0;
+    assert_int_equal(draw(&settings, logits, 5, 0), 1);
+    assert_int_equal(draw(&settings, one, 1, 0), 0);
+    settings = plain();
+    settings.top_k = 1;
+    for (int64_t i = 0; i < 100; i++) assert_int_equal(draw(&settings, logits, 5, i), 1);
+    settings = plain();
+    settings.top_p = 1e-12;
+    for (int64_t i = 0; i < 100; i++) assert_int_equal(draw(&settings, logits, 5, i), 1);
+    settings = plain();
+    settings.temperature = 1e-300;
+    for (int64_t i = 0; i < 100; i++) assert_true(draw(&settings, logits, 5, i) % 2 == 1);
+}
+
+/* How often each of n tokens comes up, as shares. */
+static void frequencies(const ringmoe_generate_settings *settings, const rm_real *logits, int n,
+                        double *shares)
+{
+    enum { N_DRAWS = 40000 };
+    memset(shares, 0, (size_t)n * sizeof *shares);
+    for (int64_t i = 0; i < N_DRAWS; i++) shares[draw(settings, logits, n, i)] += 1.0 / N_DRAWS;
+}
+
+static void assert_shares(const ringmoe_generate_settings *settings, const rm_real *logits,
+                          int n, const double *expected)
+{
+    double shares[8];
+    frequencies(settings, logits, n, shares);
+    for (int i = 0; i < n; i++) {
+        if (expected[i] == 0) assert_true(shares[i] == 0);
+        if (fabs(shares[i] - expected[i]) > 0.012)
+            fail_msg("token %d: share %g, expected %g", i, shares[i], expected[i]);
+    }
+}
+
+static void follows_the_probabilities(void **state)
+{
+    /* Probabilities 0.1, 0.4, 0.2, 0.3. */
+    rm_real logits[4];
+    static const double probability[4] = {0.1, 0.4, 0.2, 0.3};
+    for (int i = 0; i < 4; i++) logits[i] = (rm_real)(log(probability[i]) + 20);
+    ringmoe_generate_settings settings = plain();
+    assert_shares(&settings, logits, 4, probability);
+    settings.seed = 99;
+    assert_shares(&settings, logits, 4, probability);
+
+    settings = plain();
+    settings.top_k = 2;
+    assert_shares(&settings, logits, 4, (double[]){0, 4 / 7.0, 0, 3 / 7.0});
+    settings.top_k = 100;
+    assert_shares(&settings, logits, 4, probability);
+
+    /* 0.4 + 0.3 is less than 0.75, with 0.2 it is enough. */
+    settings = plain();
+    settings.top_p = 0.75;
+    assert_shares(&settings, logits, 4, (double[]){0, 4 / 9.0, 2 / 9.0, 3 / 9.0});
+    settings.top_p = 0.65;
+    assert_shares(&settings, logits, 4, (double[]){0, 4 / 7.0, 0, 3 / 7.0});
+
+    /* The nucleus is taken of what top_k left: 0.4 of 0.9 and 0.3 of 0.9 hold 0.77. */
+    settings.top_k = 3;
+    settings.top_p = 0.77;
+    assert_shares(&settings, logits, 4, (double[]){0, 4 / 7.0, 0, 3 / 7.0});
+
+    settings = plain();
+    settings.temperature = 0.5;
+    assert_shares(&settings, logits, 4, (double[]){1 / 30.0, 16 / 30.0, 4 / 30.0, 9 / 30.0});
+}
+
+static void ties_keep_the_lower_id(void **state)
+{
+    static const rm_real logits[] = {0, 3, 3, 3, 3};
+    ringmoe_generate_settings settings = plain();
+    settings.top_k = 2;
+    assert_shares(&settings, logits, 5, (double[]){0, 0.5, 0.5, 0, 0});
+}
+
+static void position_and_seed_decide(void **state)
+{
+    rm_real logits[MAX_VOCAB];
+    ringmoe_generate_settings settings = plain(), other = plain();
+    int n_same_position = 0, n_same_seed = 0;
+    memset(logits, 0, sizeof logits);
+    other.seed = 1;
+    for (int64_t i = 0; i < 200; i++) {
+        int32_t token = draw(&settings, logits, MAX_VOCAB, i);
+        assert_int_equal(token, draw(&settings, logits, MAX_VOCAB, i));
+        n_same_position += token == draw(&settings, logits, MAX_VOCAB, i + 1);
+        n_same_seed += token == draw(&other, logits, MAX_VOCAB, i);
+    }
+    assert_true(n_same_position < 10 && n_same_seed < 10);
+}
+
+static const double *sorted_weights;
+
+static int compare_ids(const void *a, const void *b)
+{
+    int left = *(const int *)a, right = *(const int *)b;
+    double x = sorted_weights[left], y = sorted_weights[right];
+    return x != y ? (x < y) - (x > y) : left - right;
+}
+
+/* The same choice by a plain sort of everything. */
+static int32_t draw_by_sorting(const ringmoe_generate_settings *settings, const rm_real *logits,
+                               int n, int64_t position)
+{
+    double weights[MAX_VOCAB], total = 0, kept_weight = 0, largest = logits[0];
+    int order[MAX_VOCAB], kept = 0, most = n;
+    for (int i = 0; i < n; i++) largest = logits[i] > largest ? logits[i] : largest;
+    for (int i = 0; i < n; i++) {
+        weights[i] = exp((logits[i] - largest) / settings->temperature);
+        order[i] = i;
+        total += weights[i];
+    }
+    sorted_weights = weights;
+    qsort(order, (size_t)n, sizeof *order, compare_ids);
+    if (settings->top_k && settings->top_k < n) {
+        most = settings->top_k, total = 0;
+        for (int i = 0; i < most; i++) total += weights[order[i]];
+    }
+    while (kept < most && kept_weight < settings->top_p * total)
+        kept_weight += weights[order[kept++]];
+    rm_random_key key = {(uint64_t)settings->seed, rm_random_stream("sample")};
+    double left = rm_random_uniform(key, (uint64_t)position) * kept_weight;
+    int at = 0;
+    while (at < kept - 1 && left >= weights[order[at]]) left -= weights[order[at++]];
+    return order[at];
+}
+
+static void agrees_with_sorting(void **state)
+{
+    rm_real logits[MAX_VOCAB];
+    rm_random_key key = {7, 8};
+    for (uint64_t trial = 0; trial < 500; trial++) {
+        uint32_t words[4];
+        rm_random_words(key, trial, words);
+        int n = 1 + (int)(words[0] % MAX_VOCAB);
+        rm_random_fill_normal(key, trial * MAX_VOCAB, n, 3, logits);
+        for (int i = 0; i < n; i += 3) logits[i] = (rm_real)floor((double)logits[i]);
+        ringmoe_generate_settings settings = {
+            .temperature = 0.1 + words[1] % 20 / 10.0,
+            .top_k = words[2] % 3 ? (int)(words[2] >> 8) % 50 : 0,
+            .top_p = (1 + words[3] % 100) / 100.0,
+            .seed = (int64_t)trial,
+        };
+        assert_int_equal(draw(&settings, logits, n, 5),
+                         draw_by_sorting(&settings, logits, n, 5));
+    }
+}
+
+static void refuses_bad_numbers(void **state)
+{
+    rm_real logits[3] = {0, (rm_real)NAN, 1};
+    ringmoe_generate_settings settings = plain();
+    rm_candidate pool[3];
+    rm_error error = {""};
+    int32_t token;
+    assert_int_equal(rm_sample(&settings, logits, 3, 0, pool, &token, &error),
+                     RINGMOE_ERROR_NUMERIC);
+    assert_non_null(strstr(error.text, "token 1"));
+    logits[1] = (rm_real)INFINITY;
+    assert_int_equal(rm_sample(&settings, logits, 3, 0, pool, &token, &error),
+                     RINGMOE_ERROR_NUMERIC);
+    logits[1] = (rm_real)-INFINITY;
+    assert_int_not_equal(draw(&settings, logits, 3, 0), 1);
+    for (int i = 0; i < 3; i++) logits[i] = (rm_real)-INFINITY;
+    assert_int_equal(rm_sample(&settings, logits, 3, 0, pool, &token, &error),
+                     RINGMOE_ERROR_NUMERIC);
+}
+
+static void checks_settings(void **state)
+{
+    static const struct {
+        ringmoe_generate_settings settings;
+        const char *message;
+    } cases[] = {
+        {{.temperature = -1, .top_p = 1}, "temperature is -1"},
+        {{.temperature = NAN, .top_p = 1}, "temperature is"},
+        {{.temperature = INFINITY, .top_p = 1}, "temperature is inf"},
+        {{.temperature = 1, .top_p = 0}, "top_p is 0"},
+        {{.temperature = 1, .top_p = 1.01}, "top_p is 1.01"},
+        {{.temperature = 1, .top_p = NAN}, "top_p is"},
+        {{.temperature = 1, .top_p = 1, .top_k = -1}, "top_k is -1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rm_error error = {""};
+        assert_int_equal(rm_sample_check(&cases[i].settings, &error), RINGMOE_ERROR_ARGUMENT);
+        assert_non_null(strstr(error.text, cases[i].message));
+    }
+    ringmoe_generate_settings settings = plain();
+    assert_int_equal(rm_sample_check(&settings, NULL), RINGMOE_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(zero_temperature_is_the_likeliest),
+        cmocka_unit_test(follows_the_probabilities),
+        cmocka_unit_test(ties_keep_the_lower_id),
+        cmocka_unit_test(position_and_seed_decide),
+        cmocka_unit_test(agrees_with_sorting),
+        cmocka_unit_test(refuses_bad_numbers),
+        cmocka_unit_test(checks_settings),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
