@@ -38,7 +38,7 @@ static inline void check_report(const char *what, const char *file, int line,
 {
     int rank;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (check_failures++ < 20)
+    if (__atomic_fetch_add(&check_failures, 1, __ATOMIC_RELAXED) < 20)
         fprintf(stderr, "rank %d: %s:%d: failed: %s %s\n", rank, file, line, what, message);
 }
 
