@@ -21,8 +21,12 @@ static bool refuse(option_result *result, const char *name, const char *given, c
 static bool refuse_range(option_result *result, const option_row *row, const char *given)
 {
     char want[128];
-    snprintf(want, sizeof want, "a%s number from %.15g to %.15g",
-             row->kind == OPTION_INTEGER ? " whole" : "", row->low, row->high);
+    const char *whole = row->kind == OPTION_INTEGER ? " whole" : "";
+    if (row->high >= 1e9)
+        snprintf(want, sizeof want, "a%s number from %.15g on", whole, row->low);
+    else
+        snprintf(want, sizeof want, "a%s number from %.15g to %.15g", whole, row->low,
+                 row->high);
     return refuse(result, row->name, given, want);
 }
 
@@ -192,9 +196,9 @@ void options_help(const option_set *set, const void *values, FILE *out)
         char head[64];
         snprintf(head, sizeof head, "--%s%s%s", row->name, row->value ? " " : "",
                  row->value ? row->value : "");
-        fprintf(out, "  %-24s %s", head, row->help);
+        fprintf(out, "  %-27s %s", head, row->help);
         print_default(row, values, out);
         fputc('\n', out);
     }
-    fprintf(out, "  %-24s this text\n", "--help");
+    fprintf(out, "  %-27s this text\n", "--help");
 }

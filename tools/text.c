@@ -3,15 +3,15 @@
 
 #include <stdbool.h>
 
-static short_text scaled(double number, const char *const *units, double plain_below)
+static short_text scaled(double number, double step, const char *const *units)
 {
     short_text result;
     int unit = 0;
     while (number >= 999.5 && units[unit + 1]) {
-        number /= 1000;
+        number /= step;
         unit++;
     }
-    int decimals = number < plain_below && unit == 0 ? 0 : number < 9.995 ? 2 : number < 99.95;
+    int decimals = unit == 0 ? 0 : number < 9.995 ? 2 : number < 99.95;
     snprintf(result.text, sizeof result.text, "%.*f%s%s", decimals, number,
              *units[unit] ? " " : "", units[unit]);
     return result;
@@ -20,13 +20,13 @@ static short_text scaled(double number, const char *const *units, double plain_b
 short_text text_count(double number)
 {
     static const char *const units[] = {"", "k", "M", "G", "T", NULL};
-    return scaled(number, units, 1000);
+    return scaled(number, 1000, units);
 }
 
 short_text text_bytes(double bytes)
 {
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", NULL};
-    return scaled(bytes, units, 1000);
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", NULL};
+    return scaled(bytes, 1024, units);
 }
 
 short_text text_duration(double seconds)

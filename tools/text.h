@@ -14,7 +14,7 @@ typedef struct short_text {
 } short_text;
 
 short_text text_count(double number);     /* 29.4 M, 1.2 k, 17 */
-short_text text_bytes(double bytes);      /* 1.25 GB (1e9), 340 MB */
+short_text text_bytes(double bytes);      /* 1.25 GiB, 340 MiB */
 short_text text_duration(double seconds); /* 4:10, 1:02:03 */
 
 /* Prints a stream of bytes: valid UTF-8 as it is, control bytes and everything else as \xNN.

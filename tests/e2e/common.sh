@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+# What the end-to-end scripts share. Each is started as `script RINGMOE MPIEXEC SOURCE_ROOT [...]`
+# and works in a folder of its own, which goes away afterwards.
+
+set -u
+export LC_ALL=C OMP_NUM_THREADS=1
+ringmoe=$1
+mpiexec=$2
+source_root=$3
+work=$(mktemp -d "${TMPDIR:-/tmp}/ringmoe-e2e-XXXXXX") || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+
+fail() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+
+finish() {
+    [ "$failures" -eq 0 ] || { echo "$failures failure(s)"; exit 1; }
+    exit 0
+}
+
+# done_well WHAT COMMAND...: status 0 and nothing on stderr; the output stays in ./out.
+done_well() {
+    local what=$1
+    shift
+    "$@" >out 2>err || fail "$what: status $?: $(tail -3 err)"
+    [ -s err ] && fail "$what: stderr: $(cat err)"
+}
+
+# refused WHAT STATUS PATTERN COMMAND...: that status, and one line on stderr with the pattern.
+refused() {
+    local what=$1 status=$2 pattern=$3 got
+    shift 3
+    "$@" >out 2>err
+    got=$?
+    [ "$got" -eq "$status" ] || fail "$what: status $got, not $status: $(cat err)"
+    [ "$(wc -l <err)" -eq 1 ] || fail "$what: $(wc -l <err) lines on stderr: $(cat err)"
+    grep -Eq "$pattern" err || fail "$what: no '$pattern' in: $(cat err)"
+    grep -q '^ringmoe' err || fail "$what: the line does not begin with the command: $(cat err)"
+}
+
+has() { grep -Eq "$1" "$2" || fail "no '$1' in $2: $(head -c 600 "$2")"; }
+absent() { [ ! -e "$1" ] || fail "$1 should not be there: $(ls -R "$1")"; }
+
+# The named column of a metrics.jsonl, one value a line, as it is written.
+column() { grep -o "\"$1\":[^,}]*" "$2" | cut -d: -f2; }
+
+# A model of a few thousand parameters, so that four ranks on two cores are quick.
+small_config() {
+    cat <<'JSON'
+{
+  "vocab_size": 256, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+  "num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4,
+  "num_experts_per_tok": 2, "max_position_embeddings": 256, "router_aux_loss_coef": 0.01,
+  "router_z_loss_coef": 0.001
+}
+JSON
+}
+
+# Settings that go with it: four microbatches a step.
+small_run="--data synthetic --model small.json --steps 6 --seq-len 32 --microbatch 2"
+small_run="$small_run --global-batch 8 --warmup 2 --eval-every 3 --eval-sequences 4"
+small_run="$small_run --sample-tokens 8"

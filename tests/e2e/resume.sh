@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A run that was cut off and resumed, on another layout at that, ends as if nothing had happened.
+. "$(dirname "$0")/common.sh"
+
+small_config >small.json
+# shellcheck disable=SC2086
+done_well whole "$ringmoe" train $small_run --threads 1 --out whole
+# shellcheck disable=SC2086
+done_well part "$ringmoe" train $small_run --threads 1 --save-every 2 --out part
+
+# As after a crash behind step 5: the newest checkpoint is that of step 4, half a line at the end.
+rm -r part/checkpoints/step-000006
+head -5 part/metrics.jsonl >lines
+printf '{"step":6,"lo' >>lines
+mv lines part/metrics.jsonl
+mkdir part/checkpoints/step-000005.tmp
+sed -i 's/"finished"/"running"/' part/run.json
+done_well resumed "$mpiexec" -n 2 "$ringmoe" train --resume --out part --threads 1
+has 'from +step 4' out
+has '"state": "finished"' part/run.json
+for key in step loss grad_norm lr val_loss; do
+    cmp -s <(column "$key" whole/metrics.jsonl) <(column "$key" part/metrics.jsonl) ||
+        fail "$key differs: $(diff <(column "$key" whole/metrics.jsonl) \
+            <(column "$key" part/metrics.jsonl) | head -4)"
+done
+
+done_well 'a finished run' "$ringmoe" train --resume --out part --threads 1
+[ "$(wc -l <part/metrics.jsonl)" -eq 6 ] || fail "resuming a finished run changed its metrics"
+
+refused 'another lr' 2 'lr' "$ringmoe" train --resume --out part --lr 0.5
+refused 'no run there' 1 'holds no run' "$ringmoe" train --resume --out nowhere
+refused 'no folder told' 2 'out' "$ringmoe" train --resume --data synthetic
+absent nowhere
+[ "$(wc -l <part/metrics.jsonl)" -eq 6 ] || fail "a refused resume changed the metrics"
+finish

@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What a user and a script see: help, version, JSON, and the line that is redrawn on a terminal.
+. "$(dirname "$0")/common.sh"
+
+small_config >small.json
+version=$(sed -n "s/.*version: '\([0-9.]*\)',/\1/p" "$source_root/meson.build" | head -1)
+done_well version "$ringmoe" --version
+has "^ringmoe $version\$" out
+done_well help "$ringmoe" --help
+for command in train eval generate info bench; do
+    has "^  $command " out
+done
+for command in train eval generate info 'bench step' 'bench moe'; do
+    # shellcheck disable=SC2086
+    done_well "$command --help" "$ringmoe" $command --help
+    has "^usage: ringmoe $command" out
+    has '^  --help' out
+    awk 'length > 100 { bad = 1 } END { exit bad }' out || fail "$command --help: long lines"
+    done_well "$command --help" "$ringmoe" $command --help
+done
+done_well 'help on two ranks' "$mpiexec" -n 2 "$ringmoe" train --help
+[ "$(grep -c '^usage' out)" -eq 1 ] || fail "two ranks print the help twice"
+
+done_well info "$ringmoe" info
+has '^kernels ' out
+has '^openblas ' out
+done_well 'info --json on two ranks' "$mpiexec" -n 2 "$ringmoe" info --threads 1 --json
+[ "$(grep -c '"host"' out)" -eq 2 ] || fail "info --json does not list two ranks"
+done_well 'info --model' "$ringmoe" info --model tiny --json
+has '"active_parameters": [0-9]+' out
+has '"total": [0-9]+' out
+done_well 'info for a layout that is not here' "$ringmoe" info --model small --ep 4 --dp 2
+has 'ep 4 x dp 2' out
+
+done_well 'bench step' "$ringmoe" bench step --model small.json --seq-len 32 --microbatch 1 \
+    --global-batch 2 --repeat 2 --threads 1 --json
+has '"tokens_per_s": [0-9.]+' out
+done_well 'bench step --against dense' "$ringmoe" bench step --model small.json --seq-len 32 \
+    --microbatch 1 --global-batch 2 --repeat 2 --threads 1 --against dense
+has 'MoE / dense [0-9.]+' out
+done_well 'bench moe' "$ringmoe" bench moe --d-model 32 --d-ff 64 --tokens 64 --repeat 2 --json
+has '"moe_over_dense": [0-9.]+' out
+
+# On a terminal the line is redrawn: carriage returns and no plain step lines.
+if command -v script >/dev/null && script --version 2>/dev/null | grep -q util-linux; then
+    # shellcheck disable=SC2086
+    script -qec "$ringmoe train $small_run --threads 1 --out terminal" /dev/null >out 2>err ||
+        fail "on a terminal: status $?"
+    tr '\r' '\n' <out >lines
+    has '^\[#+\] step 6/6 ' lines
+fi
+finish

@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A first run as a user makes it: train, then eval, generate and info on what came out.
+. "$(dirname "$0")/common.sh"
+
+done_well train "$ringmoe" train --data synthetic --model tiny --steps 12 --seq-len 64 \
+    --microbatch 2 --global-batch 4 --warmup 2 --threads 1 --sample-tokens 40
+has 'cannot fall below [0-9.]+' out
+has 'step 12/12  loss [0-9.]+' out
+has 'validation loss [0-9.]+ \([0-9.]+ bits per byte\)' out
+has 'A sample' out
+has 'runs/tiny-1/metrics.jsonl' out
+
+for name in run.json metrics.jsonl checkpoints/step-000012/config.json; do
+    [ -s "runs/tiny-1/$name" ] || fail "runs/tiny-1/$name is missing"
+done
+has '"state": "finished"' runs/tiny-1/run.json
+has '"data_hash": "[0-9a-f]{16}"' runs/tiny-1/run.json
+has '"seq-len": 64' runs/tiny-1/run.json
+[ "$(wc -l <runs/tiny-1/metrics.jsonl)" -eq 12 ] || fail "metrics.jsonl does not have 12 lines"
+for name in step loss grad_norm lr tokens tokens_per_s step_ms compute_ms exchange_ms wait_ms \
+    optimizer_ms load_max_over_mean balance_loss z_loss dropped; do
+    [ "$(column "$name" runs/tiny-1/metrics.jsonl | wc -l)" -eq 12 ] ||
+        fail "metrics.jsonl: $name is not in each line"
+done
+[ "$(column val_loss runs/tiny-1/metrics.jsonl | wc -l)" -ge 6 ] || fail "too few val_loss"
+first=$(column loss runs/tiny-1/metrics.jsonl | head -1)
+last=$(column loss runs/tiny-1/metrics.jsonl | tail -1)
+awk -v first="$first" -v last="$last" 'BEGIN { exit !(last < first - 0.2) }' ||
+    fail "the loss does not fall: $first to $last"
+
+done_well 'second run' "$ringmoe" train --data synthetic --model tiny --steps 1 --seq-len 16 \
+    --microbatch 1 --global-batch 1 --sample-tokens 0 --json
+has '"run": "runs/tiny-2"' out
+
+for model in runs/tiny-1 runs/tiny-1/checkpoints/step-000012; do
+    done_well "eval $model" "$ringmoe" eval --model "$model" --data synthetic --seq-len 64 \
+        --max-sequences 8
+    has 'bits per byte +[0-9.]+' out
+done
+done_well 'eval on two ranks' "$mpiexec" -n 2 "$ringmoe" eval --model runs/tiny-1 \
+    --data synthetic --seq-len 64 --max-sequences 8 --json
+has '"loss": [0-9.]+' out
+
+done_well generate "$ringmoe" generate --model runs/tiny-1 --prompt 'ab' --max-new 20 --seed 3
+cp out once
+done_well 'generate again' "$ringmoe" generate --model runs/tiny-1 --prompt 'ab' --max-new 20 \
+    --seed 3
+cmp -s out once || fail "the same seed gives another text"
+printf 'ab' >prompt
+done_well 'generate from a file on two ranks' "$mpiexec" -n 2 "$ringmoe" generate \
+    --model runs/tiny-1 --prompt-file prompt --max-new 20 --seed 3
+cmp -s out once || fail "two ranks give another text"
+
+done_well 'info of a run' "$ringmoe" info --model runs/tiny-1
+has 'total +[0-9.]+ [KMG]?i?B' out
+finish
