@@ -30,8 +30,9 @@ void rm_silu_mul_backward_scalar(int64_t n, const rm_real *gate, const rm_real *
     for (int64_t i = 0; i < n; i++) {
         rm_real x = gate[i], scale = up[i];
         sigmoids s = sigmoids_of(x);
-        d_up[i] = d_h[i] * (x * s.plus);
-        d_gate[i] = d_h[i] * scale * (s.plus * (1 + x * s.minus));
+        rm_real d_out = d_h[i];
+        d_up[i] = d_out * (x * s.plus);
+        d_gate[i] = d_out * (scale * (s.plus * (1 + x * s.minus)));
     }
 }
 

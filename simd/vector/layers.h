@@ -26,11 +26,11 @@ BODY silu_mul_backward_at(int64_t i, int64_t count, const rm_real *gate, const r
                           const rm_real *d_h, rm_real *d_gate, rm_real *d_up)
 {
     vec x = vec_load_first(gate + i, count), d_out = vec_load_first(d_h + i, count);
-    vec scaled = vec_mul(d_out, vec_load_first(up + i, count));
+    vec up_lanes = vec_load_first(up + i, count);
     sigmoids s = sigmoids_of(x);
     vec slope = vec_mul(s.plus, vec_fma(x, s.minus, vec_all(1)));
     vec_store_first(d_up + i, count, vec_mul(d_out, vec_mul(x, s.plus)));
-    vec_store_first(d_gate + i, count, vec_mul(scaled, slope));
+    vec_store_first(d_gate + i, count, vec_mul(d_out, vec_mul(up_lanes, slope)));
 }
 
 static void row_silu_mul_backward(int64_t n, const rm_real *gate, const rm_real *up,
