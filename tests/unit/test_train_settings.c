@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The learning rate's values, clipping, and the refusal of settings by name.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/config.h"
+#include "train/optimizer.h"
+#include "train/recipe.h"
+#include "train/schedule.h"
+
+static ringmoe_train_settings defaults(void)
+{
+    ringmoe_train_settings settings;
+    ringmoe_train_settings_default(&settings);
+    return settings;
+}
+
+static void close_to(double value, double expected)
+{
+    if (fabs(value - expected) > 1e-12 * fabs(expected))
+        fail_msg("%g, not %g", value, expected);
+}
+
+static void rate_warms_up_and_falls_as_a_cosine(void **state)
+{
+    ringmoe_train_settings settings = defaults();
+    settings.lr = 2;
+    settings.lr_min_ratio = 0.25;
+    settings.warmup_steps = 4;
+    settings.steps = 104;
+    close_to(rm_learning_rate(&settings, 1), 0.5);
+    close_to(rm_learning_rate(&settings, 4), 2);
+    close_to(rm_learning_rate(&settings, 54), 1.25);
+    close_to(rm_learning_rate(&settings, 29), 0.5 + 1.5 * 0.5 * (1 + sqrt(0.5)));
+    close_to(rm_learning_rate(&settings, 104), 0.5);
+    close_to(rm_learning_rate(&settings, 100000), 0.5);
+}
+
+static void rate_without_warmup_or_decay(void **state)
+{
+    ringmoe_train_settings settings = defaults();
+    settings.lr = 1;
+    settings.warmup_steps = 0;
+    settings.steps = 1;
+    settings.lr_min_ratio = 1;
+    close_to(rm_learning_rate(&settings, 1), 1);
+    close_to(rm_learning_rate(&settings, 7), 1);
+    settings.warmup_steps = 10;
+    close_to(rm_learning_rate(&settings, 5), 0.5);
+    close_to(rm_learning_rate(&settings, 11), 1);
+}
+
+static void clipping_brings_the_norm_down(void **state)
+{
+    close_to(rm_clip_factor(4, 1), 0.25);
+    close_to(rm_clip_factor(0.5, 1), 1);
+    close_to(rm_clip_factor(4, 0), 1);
+    close_to(rm_clip_factor(0, 1), 1);
+}
+
+static void numbers_read_back_exactly(void **state)
+{
+    const double numbers[] = {0.1, 1e-8, 1.0 / 3, 5e-324, 1e30, 1000, -2.5, 0};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char text[RM_NUMBER_TEXT];
+        rm_number_format(numbers[i], text);
+        assert_true(strtod(text, NULL) == numbers[i]);
+    }
+}
+
+static ringmoe_model_config tiny(void)
+{
+    ringmoe_model_config config;
+    assert_int_equal(rm_config_preset("tiny", &config, NULL), RINGMOE_OK);
+    return config;
+}
+
+static void refused(const ringmoe_train_settings *settings, int n_ranks,
+                    ringmoe_status expected, const char *message)
+{
+    rm_error error = {""};
+    ringmoe_model_config config = tiny();
+    assert_int_equal(rm_settings_check(settings, &config, n_ranks, &error), expected);
+    if (!strstr(error.text, message)) fail_msg("%s", error.text);
+}
+
+static void settings_out_of_range_are_named(void **state)
+{
+    ringmoe_train_settings settings = defaults();
+    ringmoe_model_config config = tiny();
+    assert_int_equal(rm_settings_check(&settings, &config, 4, NULL), RINGMOE_OK);
+    settings.beta2 = 1;
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "beta2 is 1; it must be");
+    settings = defaults(), settings.lr = NAN;
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "lr is nan");
+    settings = defaults(), settings.seq_len = 0;
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "seq_len is 0");
+    settings = defaults(), settings.seq_len = 5000;
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "max_position_embeddings");
+    settings = defaults(), settings.global_batch = 18;
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "multiple of microbatch, 4");
+    settings = defaults();
+    refused(&settings, 3, RINGMOE_ERROR_LAYOUT, "multiple of 12");
+}
+
+static void a_recipe_tells_what_matters(void **state)
+{
+    ringmoe_train_settings settings = defaults();
+    ringmoe_model_config config = tiny();
+    rm_recipe one, other;
+    rm_recipe_write(&one, &settings, &config, RINGMOE_PRECISION_FP32, "0123456789abcdef");
+    settings.lr *= 1 + 1e-15;
+    config.is_dense_layer[3] = 1;
+    rm_recipe_write(&other, &settings, &config, RINGMOE_PRECISION_BF16, "0123456789abcdef");
+    assert_int_equal(one.n_items, other.n_items);
+    int n_different = 0;
+    for (int i = 0; i < one.n_items; i++)
+        n_different += strcmp(one.items[i].value, other.items[i].value) != 0;
+    assert_int_equal(n_different, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rate_warms_up_and_falls_as_a_cosine),
+        cmocka_unit_test(rate_without_warmup_or_decay),
+        cmocka_unit_test(clipping_brings_the_norm_down),
+        cmocka_unit_test(numbers_read_back_exactly),
+        cmocka_unit_test(settings_out_of_range_are_named),
+        cmocka_unit_test(a_recipe_tells_what_matters),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
