@@ -12,16 +12,18 @@
 #include "format/config.h"
 #include "format/config_fields.h"
 
-/* The process's locale may have a decimal comma, which is no JSON. */
-static void print_number(FILE *out, double value)
+/* The process's locale may have a decimal comma, which is no JSON; and transformers takes 0 for
+ * an integer where it wants 0.0. */
+static void print_double(FILE *out, double value)
 {
     char text[40];
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);
         if (strtod(text, NULL) == value) break;
     }
-    text[strcspn(text, ",")] = strchr(text, ',') ? '.' : 0;
-    fputs(text, out);
+    char *comma = strchr(text, ',');
+    if (comma) *comma = '.';
+    fprintf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
 }
 
 static void print_field(FILE *out, const rm_config_field *field,
@@ -29,10 +31,12 @@ static void print_field(FILE *out, const rm_config_field *field,
 {
     double value = rm_config_field_get(field, config);
     fprintf(out, ",\n  \"%s\": ", field->key);
-    if (field->kind == RM_FIELD_BOOL)
-        fputs(value != 0 ? "true" : "false", out);
+    if (field->kind == RM_FIELD_DOUBLE)
+        print_double(out, value);
+    else if (field->kind == RM_FIELD_INT)
+        fprintf(out, "%.0f", value);
     else
-        print_number(out, value);
+        fputs(value != 0 ? "true" : "false", out);
 }
 
 /* The field's default for the other sizes of this configuration. */

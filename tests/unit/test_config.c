@@ -248,6 +248,23 @@ static void assert_same(const ringmoe_model_config *a, const ringmoe_model_confi
     assert_memory_equal(a->is_dense_layer, b->is_dense_layer, sizeof a->is_dense_layer);
 }
 
+/* transformers checks types: 0 is no float to it. */
+static void writes_floats_as_floats(void **state)
+{
+    ringmoe_model_config config;
+    rm_error error = {""};
+    const char *path = scratch_path("floats.json");
+    assert_int_equal(rm_config_preset("tiny", &config, &error), RINGMOE_OK);
+    assert_int_equal(rm_config_write(&config, path, &error), RINGMOE_OK);
+    json_t *root = json_load_file(path, 0, NULL);
+    assert_true(json_is_real(json_object_get(root, "router_jitter_noise")));
+    assert_true(json_is_real(json_object_get(root, "rope_theta")));
+    assert_true(json_is_integer(json_object_get(root, "hidden_size")));
+    assert_null(json_object_get(root, "capacity_factor"));
+    assert_null(json_object_get(root, "dense_intermediate_size"));
+    json_decref(root);
+}
+
 static void writes_what_it_reads(void **state)
 {
     ringmoe_model_config written, read;
@@ -321,7 +338,8 @@ int main(void)
         cmocka_unit_test(refuses_bad_values),        cmocka_unit_test(accepts_harmless_values),
         cmocka_unit_test(reads_new_rope_parameters), cmocka_unit_test(refuses_broken_files),
         cmocka_unit_test(refuses_absurd_totals),     cmocka_unit_test(writes_what_it_reads),
-        cmocka_unit_test(presets_have_their_sizes),  cmocka_unit_test(survives_mutations),
+        cmocka_unit_test(writes_floats_as_floats),   cmocka_unit_test(presets_have_their_sizes),
+        cmocka_unit_test(survives_mutations),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

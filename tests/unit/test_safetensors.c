@@ -252,7 +252,7 @@ static void survives_mutations(void **state)
     int64_t size;
     char *bytes = example_bytes(&size), *mutated = malloc((size_t)size);
     int n_opened = 0;
-    for (uint64_t trial = 0; trial < 6000; trial++) {
+    for (uint64_t trial = 0; trial < 4000; trial++) {
         uint32_t words[4];
         rm_random_words((rm_random_key){3, 4}, trial, words);
         memcpy(mutated, bytes, (size_t)size);
