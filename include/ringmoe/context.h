@@ -26,16 +26,17 @@ typedef enum ringmoe_log_level {
     RINGMOE_LOG_WARNING = 2,
 } ringmoe_log_level;
 
-/** Receives one line without a newline. Called on the rank it concerns, from the calling thread. */
+/** Receives one line without a newline. Called on the rank it concerns, from the calling
+ * thread. */
 typedef void (*ringmoe_log_function)(void *user, ringmoe_log_level level, const char *line);
 
 typedef struct ringmoe_context_settings {
-    int n_threads;            /**< OpenMP threads of this rank; 0 (default): omp_get_max_threads() */
+    int n_threads; /**< OpenMP threads of this rank; 0 (default): omp_get_max_threads() */
     const char *kernel_level; /**< "scalar", "avx2", "neon"; NULL (default): RINGMOE_CPU of the
                                    environment if set, else the best this CPU has */
-    ringmoe_precision precision;    /**< operands of products; default fp32 */
-    ringmoe_log_function log;       /**< default NULL: silence */
-    void *log_user;                 /**< handed to `log` */
+    ringmoe_precision precision; /**< operands of products; default fp32 */
+    ringmoe_log_function log;    /**< default NULL: silence */
+    void *log_user;              /**< handed to `log` */
 } ringmoe_context_settings;
 
 /** Fills every field with its default. Local. */
@@ -50,8 +51,8 @@ RINGMOE_API void ringmoe_context_settings_default(ringmoe_context_settings *sett
  *   context       out  the caller destroys it with ringmoe_context_destroy; NULL on failure:
  *                      the line that says why then goes to settings->log as a warning
  * Returns RINGMOE_OK; ARGUMENT (unknown or unavailable kernel level, negative threads, an
- * intercommunicator); STATE (MPI is not initialised); MISMATCH (precisions differ); MEMORY; MPI.
- * A failure on one rank is returned on all.
+ * intercommunicator); STATE (MPI is not initialised); MISMATCH (precisions differ); MEMORY;
+ * MPI. A failure on one rank is returned on all.
  */
 RINGMOE_API ringmoe_status ringmoe_context_create(MPI_Comm communicator,
                                                   const ringmoe_context_settings *settings,
@@ -62,7 +63,8 @@ RINGMOE_API ringmoe_status ringmoe_context_create_f(MPI_Fint communicator,
                                                     const ringmoe_context_settings *settings,
                                                     ringmoe_context **context);
 
-/** Frees a context after everything made from it. Collective. NULL or *context NULL: nothing. */
+/** Frees a context after everything made from it. Collective. NULL or *context NULL: nothing.
+ */
 RINGMOE_API void ringmoe_context_destroy(ringmoe_context **context);
 
 /**

@@ -5,8 +5,8 @@
  *   rank = data * E + expert      (experts innermost: ranks of one node share them)
  *
  * Dense layers see D*E as their data axis: each rank has its own microbatches and a replica of
- * the dense weights. Expert weights are split over E and replicated over D. This is the sharding
- * of arXiv 2405.15052 with its model axis at 1.
+ * the dense weights. Expert weights are split over E and replicated over D. This is the
+ * sharding of arXiv 2405.15052 with its model axis at 1.
  */
 #ifndef RINGMOE_MESH_H
 #define RINGMOE_MESH_H
@@ -30,8 +30,8 @@ typedef struct ringmoe_mesh_dims {
  *                   n_experts (1 without experts), D the rest. One 0: it follows from the other
  *   n_experts  in   experts to be split; 0 if there are none, or not known
  *   mesh       out  destroy before the context
- * Returns OK; ARGUMENT (a negative number); LAYOUT (D*E is not the number of ranks; n_experts not
- * divisible by E; more expert ranks than experts); MISMATCH (ranks gave different numbers);
+ * Returns OK; ARGUMENT (a negative number); LAYOUT (D*E is not the number of ranks; n_experts
+ * not divisible by E; more expert ranks than experts); MISMATCH (ranks gave different numbers);
  * MEMORY; MPI. The same on all ranks.
  */
 RINGMOE_API ringmoe_status ringmoe_mesh_create(ringmoe_context *context,

@@ -136,6 +136,7 @@ ringmoe_status ringmoe_context_create(MPI_Comm communicator,
     ringmoe_context_settings_default(&chosen);
     if (settings) chosen = *settings;
     rm_error error = {""};
+    if (!context) return RINGMOE_ERROR_ARGUMENT;
     *context = NULL;
     ringmoe_status status = check_communicator(communicator, &error);
     if (status == RINGMOE_OK) {

@@ -57,8 +57,8 @@ void rm_log(const ringmoe_context *context, ringmoe_log_level level, const char 
  * the others). Collective over the axis; every rank calls it, failed or not. */
 ringmoe_status rm_agree(const rm_axis *axis, ringmoe_status status, rm_error *error);
 
-/* MISMATCH on every rank if some rank's `n` values are not those of rank 0; `what` names them in
- * the message ("settings"). Collective. */
+/* MISMATCH on every rank if some rank's `n` values are not those of rank 0; `what` names them
+ * in the message ("settings"). Collective. */
 ringmoe_status rm_agree_equal(const rm_axis *axis, const int64_t *values, int n,
                               const char *what, rm_error *error);
 
@@ -79,8 +79,8 @@ ringmoe_status rm_allreduce(const rm_axis *axis, void *in_place, int count, MPI_
 ringmoe_status rm_broadcast(const rm_axis *axis, void *data, int count, MPI_Datatype type,
                             int root, rm_error *error);
 ringmoe_status rm_barrier(const rm_axis *axis, rm_error *error);
-/* Every rank's part of a shared array, [bounds[r], bounds[r+1]) elements of `type` each, to every
- * rank, in place. Parts above 2^30 elements travel in pieces. */
+/* Every rank's part of a shared array, [bounds[r], bounds[r+1]) elements of `type` each, to
+ * every rank, in place. Parts above 2^30 elements travel in pieces. */
 ringmoe_status rm_allgather_parts(const rm_axis *axis, void *array, const int64_t *bounds,
                                   MPI_Datatype type, rm_error *error);
 

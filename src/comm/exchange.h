@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The token exchange: rows to the ranks of their experts and back, MPI_Alltoallv both ways. An
- * exchange of counts precedes it and carries what it is for; ranks that are not in the same place
- * of the program get a named error instead of a hang or a wrong answer.
+ * exchange of counts precedes it and carries what it is for; ranks that are not in the same
+ * place of the program get a named error instead of a hang or a wrong answer.
  */
 #ifndef RM_EXCHANGE_H
 #define RM_EXCHANGE_H

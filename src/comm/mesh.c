@@ -125,6 +125,7 @@ static ringmoe_status make_axes(ringmoe_mesh *mesh, const ringmoe_mesh_dims *dim
 ringmoe_status ringmoe_mesh_create(ringmoe_context *context, const ringmoe_mesh_dims *dims,
                                    int n_experts, ringmoe_mesh **mesh)
 {
+    if (!context || !mesh) return RINGMOE_ERROR_ARGUMENT;
     rm_error *error = &context->error;
     const rm_axis *world = &context->world;
     ringmoe_mesh_dims chosen = dims ? *dims : (ringmoe_mesh_dims){0};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * The reduction tree: sums of gradients over microbatches whose order of additions is fixed, so
- * that every layout gives the same bits. Leaf i is the gradient of the global batch's microbatch
- * i; node [a, a + 2^j) with a a multiple of 2^j is the sum of its two halves, left plus right;
- * the total of n leaves is the left-to-right sum of the maximal aligned nodes of [0, n).
+ * that every layout gives the same bits. Leaf i is the gradient of the global batch's
+ * microbatch i; node [a, a + 2^j) with a a multiple of 2^j is the sum of its two halves, left
+ * plus right; the total of n leaves is the left-to-right sum of the maximal aligned nodes of
+ * [0, n).
  *
  *   leaves   0   1   2   3   4   5
  *             \ /     \ /     \ /
@@ -28,13 +29,14 @@
 typedef struct rm_tree rm_tree;
 
 /* Which leaves each rank of an axis computes: rank r has [r * n / size, (r + 1) * n / size) of
- * n = n_leaves; in each of its local steps i a rank of the tree takes `n_sources` leaves at once:
- * leaf (first_source + s) * leaves_per_source + i for s = 0 .. n_sources - 1. Dense parameters
- * have one source (the rank itself); an expert rank has the ranks of its expert axis. */
+ * n = n_leaves; in each of its local steps i a rank of the tree takes `n_sources` leaves at
+ * once: leaf (first_source + s) * leaves_per_source + i for s = 0 .. n_sources - 1. Dense
+ * parameters have one source (the rank itself); an expert rank has the ranks of its expert
+ * axis. */
 typedef struct rm_tree_shape {
-    int64_t n_elements;     /* of a buffer */
-    int n_leaves;           /* of the global batch */
-    int leaves_per_source;  /* microbatches of one dense rank */
+    int64_t n_elements;    /* of a buffer */
+    int n_leaves;          /* of the global batch */
+    int leaves_per_source; /* microbatches of one dense rank */
     int first_source, n_sources;
 } rm_tree_shape;
 
@@ -59,9 +61,9 @@ void rm_tree_end(rm_tree *tree, const rm_compute *compute);
 ringmoe_status rm_tree_reduce(rm_tree *tree, const rm_axis *axis, const int64_t *bounds,
                               const rm_compute *compute, rm_real *shard, rm_comm_times *times,
                               rm_error *error);
-/* Where rm_tree_reduce may put a shard that begins at element `first` without a copy and memory of
- * its own: within the tree's first buffer, valid until the next step is opened. To be asked after
- * the last rm_tree_end and before rm_tree_reduce; NULL for a tree without leaves. */
+/* Where rm_tree_reduce may put a shard that begins at element `first` without a copy and memory
+ * of its own: within the tree's first buffer, valid until the next step is opened. To be asked
+ * after the last rm_tree_end and before rm_tree_reduce; NULL for a tree without leaves. */
 rm_real *rm_tree_shard_in_place(const rm_tree *tree, int64_t first);
 /* Forgets all leaves, as after a failed step. */
 void rm_tree_clear(rm_tree *tree);
