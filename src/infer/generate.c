@@ -63,30 +63,25 @@ static ringmoe_status check_arguments(const generation *run)
     return RINGMOE_OK;
 }
 
-/* True on every rank if all gave the same number. */
-static ringmoe_status all_same(const generation *run, int64_t number, bool *same)
+/* A double as the integer of its bits, so that ranks can compare it. */
+static int64_t bits_of(double value)
 {
-    int64_t bounds[2] = {number, -number};
-    RM_TRY(rm_allreduce(run->axis, bounds, 2, MPI_INT64_T, MPI_MAX, run->error));
-    *same = bounds[0] == -bounds[1];
-    return RINGMOE_OK;
+    int64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
 }
 
 static ringmoe_status check_agreement(const generation *run)
 {
     const ringmoe_generate_settings *settings = run->settings;
-    struct {
-        int64_t max_new_tokens, top_k, seed;
-        double temperature, top_p;
-    } all = {settings->max_new_tokens, settings->top_k, settings->seed, settings->temperature,
-             settings->top_p};
-    uint64_t hash = XXH64(run->prompt, (size_t)run->n_prompt * sizeof *run->prompt, 0);
-    hash = XXH64(&all, sizeof all, hash);
-    bool same;
-    RM_TRY(all_same(run, (int64_t)(hash >> 1), &same));
-    if (same) return RINGMOE_OK;
-    return rm_fail(run->error, RINGMOE_ERROR_MISMATCH,
-                   "the ranks gave different prompts or settings; give the same on every rank");
+    int64_t lengths[] = {run->n_prompt, settings->max_new_tokens};
+    int64_t rest[] = {
+        settings->seed, settings->top_k, bits_of(settings->temperature),
+        bits_of(settings->top_p),
+        (int64_t)XXH64(run->prompt, (size_t)run->n_prompt * sizeof *run->prompt, 0)};
+    RM_TRY(rm_agree_equal(run->axis, lengths, 2, "n_prompt and max_new_tokens", run->error));
+    return rm_agree_equal(run->axis, rest, 5, "seed, top_k, temperature, top_p or prompt",
+                          run->error);
 }
 
 /* The same calls measure the arena and fill it. */

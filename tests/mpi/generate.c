@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Generation: the same text on every layout, in any batches of the prompt, and when the text so
+ * far is given as the prompt; refusals; stopping.
+ */
+#include <ringmoe.h>
+
+#include "check.h"
+#include "model/model.h"
+
+enum { N_PROMPT = 19, N_NEW = 24 };
+
+static int rank, size;
+static int32_t prompt[N_PROMPT + N_NEW];
+
+/* A model with initial weights, on a mesh of its own. */
+struct world {
+    ringmoe_context *context;
+    ringmoe_mesh *mesh;
+    ringmoe_model *model;
+};
+
+static void world_open(struct world *world, MPI_Comm communicator, int data, int64_t max_tokens)
+{
+    ringmoe_context_settings settings;
+    ringmoe_model_config config;
+    ringmoe_mesh_dims dims = {.data = data};
+    ringmoe_context_settings_default(&settings);
+    settings.n_threads = 1;
+    CHECK(ringmoe_context_create(communicator, &settings, &world->context) == RINGMOE_OK);
+    CHECK(ringmoe_model_config_preset(world->context, "tiny", &config) == RINGMOE_OK);
+    config.max_position_embeddings = 64;
+    config.num_hidden_layers = 3;
+    config.is_dense_layer[1] = 1;
+    config.initializer_range = 0.2; /* logits far enough apart to tell texts apart */
+    CHECK(ringmoe_mesh_create(world->context, &dims, config.num_local_experts, &world->mesh) ==
+          RINGMOE_OK);
+    CHECK_STATUS(
+        rm_model_create(world->mesh, &config, RM_MODEL_INFERENCE, max_tokens, 0, &world->model),
+        RINGMOE_OK, ringmoe_context_error(world->context));
+    rm_model_initialize(world->model, 11);
+    rm_model_pack(world->model);
+}
+
+static void world_close(struct world *world)
+{
+    ringmoe_model_destroy(&world->model);
+    ringmoe_mesh_destroy(&world->mesh);
+    ringmoe_context_destroy(&world->context);
+}
+
+struct text {
+    int32_t tokens[N_NEW];
+    int n, stop_at;
+};
+
+static int keep_token(void *user, int32_t token)
+{
+    struct text *text = user;
+    CHECK(text->n < N_NEW);
+    text->tokens[text->n++] = token;
+    return text->n == text->stop_at;
+}
+
+static ringmoe_generate_settings settings_of(int64_t max_new_tokens)
+{
+    ringmoe_generate_settings settings;
+    ringmoe_generate_settings_default(&settings);
+    settings.max_new_tokens = max_new_tokens;
+    settings.seed = 3;
+    return settings;
+}
+
+static void check_same(const struct text *text, const struct text *expected)
+{
+    CHECK(text->n == N_NEW);
+    CHECK(memcmp(text->tokens, expected->tokens, sizeof expected->tokens) == 0);
+}
+
+static void test_layouts(const struct text *expected)
+{
+    static const int64_t batches[] = {64, 7, 1};
+    for (int data = 1; data <= size; data++) {
+        if (size % data != 0 || 4 % (size / data) != 0) continue;
+        for (int i = 0; i < 3; i++) {
+            struct world world;
+            struct text text = {.n = 0};
+            ringmoe_generate_settings settings = settings_of(N_NEW);
+            world_open(&world, MPI_COMM_WORLD, data, batches[i]);
+            CHECK_STATUS(
+                ringmoe_generate(world.model, prompt, N_PROMPT, &settings, keep_token, &text),
+                RINGMOE_OK, ringmoe_context_error(world.context));
+            check_same(&text, expected);
+            world_close(&world);
+        }
+    }
+}
+
+/* What has been written, given as the prompt, is continued in the same words. */
+static void test_continuation(struct world *world, const struct text *expected)
+{
+    memcpy(prompt + N_PROMPT, expected->tokens, sizeof expected->tokens);
+    for (int done = 1; done < N_NEW; done += 5) {
+        struct text text = {.n = 0};
+        ringmoe_generate_settings settings = settings_of(N_NEW - done);
+        CHECK(ringmoe_generate(world->model, prompt, N_PROMPT + done, &settings, keep_token,
+                               &text) == RINGMOE_OK);
+        CHECK(text.n == N_NEW - done);
+        CHECK(memcmp(text.tokens, expected->tokens + done,
+                     (size_t)text.n * sizeof *text.tokens) == 0);
+    }
+}
+
+static void refused(struct world *world, int64_t n_prompt, ringmoe_generate_settings settings,
+                    const char *message)
+{
+    struct text text = {.n = 0};
+    CHECK(ringmoe_generate(world->model, prompt, n_prompt, &settings, keep_token, &text) ==
+          RINGMOE_ERROR_ARGUMENT);
+    CHECK(text.n == 0);
+    const char *error = ringmoe_context_error(world->context);
+    if (!strstr(error, message)) check_report(message, __FILE__, __LINE__, error);
+}
+
+static void test_refusals(struct world *world)
+{
+    ringmoe_generate_settings settings = settings_of(4);
+    refused(world, 0, settings, "the prompt is empty");
+    refused(world, 61 - N_PROMPT, settings_of(23 + N_PROMPT), "max_position_embeddings");
+    refused(world, N_PROMPT, settings_of(INT64_MAX), "max_position_embeddings");
+    refused(world, N_PROMPT, settings_of(-1), "max_new_tokens is -1");
+    settings.temperature = -0.5;
+    refused(world, N_PROMPT, settings, "temperature is -0.5");
+    prompt[5] = 256;
+    refused(world, N_PROMPT, settings_of(4), "token 5 of the prompt is 256; it must be 0..255");
+    prompt[5] = ' ';
+
+    struct text text = {.n = 0};
+    settings = settings_of(0);
+    CHECK(ringmoe_generate(world->model, prompt, N_PROMPT, &settings, keep_token, &text) ==
+          RINGMOE_OK);
+    CHECK(text.n == 0);
+}
+
+/* One rank that stops, or gives something else, concerns all. */
+static void test_disagreement(void)
+{
+    struct world world;
+    struct text text = {.stop_at = rank == size - 1 ? 3 : 0};
+    ringmoe_generate_settings settings = settings_of(N_NEW);
+    world_open(&world, MPI_COMM_WORLD, size, 64);
+    CHECK(ringmoe_generate(world.model, prompt, N_PROMPT, &settings, keep_token, &text) ==
+          RINGMOE_ERROR_INTERRUPTED);
+    CHECK(text.n == 3);
+    CHECK_TEXT(ringmoe_context_error(world.context), "after 3 new tokens");
+
+    settings.seed = rank;
+    CHECK(ringmoe_generate(world.model, prompt, N_PROMPT, &settings, NULL, NULL) ==
+          (size > 1 ? RINGMOE_ERROR_MISMATCH : RINGMOE_OK));
+    settings = settings_of(2);
+    if (rank == size - 1) settings.top_p = 2;
+    CHECK(ringmoe_generate(world.model, prompt, N_PROMPT, &settings, NULL, NULL) ==
+          RINGMOE_ERROR_ARGUMENT);
+    CHECK_TEXT(ringmoe_context_error(world.context), "top_p is 2");
+    world_close(&world);
+}
+
+int main(int argc, char **argv)
+{
+    MPI_Init(&argc, &argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    for (int i = 0; i < N_PROMPT; i++) prompt[i] = "to be or not to be?"[i];
+
+    struct world alone;
+    struct text expected = {.n = 0};
+    ringmoe_generate_settings settings = settings_of(N_NEW);
+    world_open(&alone, MPI_COMM_SELF, 1, 64);
+    CHECK(ringmoe_generate(alone.model, prompt, N_PROMPT, &settings, keep_token, &expected) ==
+          RINGMOE_OK);
+    CHECK(expected.n == N_NEW);
+    test_continuation(&alone, &expected);
+    test_refusals(&alone);
+    world_close(&alone);
+
+    test_layouts(&expected);
+    test_disagreement();
+    return check_finish("generate");
+}
