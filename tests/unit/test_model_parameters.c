@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The parameter table: names, shapes and places; counts of known models; the memory plan.
+ */
+#include "format/config.h"
+#include "model_fixture.h"
+
+static ringmoe_model_config mixtral_8x7b(void)
+{
+    return (ringmoe_model_config){.vocab_size = 32000,
+                                  .hidden_size = 4096,
+                                  .intermediate_size = 14336,
+                                  .dense_intermediate_size = 28672,
+                                  .num_hidden_layers = 32,
+                                  .num_attention_heads = 32,
+                                  .num_key_value_heads = 8,
+                                  .head_dim = 128,
+                                  .num_local_experts = 8,
+                                  .num_experts_per_tok = 2,
+                                  .max_position_embeddings = 32768,
+                                  .rope_theta = 1e6,
+                                  .rms_norm_eps = 1e-5,
+                                  .initializer_range = 0.02};
+}
+
+static void test_counts(void **state)
+{
+    ringmoe_model_config mixtral = mixtral_8x7b(), config;
+    assert_int_equal(ringmoe_model_config_parameters(&mixtral), 46702792704);
+    assert_int_equal(ringmoe_model_config_active_parameters(&mixtral), 12879925248);
+    const double expected[] = {1e6, 30e6, 150e6};
+    for (int i = 0; i < 3; i++) {
+        rm_error error;
+        const char *name = ringmoe_model_preset_names()[i];
+        assert_int_equal(rm_config_preset(name, &config, &error), RINGMOE_OK);
+        double ratio = (double)ringmoe_model_config_parameters(&config) / expected[i];
+        assert_true(ratio > 0.8 && ratio < 1.25);
+        assert_true(ringmoe_model_config_active_parameters(&config) <
+                    ringmoe_model_config_parameters(&config));
+    }
+}
+
+/* Each space of each rank is covered without gap or overlap, in the table's order. */
+static void check_places(const ringmoe_model_config *config, int expert_ranks)
+{
+    rm_parameter_table table;
+    rm_error error;
+    assert_int_equal(rm_parameter_table_create(config, expert_ranks, &table, &error),
+                     RINGMOE_OK);
+    int64_t elements = 0;
+    for (int rank = 0; rank < expert_ranks; rank++) {
+        int64_t next[RM_N_SPACES] = {0};
+        for (int i = 0; i < table.n_parameters; i++) {
+            const rm_parameter *p = &table.parameters[i];
+            assert_int_equal(p->expert_rank >= 0, p->space == RM_SPACE_EXPERT);
+            if (rank == 0) elements += p->n_elements;
+            if (p->expert_rank >= 0 && p->expert_rank != rank) continue;
+            assert_int_equal(p->offset, next[p->space]);
+            next[p->space] += p->n_elements;
+        }
+        assert_memory_equal(next, table.space_elements, sizeof next);
+    }
+    assert_int_equal(elements, ringmoe_model_config_parameters(config));
+    rm_parameter_table_free(&table);
+}
+
+static void test_places(void **state)
+{
+    ringmoe_model_config small = fixture_config(), mixtral = mixtral_8x7b();
+    for (int expert_ranks = 1; expert_ranks <= 4; expert_ranks *= 2) {
+        check_places(&small, expert_ranks);
+        check_places(&mixtral, expert_ranks);
+    }
+    small.tie_word_embeddings = 1;
+    check_places(&small, 2);
+    small.num_local_experts = 0;
+    check_places(&small, 1);
+}
+
+static void test_names(void **state)
+{
+    static const struct {
+        int index;
+        const char *name;
+        int64_t shape[2];
+    } expected[] = {
+        {0, "model.embed_tokens.weight", {50, 48}},
+        {1, "model.layers.0.input_layernorm.weight", {48, 1}},
+        {2, "model.layers.0.self_attn.q_proj.weight", {48, 48}},
+        {3, "model.layers.0.self_attn.k_proj.weight", {24, 48}},
+        {4, "model.layers.0.self_attn.v_proj.weight", {24, 48}},
+        {5, "model.layers.0.self_attn.o_proj.weight", {48, 48}},
+        {6, "model.layers.0.post_attention_layernorm.weight", {48, 1}},
+        {7, "model.layers.0.mlp.gate_proj.weight", {72, 48}},
+        {8, "model.layers.0.mlp.up_proj.weight", {72, 48}},
+        {9, "model.layers.0.mlp.down_proj.weight", {48, 72}},
+        {16, "model.layers.1.block_sparse_moe.gate.weight", {4, 48}},
+        {17, "model.layers.1.block_sparse_moe.experts.0.w1.weight", {40, 48}},
+        {18, "model.layers.1.block_sparse_moe.experts.0.w2.weight", {48, 40}},
+        {19, "model.layers.1.block_sparse_moe.experts.0.w3.weight", {40, 48}},
+        {28, "model.layers.1.block_sparse_moe.experts.3.w3.weight", {40, 48}},
+        {48, "model.norm.weight", {48, 1}},
+        {49, "lm_head.weight", {50, 48}},
+    };
+    ringmoe_model_config config = fixture_config();
+    rm_parameter_table table;
+    rm_error error;
+    assert_int_equal(rm_parameter_table_create(&config, 2, &table, &error), RINGMOE_OK);
+    assert_int_equal(table.n_parameters, 50);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const rm_parameter *p = &table.parameters[expected[i].index];
+        assert_string_equal(p->name, expected[i].name);
+        assert_memory_equal(p->shape, expected[i].shape, sizeof p->shape);
+        assert_int_equal(p->decay, p->n_dims == 2);
+        assert_int_equal(p->ones, p->n_dims == 1);
+    }
+    assert_int_equal(table.parameters[19].expert_rank, 0);
+    assert_int_equal(table.parameters[28].expert_rank, 1);
+    rm_parameter_table_free(&table);
+}
+
+static void test_experts_that_do_not_divide(void **state)
+{
+    ringmoe_model_config config = fixture_config();
+    rm_parameter_table table;
+    rm_error error;
+    assert_int_equal(rm_parameter_table_create(&config, 3, &table, &error),
+                     RINGMOE_ERROR_LAYOUT);
+    assert_non_null(strstr(error.text, "4 experts"));
+    assert_null(table.parameters);
+}
+
+static void test_initial_values(void **state)
+{
+    ringmoe_model_config config = fixture_config();
+    model_fixture f = open_model(2, RINGMOE_PRECISION_FP32, RM_MODEL_INFERENCE, &config);
+    const rm_parameter_table *table = rm_model_parameters(f.model);
+    for (int i = 0; i < table->n_parameters; i++) {
+        const rm_parameter *p = &table->parameters[i];
+        const rm_real *values = rm_model_space(f.model, p->space) + p->offset;
+        double squares = 0;
+        rm_random_key key = {.seed = 3, .stream = rm_random_stream(p->name)};
+        for (int64_t e = 0; e < p->n_elements; e++) {
+            double normal = config.initializer_range * rm_random_normal(key, (uint64_t)e);
+            assert_true(values[e] == (p->ones ? 1 : (rm_real)normal));
+            squares += values[e] * values[e];
+        }
+        double deviation = squares / (double)p->n_elements / 0.01;
+        assert_true(p->ones || (deviation > 0.7 && deviation < 1.4));
+    }
+    close_fixture(&f);
+}
+
+static void test_memory_plan(void **state)
+{
+    ringmoe_model_config config = fixture_config();
+    model_fixture f = open_mesh(1, RINGMOE_PRECISION_FP32);
+    ringmoe_batch_shape batch = {.seq_len = 32, .microbatch = 4, .n_microbatches = 4};
+    ringmoe_memory_plan one, two, bf16;
+    ringmoe_mesh_dims dims = {.data = 1, .expert = 2};
+    assert_int_equal(ringmoe_model_memory_plan(f.context, &config, NULL, RINGMOE_PRECISION_FP32,
+                                               &batch, &one),
+                     RINGMOE_OK);
+    assert_int_equal(ringmoe_model_memory_plan(f.context, &config, &dims,
+                                               RINGMOE_PRECISION_FP32, &batch, &two),
+                     RINGMOE_OK);
+    assert_int_equal(ringmoe_model_memory_plan(f.context, &config, NULL, RINGMOE_PRECISION_BF16,
+                                               &batch, &bf16),
+                     RINGMOE_OK);
+    int64_t bytes = ringmoe_model_config_parameters(&config) * (int64_t)sizeof(rm_real);
+    assert_in_range(one.parameters, bytes, bytes + 1024);
+    assert_in_range(one.optimizer, 2 * bytes - 8, 2 * bytes);
+    assert_true(one.gradients >= bytes && one.gradients % 4 == 0);
+    assert_true(two.parameters < one.parameters && two.exchange > one.exchange);
+    assert_true(bf16.packed < one.packed && bf16.parameters == one.parameters);
+    assert_int_equal(two.total, two.parameters + two.packed + two.gradients + two.optimizer +
+                                    two.activations + two.exchange);
+    batch.n_microbatches = 3;
+    assert_int_equal(ringmoe_model_memory_plan(f.context, &config, &dims,
+                                               RINGMOE_PRECISION_FP32, &batch, &two),
+                     RINGMOE_ERROR_LAYOUT);
+    batch.microbatch = 0;
+    assert_int_equal(ringmoe_model_memory_plan(f.context, &config, NULL, RINGMOE_PRECISION_FP32,
+                                               &batch, &two),
+                     RINGMOE_ERROR_ARGUMENT);
+    close_fixture(&f);
+}
+
+static int run(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_experts_that_do_not_divide),
+        cmocka_unit_test(test_initial_values),
+        cmocka_unit_test(test_memory_plan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    return run_with_mpi(argc, argv, run);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The ways through a model: the same bits for any threads; evaluation, training and token by
+ * token with a cache agree to the bit; what is refused; the layer that is not finite is named.
+ */
+#include <math.h>
+
+#include "model_fixture.h"
+#include "nn/loss.h"
+
+enum { SEQUENCES = 3, LENGTH = 90, TOKENS = SEQUENCES * LENGTH };
+
+static int32_t tokens[TOKENS], targets[TOKENS];
+
+static rm_batch make_batch(void)
+{
+    fill_tokens(tokens, TOKENS, 1);
+    fill_tokens(targets, TOKENS, 2);
+    return (rm_batch){
+        .tokens = tokens, .targets = targets, .n_sequences = SEQUENCES, .seq_len = LENGTH};
+}
+
+/* --- training -------------------------------------------------------------------------------
+ */
+
+typedef struct gradients {
+    rm_real *spaces[RM_N_SPACES];
+    int64_t elements[RM_N_SPACES];
+    rm_pass_result result;
+} gradients;
+
+static gradients train(ringmoe_model *model, int n_passes)
+{
+    gradients made;
+    rm_batch batch = make_batch();
+    for (int space = 0; space < RM_N_SPACES; space++) {
+        made.elements[space] = rm_model_parameters(model)->space_elements[space];
+        made.spaces[space] = calloc((size_t)made.elements[space], sizeof(rm_real));
+    }
+    for (int pass = 0; pass < n_passes; pass++) {
+        rm_sink dense = {.data = made.spaces[RM_SPACE_DENSE]};
+        rm_sink experts = {.data = made.spaces[RM_SPACE_EXPERT]};
+        assert_int_equal(rm_model_train_pass(model, &batch, (rm_real)0.5, dense, &experts, NULL,
+                                             NULL, &made.result),
+                         RINGMOE_OK);
+    }
+    return made;
+}
+
+static void free_gradients(gradients *made)
+{
+    for (int space = 0; space < RM_N_SPACES; space++) free(made->spaces[space]);
+}
+
+static void check_same(const gradients *a, const gradients *b)
+{
+    assert_true(a->result.loss == b->result.loss);
+    assert_true(a->result.balance_loss == b->result.balance_loss);
+    for (int space = 0; space < RM_N_SPACES; space++)
+        assert_memory_equal(a->spaces[space], b->spaces[space],
+                            (size_t)a->elements[space] * sizeof(rm_real));
+}
+
+static void check_threads(ringmoe_precision precision, int tied)
+{
+    ringmoe_model_config config = fixture_config();
+    config.tie_word_embeddings = tied;
+    model_fixture one = open_model(1, precision, RM_MODEL_TRAINING, &config);
+    model_fixture two = open_model(2, precision, RM_MODEL_TRAINING, &config);
+    gradients a = train(one.model, 1), b = train(two.model, 1), again = train(two.model, 2);
+    assert_true(a.result.loss > 3 && a.result.loss < 5);
+    check_same(&a, &b);
+    check_same(&a, &again);
+    free_gradients(&a), free_gradients(&b), free_gradients(&again);
+    close_fixture(&one), close_fixture(&two);
+}
+
+static void test_threads(void **state)
+{
+    check_threads(RINGMOE_PRECISION_FP32, 0);
+    check_threads(RINGMOE_PRECISION_BF16, 1);
+}
+
+/* --- evaluation and generation --------------------------------------------------------------
+ */
+
+static void test_evaluation(void **state)
+{
+    ringmoe_model_config config = fixture_config();
+    model_fixture training = open_model(2, RINGMOE_PRECISION_FP32, RM_MODEL_TRAINING, &config);
+    model_fixture inference =
+        open_model(2, RINGMOE_PRECISION_FP32, RM_MODEL_INFERENCE, &config);
+    gradients trained = train(training.model, 1);
+    rm_batch batch = make_batch();
+    rm_pass_result a, b;
+    assert_int_equal(rm_model_eval_pass(training.model, &batch, &a), RINGMOE_OK);
+    assert_int_equal(rm_model_eval_pass(inference.model, &batch, &b), RINGMOE_OK);
+    assert_true(a.loss == trained.result.loss && b.loss == a.loss);
+    batch.n_sequences = 0;
+    assert_int_equal(rm_model_eval_pass(inference.model, &batch, &b), RINGMOE_OK);
+    assert_true(b.loss == 0 && b.first_bad_layer == -1);
+    free_gradients(&trained);
+    close_fixture(&training), close_fixture(&inference);
+}
+
+static rm_kv_cache make_cache(const ringmoe_model_config *config, int64_t capacity)
+{
+    rm_kv_cache cache = {.capacity = capacity};
+    int64_t width = (int64_t)config->num_key_value_heads * config->head_dim;
+    cache.keys = calloc(FIXTURE_LAYERS, sizeof *cache.keys);
+    cache.values = calloc(FIXTURE_LAYERS, sizeof *cache.values);
+    for (int layer = 0; layer < FIXTURE_LAYERS; layer++) {
+        cache.keys[layer] = calloc((size_t)(capacity * width), sizeof(rm_real));
+        cache.values[layer] = calloc((size_t)(capacity * width), sizeof(rm_real));
+    }
+    return cache;
+}
+
+static void free_cache(rm_kv_cache *cache)
+{
+    for (int layer = 0; layer < FIXTURE_LAYERS; layer++)
+        free(cache->keys[layer]), free(cache->values[layer]);
+    free(cache->keys), free(cache->values);
+}
+
+/* The loss of a sequence whose logits come one token at a time, after `n_prompt` at once. */
+static double decoded_loss(ringmoe_model *model, rm_kv_cache *cache, const rm_compute *compute)
+{
+    double sum = 0, loss;
+    rm_real logits[FIXTURE_VOCAB];
+    for (int64_t t = 0; t < LENGTH; t++) {
+        assert_int_equal(rm_model_decode(model, cache, t, tokens + t, 1, logits), RINGMOE_OK);
+        rm_cross_entropy(compute, 1, FIXTURE_VOCAB, targets + t, 1, logits, &loss);
+        sum += loss;
+    }
+    return sum / LENGTH;
+}
+
+static void check_decoding(ringmoe_precision precision, rm_model_use use)
+{
+    ringmoe_model_config config = fixture_config();
+    model_fixture f = open_model(2, precision, use, &config);
+    rm_kv_cache cache = make_cache(&config, LENGTH);
+    rm_batch batch = make_batch();
+    rm_pass_result whole;
+    rm_real alone[FIXTURE_VOCAB], together[FIXTURE_VOCAB];
+    batch.n_sequences = 1;
+    assert_int_equal(rm_model_eval_pass(f.model, &batch, &whole), RINGMOE_OK);
+    assert_true(whole.loss == decoded_loss(f.model, &cache, &f.context->compute));
+    assert_int_equal(
+        rm_model_decode(f.model, &cache, LENGTH - 1, tokens + LENGTH - 1, 1, alone),
+        RINGMOE_OK);
+    assert_int_equal(rm_model_decode(f.model, &cache, 0, tokens, 50, together), RINGMOE_OK);
+    assert_int_equal(rm_model_decode(f.model, &cache, 50, tokens + 50, LENGTH - 50, together),
+                     RINGMOE_OK);
+    assert_memory_equal(alone, together, sizeof alone);
+    free_cache(&cache);
+    close_fixture(&f);
+}
+
+static void test_decoding(void **state)
+{
+    check_decoding(RINGMOE_PRECISION_FP32, RM_MODEL_INFERENCE);
+    check_decoding(RINGMOE_PRECISION_FP32, RM_MODEL_TRAINING);
+    check_decoding(RINGMOE_PRECISION_BF16, RM_MODEL_INFERENCE);
+}
+
+/* --- what is refused, what is found
+ * ----------------------------------------------------------- */
+
+static void test_refusals(void **state)
+{
+    ringmoe_model_config config = fixture_config();
+    model_fixture f = open_model(1, RINGMOE_PRECISION_FP32, RM_MODEL_INFERENCE, &config);
+    rm_kv_cache cache = make_cache(&config, 10);
+    rm_batch batch = make_batch();
+    rm_pass_result result;
+    rm_real logits[FIXTURE_VOCAB];
+    rm_sink none = {0};
+    assert_int_equal(rm_model_train_pass(f.model, &batch, 1, none, &none, NULL, NULL, &result),
+                     RINGMOE_ERROR_STATE);
+    batch.n_sequences = 4;
+    assert_int_equal(rm_model_eval_pass(f.model, &batch, &result), RINGMOE_ERROR_ARGUMENT);
+    assert_non_null(strstr(fixture_error(&f), "at most 300 tokens"));
+    batch.n_sequences = 1;
+    batch.seq_len = 201;
+    assert_int_equal(rm_model_eval_pass(f.model, &batch, &result), RINGMOE_ERROR_ARGUMENT);
+    assert_non_null(strstr(fixture_error(&f), "max_position_embeddings"));
+    assert_int_equal(rm_model_decode(f.model, &cache, 8, tokens, 3, logits),
+                     RINGMOE_ERROR_ARGUMENT);
+    assert_int_equal(rm_model_decode(f.model, &cache, 8, tokens, 0, logits),
+                     RINGMOE_ERROR_ARGUMENT);
+    ringmoe_model *model;
+    config.num_key_value_heads = 3;
+    assert_int_equal(rm_model_create(f.mesh, &config, RM_MODEL_INFERENCE, 10, 0, &model),
+                     RINGMOE_ERROR_ARGUMENT);
+    assert_null(model);
+    config = fixture_config();
+    assert_int_equal(rm_model_create(f.mesh, &config, RM_MODEL_INFERENCE, 0, 0, &model),
+                     RINGMOE_ERROR_ARGUMENT);
+    free_cache(&cache);
+    close_fixture(&f);
+}
+
+/* The first bad layer when one weight of the named parameter is set to `value`. */
+static int first_bad_layer(const char *name, rm_real value)
+{
+    ringmoe_model_config config = fixture_config();
+    model_fixture f = open_model(1, RINGMOE_PRECISION_FP32, RM_MODEL_TRAINING, &config);
+    const rm_parameter_table *table = rm_model_parameters(f.model);
+    for (int i = 0; i < table->n_parameters; i++)
+        if (!strcmp(table->parameters[i].name, name))
+            rm_model_space(f.model, table->parameters[i].space)[table->parameters[i].offset] =
+                value;
+    rm_model_pack(f.model);
+    gradients made = train(f.model, 1);
+    free_gradients(&made);
+    close_fixture(&f);
+    return made.result.first_bad_layer;
+}
+
+static void test_bad_layers(void **state)
+{
+    rm_real infinity = (rm_real)INFINITY, nan = (rm_real)NAN;
+    assert_int_equal(first_bad_layer("", 0), -1);
+    assert_int_equal(first_bad_layer("model.layers.0.mlp.down_proj.weight", infinity), 0);
+    assert_int_equal(first_bad_layer("model.layers.1.self_attn.q_proj.weight", nan), 1);
+    assert_int_equal(
+        first_bad_layer("model.layers.2.block_sparse_moe.experts.1.w2.weight", nan), 2);
+    assert_int_equal(first_bad_layer("lm_head.weight", nan), 3);
+}
+
+static int run(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads),    cmocka_unit_test(test_evaluation),
+        cmocka_unit_test(test_decoding),   cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_bad_layers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    return run_with_mpi(argc, argv, run);
+}
