@@ -98,8 +98,10 @@ RINGMOE_API void ringmoe_moe_settings_default(ringmoe_moe_settings *settings);
 /**
  * Makes a layer with initial weights that depend on the seed, the parameter's name and the index
  * in its global shape, not on the layout. Collective over the mesh.
- *   layer  out  destroy before the mesh
- * Returns OK; ARGUMENT (names the field, its value and its range); LAYOUT; MEMORY; MPI.
+ *   settings  in   the same on every rank; of max_tokens the largest counts
+ *   layer     out  destroy before the mesh; NULL on failure
+ * Returns OK; ARGUMENT (names the field, its value and its range); LAYOUT; MISMATCH (names the
+ * field that differs); MEMORY; MPI. A failure on one rank is returned on all.
  */
 RINGMOE_API ringmoe_status ringmoe_moe_create(ringmoe_mesh *mesh,
                                               const ringmoe_moe_settings *settings,
@@ -125,7 +127,8 @@ typedef struct ringmoe_moe_stats {
  *   y         out  [n_tokens][d_model]; not x
  *   stats     out  or NULL
  * Returns OK; ARGUMENT; STATE (too many forward passes in this step); MISMATCH (ranks are in
- * different steps, layers, microbatches or operations: named); MPI; MEMORY.
+ * different steps, layers, microbatches or operations: named); MPI. ARGUMENT and STATE of one
+ * rank are returned on all of the expert axis, before anything is sent.
  */
 RINGMOE_API ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tokens,
                                                const ringmoe_real *x, int train,
@@ -138,7 +141,8 @@ RINGMOE_API ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tok
  * The auxiliary losses' gradients are added, times their coefficients. Scale d_y so that the
  * losses of all ranks and microbatches add up (an average over R*M microbatches: divide by
  * R*M); `aux_scale` is that same factor for the auxiliary losses.
- * Returns OK; STATE (no forward pass to go back through); MISMATCH; MPI; MEMORY.
+ * Returns OK; ARGUMENT; STATE (no forward pass to go back through); MISMATCH; MPI. After a
+ * failure other than ARGUMENT and STATE the step starts over: its gradients are forgotten.
  */
 RINGMOE_API ringmoe_status ringmoe_moe_backward(ringmoe_moe *layer, const ringmoe_real *d_y,
                                                 ringmoe_real aux_scale, ringmoe_real *d_x);

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The layout does not change the answer: an MoE layer spread over the ranks in every way,
+ * beside one on this rank alone that is given all microbatches in their global order. Outputs,
+ * gradients of x, losses, reduced gradients and weights must be the same to the last bit, step
+ * after step, for every kind of layer, in fp32 and in bf16, on any number of threads.
+ */
+#include <ringmoe.h>
+
+#include <stdlib.h>
+
+#include "base/random.h"
+#include "check.h"
+
+#include "../moe_variants.h"
+
+enum { D_MODEL = 37, D_FF = 29, N_EXPERTS = 8, MAX_TOKENS = 41, N_STEPS = 2, PER_RANK = 2 };
+enum { MOST_RANKS = 4, MOST_MICROBATCHES = MOST_RANKS * PER_RANK };
+
+/* Of each global microbatch; a rank may have none at all. */
+static const int64_t tokens_of[MOST_MICROBATCHES] = {9, 0, 41, 1, 0, 0, 13, 6};
+
+typedef struct machine {
+    const char *level;
+    int n_threads;
+    ringmoe_precision precision;
+} machine;
+
+/* A layer on some ranks, and what it made of its microbatches in this step. */
+typedef struct run {
+    ringmoe_context *context;
+    ringmoe_mesh *mesh;
+    ringmoe_moe *layer;
+    int first, n_microbatches; /* global indices of this rank's microbatches */
+    ringmoe_real y[MOST_MICROBATCHES][MAX_TOKENS * D_MODEL];
+    ringmoe_real d_x[MOST_MICROBATCHES][MAX_TOKENS * D_MODEL];
+    ringmoe_moe_stats stats[MOST_MICROBATCHES];
+} run;
+
+static void check_ok(const run *r, ringmoe_status status)
+{
+    if (status != RINGMOE_OK)
+        check_report(ringmoe_status_text(status), __FILE__, __LINE__,
+                     ringmoe_context_error(r->context));
+}
+
+static ringmoe_moe_settings layer_settings(const moe_variant *variant, int n_microbatches)
+{
+    ringmoe_moe_settings settings;
+    ringmoe_moe_settings_default(&settings);
+    settings.d_model = D_MODEL;
+    settings.d_ff = D_FF;
+    settings.n_experts = N_EXPERTS;
+    settings.max_tokens = MAX_TOKENS;
+    settings.n_microbatches = n_microbatches;
+    settings.init_std = (ringmoe_real)0.3;
+    settings.balance_coefficient = (ringmoe_real)0.1;
+    settings.z_coefficient = (ringmoe_real)0.05;
+    settings.layer = 3;
+    variant->change(&settings);
+    return settings;
+}
+
+/* n_microbatches of the global batch over the ranks of a communicator. */
+static run *run_create(MPI_Comm comm, ringmoe_mesh_dims dims, const machine *on,
+                       const moe_variant *variant, int n_microbatches)
+{
+    run *r = calloc(1, sizeof *r);
+    ringmoe_context_settings settings;
+    ringmoe_context_settings_default(&settings);
+    settings.n_threads = on->n_threads;
+    settings.precision = on->precision;
+    settings.kernel_level = on->level;
+    check_ok(r, ringmoe_context_create(comm, &settings, &r->context));
+    check_ok(r, ringmoe_mesh_create(r->context, &dims, N_EXPERTS, &r->mesh));
+    r->n_microbatches = n_microbatches / ringmoe_context_size(r->context);
+    r->first = ringmoe_context_rank(r->context) * r->n_microbatches;
+    ringmoe_moe_settings of_layer = layer_settings(variant, r->n_microbatches);
+    check_ok(r, ringmoe_moe_create(r->mesh, &of_layer, &r->layer));
+    return r;
+}
+
+static void run_destroy(run *r)
+{
+    ringmoe_moe_destroy(&r->layer);
+    ringmoe_mesh_destroy(&r->mesh);
+    ringmoe_context_destroy(&r->context);
+    free(r);
+}
+
+/* --- a step --- */
+
+static void fill(const char *name, int step, int microbatch, ringmoe_real *values)
+{
+    rm_random_key key = {5, rm_random_mix(rm_random_stream(name), (uint64_t)step)};
+    key.stream = rm_random_mix(key.stream, (uint64_t)microbatch);
+    rm_random_fill_normal(key, 0, tokens_of[microbatch] * D_MODEL, 1, values);
+}
+
+/* An evaluation in between must leave no trace. */
+static void run_microbatch(run *r, int step, int microbatch)
+{
+    static ringmoe_real x[MAX_TOKENS * D_MODEL], d_y[MAX_TOKENS * D_MODEL];
+    int64_t n = tokens_of[microbatch];
+    fill("x", step, microbatch, x);
+    fill("d_y", step, microbatch, d_y);
+    check_ok(r, ringmoe_moe_forward(r->layer, n, x, 0, r->y[microbatch], NULL));
+    check_ok(r,
+             ringmoe_moe_forward(r->layer, n, x, 1, r->y[microbatch], &r->stats[microbatch]));
+    check_ok(r, ringmoe_moe_backward(r->layer, d_y, (ringmoe_real)0.25, r->d_x[microbatch]));
+}
+
+static void run_microbatches(run *r, int step)
+{
+    for (int i = 0; i < r->n_microbatches; i++) run_microbatch(r, step, r->first + i);
+    check_ok(r, ringmoe_moe_reduce_gradients(r->layer));
+}
+
+static size_t elements(const ringmoe_parameter_view *view)
+{
+    return (size_t)(view->shape[0] * (view->n_dims == 2 ? view->shape[1] : 1));
+}
+
+/* Plain gradient descent. */
+static void run_update(run *r)
+{
+    for (int p = 0; p < ringmoe_moe_parameter_count(r->layer); p++) {
+        ringmoe_parameter_view view;
+        check_ok(r, ringmoe_moe_parameter(r->layer, p, &view));
+        for (size_t i = 0; view.gradient && i < elements(&view); i++)
+            view.values[i] -= (ringmoe_real)0.01 * view.gradient[i];
+    }
+    check_ok(r, ringmoe_moe_weights_changed(r->layer));
+}
+
+/* --- comparison --- */
+
+static bool same_stats(const ringmoe_moe_stats *a, const ringmoe_moe_stats *b)
+{
+    return a->balance_loss == b->balance_loss && a->z_loss == b->z_loss &&
+           a->n_choices == b->n_choices && a->n_dropped == b->n_dropped &&
+           a->load_max_over_mean == b->load_max_over_mean;
+}
+
+static void compare_rows(const run *r, const run *alone, const char *where)
+{
+    for (int m = r->first; m < r->first + r->n_microbatches; m++) {
+        size_t bytes = (size_t)tokens_of[m] * D_MODEL * sizeof(ringmoe_real);
+        if (memcmp(r->y[m], alone->y[m], bytes)) check_report("y", __FILE__, m, where);
+        if (memcmp(r->d_x[m], alone->d_x[m], bytes)) check_report("d_x", __FILE__, m, where);
+        if (!same_stats(&r->stats[m], &alone->stats[m]))
+            check_report("losses", __FILE__, m, where);
+    }
+}
+
+static ringmoe_parameter_view find(const run *r, const char *name)
+{
+    ringmoe_parameter_view view = {0};
+    for (int p = 0; p < ringmoe_moe_parameter_count(r->layer); p++) {
+        check_ok(r, ringmoe_moe_parameter(r->layer, p, &view));
+        if (strcmp(view.name, name) == 0) return view;
+    }
+    check_report("found a parameter", __FILE__, __LINE__, name);
+    return view;
+}
+
+/* Gradients and values of every parameter this rank holds. */
+static void compare_parameters(const run *r, const run *alone, const char *where)
+{
+    for (int p = 0; p < ringmoe_moe_parameter_count(r->layer); p++) {
+        ringmoe_parameter_view view, other;
+        check_ok(r, ringmoe_moe_parameter(r->layer, p, &view));
+        other = find(alone, view.name);
+        size_t bytes = elements(&view) * sizeof(ringmoe_real);
+        if (memcmp(view.values, other.values, bytes))
+            check_report(view.name, __FILE__, __LINE__, where);
+        if (view.gradient && memcmp(view.gradient, other.gradient, bytes))
+            check_report(view.name, __FILE__, __LINE__, where);
+    }
+}
+
+static void compare_layouts(ringmoe_mesh_dims dims, const machine *on,
+                            const moe_variant *variant)
+{
+    const machine reference = {on->level, 1, on->precision};
+    char where[160];
+    int size;
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    snprintf(where, sizeof where, "(%s, data %d, expert %d, %d threads, %s)", variant->name,
+             dims.data, dims.expert, on->n_threads, on->precision ? "bf16" : "fp32");
+    run *spread = run_create(MPI_COMM_WORLD, dims, on, variant, size * PER_RANK);
+    run *alone = run_create(MPI_COMM_SELF, (ringmoe_mesh_dims){1, 1}, &reference, variant,
+                            size * PER_RANK);
+    compare_parameters(spread, alone, where);
+    for (int step = 0; step < N_STEPS; step++) {
+        run_microbatches(spread, step);
+        run_microbatches(alone, step);
+        compare_rows(spread, alone, where);
+        run_update(spread);
+        run_update(alone);
+        compare_parameters(spread, alone, where);
+    }
+    run_destroy(spread);
+    run_destroy(alone);
+}
+
+/* Alone, threads and kernels are what varies; among ranks the mesh. */
+static void compare_all(const moe_variant *variant, int size)
+{
+    for (int precision = 0; precision < 2; precision++) {
+        machine one = {NULL, 1, (ringmoe_precision)precision};
+        machine two = {NULL, 2, (ringmoe_precision)precision};
+        machine plain = {"scalar", 3, (ringmoe_precision)precision};
+        for (int expert = size; size > 1 && expert >= 1; expert /= 2)
+            compare_layouts((ringmoe_mesh_dims){size / expert, expert}, &one, variant);
+        if (size > 1) continue;
+        compare_layouts((ringmoe_mesh_dims){1, 1}, &two, variant);
+        compare_layouts((ringmoe_mesh_dims){1, 1}, &plain, variant);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int size;
+    MPI_Init(&argc, &argv);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    for (int i = 0; i < N_MOE_VARIANTS; i++) compare_all(&moe_variants[i], size);
+    return check_finish("MoE layouts");
+}
