@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "format/config.h"
 #include "format/config_fields.h"
+#include "format/printable.h"
 
 static const int64_t max_file_bytes = 1 << 20;
 
@@ -62,12 +63,12 @@ typedef struct value_text {
 static value_text describe(const json_t *value)
 {
     value_text result = {"?"};
-    char *json = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(10));
+    const int room = sizeof result.text - sizeof "...";
+    char *json = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII |
+                                       JSON_REAL_PRECISION(10));
     if (!json) return result;
-    size_t length = strlen(json), room = sizeof result.text - 4;
-    memcpy(result.text, json, length < room ? length : room);
-    memcpy(result.text + (length < room ? length : room), length < room ? "" : "...",
-           length < room ? 1 : 4);
+    snprintf(result.text, sizeof result.text, "%.*s%s", room, json,
+             strlen(json) > (size_t)room ? "..." : "");
     free(json);
     return result;
 }
@@ -286,12 +287,15 @@ static ringmoe_status read_file(const char *path, ringmoe_model_config *config, 
     rm_error why = {""};
     json_t *root = json_loadb(content, (size_t)size, JSON_REJECT_DUPLICATES, &where);
     free(content);
-    if (!root)
+    if (!root) {
+        rm_text_make_printable(where.text);
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: line %d: not valid JSON: %s", path,
                        where.line, where.text);
+    }
     ringmoe_status status = read_object(root, config, &why);
     json_decref(root);
     if (status == RINGMOE_OK) return RINGMOE_OK;
+    rm_text_make_printable(why.text);
     return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: %s", path, why.text);
 }
 

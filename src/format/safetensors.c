@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "format/dtype.h"
+#include "format/printable.h"
 
 static const uint64_t max_header_bytes = 100000000;
 enum { LENGTH_BYTES = 8 };
@@ -215,6 +216,7 @@ ringmoe_status rm_safetensors_open(const char *path, rm_safetensors **file, rm_e
     if (status == RINGMOE_OK) {
         rm_error why = {""};
         status = read_mapping(opened, &why);
+        rm_text_make_printable(why.text);
         if (status != RINGMOE_OK) rm_fail(error, status, "%s: %s", path, why.text);
     }
     if (status != RINGMOE_OK) rm_safetensors_close(&opened);

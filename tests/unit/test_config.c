@@ -135,6 +135,10 @@ static void refuses_bad_values(void **state)
         {"mlp_only_layers", "[-1]", "mlp_only_layers is [-1]"},
         {"mlp_only_layers", "[\"0\"]", "mlp_only_layers is [\"0\"]"},
         {"mlp_only_layers", "0", "mlp_only_layers is 0"},
+        {"a\nb\x1b[2J", "1", "the key a?b?[2J (1) is not known"},
+        {"rope_theta", "\"\xc3\xa9\"", "rope_theta is \"\\u00E9\""},
+        {"hidden_size", "\"0123456789012345678901234567890123456789012345678901234567890123\"",
+         "hidden_size is \"01234567890123456789012345678901234567890123456789012345678...; it"},
         {"quantization_config", "{}", "the key quantization_config ({}) is not known"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {

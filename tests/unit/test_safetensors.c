@@ -113,6 +113,7 @@ static void refuses_broken_headers(void **state)
         {"{\"a\xff\": 1}", 0, "not valid JSON"},
         {"{\"a\\u0000b\": 1}", 0, "not valid JSON"},
         {"{\"a\": 1}", 0, "tensor a: must have dtype"},
+        {"{\"a\\n\\u001b\": 1}", 0, "tensor a??: must have dtype"},
         {"{\"a\": {}}", 0, "tensor a: must have dtype"},
         {"{\"a\": {\"dtype\":\"F32\",\"shape\":[1],\"offsets\":[0,4]}}", 4, "data_offsets"},
         {"{" ENTRY("a", "F32", "[1]", "[0,4],\"more\":1") "}", 4, "nothing else"},
