@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * Causal attention with grouped query heads, in tiles with an online softmax, so that no matrix
- * of scores is ever stored (Dao, Fu, Ermon, Rudra, Re, "FlashAttention", 2022). The backward pass
- * computes the scores again from the logsumexp of each row.
+ * of scores is ever stored (Dao, Fu, Ermon, Rudra, Re, "FlashAttention", 2022). The backward
+ * pass computes the scores again from the logsumexp of each row.
  *
  *   out[i] = sum over j <= i of softmax_j(q[i] . k[j] / sqrt(head_dim)) v[j]
  *
- * Query head h reads key-value head h / (n_heads / n_kv_heads). Operands stay as they are in both
- * precisions. Keys are taken in blocks that begin at multiples of a fixed size from position 0,
- * so a query's result does not depend on the queries beside it, nor on how many keys follow.
+ * Query head h reads key-value head h / (n_heads / n_kv_heads). Operands stay as they are in
+ * both precisions. Keys are taken in blocks that begin at multiples of a fixed size from
+ * position 0, so a query's result does not depend on the queries beside it, nor on how many
+ * keys follow.
  */
 #ifndef RM_ATTENTION_H
 #define RM_ATTENTION_H

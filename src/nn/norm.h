@@ -14,14 +14,14 @@ typedef struct rm_norm_shape {
     rm_real eps;
 } rm_norm_shape;
 
-/* x is changed where `residual` is not NULL; rstd gets [n_rows]. Returns false if a row of x was
- * not finite. */
+/* x is changed where `residual` is not NULL; rstd gets [n_rows]. Returns false if a row of x
+ * was not finite. */
 bool rm_norm_forward(const rm_compute *compute, rm_norm_shape shape, const rm_real *residual,
                      rm_real *x, const rm_real *weight, rm_real *y, rm_real *rstd);
 
-/* d_x = the gradient of x, or with `add` d_x += it; d_y is overwritten then. Without `add` d_x may
- * be d_y. The weight's gradient sums fixed blocks of rows, then the blocks in order, and goes to
- * the sink. Workspace: rm_norm_workspace(n_rows, width) reals. */
+/* d_x = the gradient of x, or with `add` d_x += it; d_y is overwritten then. Without `add` d_x
+ * may be d_y. The weight's gradient sums fixed blocks of rows, then the blocks in order, and
+ * goes to the sink. Workspace: rm_norm_workspace(n_rows, width) reals. */
 void rm_norm_backward(const rm_compute *compute, rm_norm_shape shape, const rm_real *x,
                       const rm_real *rstd, const rm_real *weight, rm_real *d_y, bool add,
                       rm_real *d_x, rm_real *workspace, rm_sink d_weight);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Rotary position embedding (Su et al. 2021) in NeoX's form, as Hugging Face has it: element i of
- * the first half of a head is turned with element i of the second half by the angle
- * position * theta^(-2 i / head_dim).
+ * Rotary position embedding (Su et al. 2021) in NeoX's form, as Hugging Face has it: element i
+ * of the first half of a head is turned with element i of the second half by the angle position
+ * * theta^(-2 i / head_dim).
  */
 #ifndef RM_ROPE_H
 #define RM_ROPE_H
