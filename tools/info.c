@@ -10,8 +10,8 @@
 #define ROW(member, ...) OPTION_ROW(info_options, member, __VA_ARGS__)
 
 static const option_row rows[] = {
-    ROW(model, TEXT, "model", "NAME", "tiny, small, base, a config.json or a folder",
-        .otherwise = "none: tells of the machine"),
+    ROW(model, TEXT, "model", "NAME", "tiny, small, base, config.json or folder",
+        .otherwise = "none"),
     ROW(seq_len, INTEGER, "seq-len", "N", "tokens of a sequence", .low = 1, .high = 1e9),
     ROW(microbatch, INTEGER, "microbatch", "N", "sequences of a microbatch", .low = 1,
         .high = 1e9),

@@ -33,15 +33,16 @@ static double seconds_left(const progress *state, const ringmoe_step_metrics *me
     return per_step * (double)(state->steps - metrics->step);
 }
 
+/* `gap` parts the figures: one blank where the width is short, two in a log. */
 static void format_figures(const progress *state, const ringmoe_step_metrics *metrics,
-                           double val_loss, char line[LINE])
+                           double val_loss, const char *gap, char line[LINE])
 {
     char val[32] = "";
-    if (!isnan(val_loss)) snprintf(val, sizeof val, "  val %.4f", val_loss);
+    if (!isnan(val_loss)) snprintf(val, sizeof val, "%sval %.4f", gap, val_loss);
     int digits = snprintf(NULL, 0, "%lld", (long long)state->steps);
-    snprintf(line, LINE, "step %*lld/%lld  loss %.4f%s  %s tokens/s  load %.2f  left %s",
-             digits, (long long)metrics->step, (long long)state->steps, metrics->loss, val,
-             text_count(metrics->tokens_per_s).text, metrics->load_max_over_mean,
+    snprintf(line, LINE, "step %*lld/%lld%sloss %.4f%s%s%s tok/s%sload %.2f%sleft %s", digits,
+             (long long)metrics->step, (long long)state->steps, gap, metrics->loss, val, gap,
+             text_count(metrics->tokens_per_s).text, gap, metrics->load_max_over_mean, gap,
              text_duration(seconds_left(state, metrics)).text);
 }
 
@@ -52,19 +53,22 @@ static int terminal_width(const progress *state)
     return size.ws_col ? size.ws_col : 80;
 }
 
-/* "[######----] figures", the bar only where there is room for it. */
+/* "[######----] figures", the bar as wide as there is room for it. */
 static void redraw(const progress *state, const char *figures, double done)
 {
-    enum { BAR = 20 };
-    char bar[BAR + 1];
-    int width = terminal_width(state) - 1, filled = (int)(done * BAR);
-    memset(bar, '-', BAR);
-    memset(bar, '#', (size_t)filled);
-    bar[BAR] = '\0';
-    if ((int)strlen(figures) + BAR + 3 <= width)
+    enum { LEAST = 6, MOST = 30 };
+    char bar[MOST + 1] = "";
+    int room = terminal_width(state) - 1, width = room - 3 - (int)strlen(figures);
+    if (width > MOST) width = MOST;
+    if (width >= LEAST) {
+        int filled = (int)(done * width);
+        memset(bar, '-', (size_t)width);
+        memset(bar, '#', (size_t)filled);
+        bar[width] = '\0';
         fprintf(state->out, "\r[%s] %s\033[K", bar, figures);
-    else
-        fprintf(state->out, "\r%.*s\033[K", width, figures);
+    } else {
+        fprintf(state->out, "\r%.*s\033[K", room, figures);
+    }
 }
 
 void progress_step(progress *state, const ringmoe_step_metrics *metrics, double val_loss)
@@ -74,7 +78,7 @@ void progress_step(progress *state, const ringmoe_step_metrics *metrics, double 
     bool is_edge = metrics->step == state->steps || metrics->step == state->first_step + 1;
     double pause = state->is_terminal ? seconds_between_redraws : seconds_between_lines;
     if (!state->out || (!is_edge && now - state->shown < pause)) return;
-    format_figures(state, metrics, val_loss, line);
+    format_figures(state, metrics, val_loss, state->is_terminal ? " " : "  ", line);
     if (state->is_terminal)
         redraw(state, line, (double)metrics->step / (double)state->steps);
     else

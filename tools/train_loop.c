@@ -69,7 +69,7 @@ static int fail_step(train_job *job, ringmoe_status problem)
     int status = train_save(job);
     if (status) return status;
     return session_fail(job->session, EXIT_FAILED,
-                        "%s: the state after step %lld is kept in %s/checkpoints", text,
+                        "%s; the state after step %lld is kept in %s/checkpoints", text,
                         (long long)job->saved_step, job->run.path);
 }
 

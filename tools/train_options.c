@@ -10,7 +10,7 @@ static const option_row rows[] = {
     ROW(val, TEXT, "val", "PATH", "validate on this", .otherwise = "a part of --data"),
     ROW(val_fraction, NUMBER, "val-fraction", "F", "part of --data held out for it",
         .high = 0.9),
-    ROW(model, TEXT, "model", "NAME", "tiny, small, base, a config.json or a folder with one"),
+    ROW(model, TEXT, "model", "NAME", "tiny, small, base, config.json or folder"),
     ROW(train.steps, INTEGER, "steps", "N", "optimizer steps", .low = 1, .high = MANY),
     ROW(minutes, NUMBER, "minutes", "M", "as many steps as fit; with --steps: a limit",
         .high = 1e6, .otherwise = "no limit", .forgotten = true),

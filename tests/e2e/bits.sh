@@ -14,7 +14,7 @@ train() {
     shift
     # shellcheck disable=SC2086
     done_well "$name" ${launcher[@]+"${launcher[@]}"} "$ringmoe" train $small_run \
-        --precision "$precision" --out "$name" "$@"
+        --precision "$precision" --out "$name" "$@" || finish
     for key in step loss grad_norm balance_loss z_loss load_max_over_mean val_loss; do
         column "$key" "$name/metrics.jsonl"
     done >"$name.bits"

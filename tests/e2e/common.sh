@@ -4,7 +4,7 @@
 
 set -u
 export LC_ALL=C OMP_NUM_THREADS=1
-ringmoe=$1
+ringmoe=$(realpath "$1")
 mpiexec=$2
 source_root=$3
 work=$(mktemp -d "${TMPDIR:-/tmp}/ringmoe-e2e-XXXXXX") || exit 1
@@ -26,8 +26,8 @@ finish() {
 done_well() {
     local what=$1
     shift
-    "$@" >out 2>err || fail "$what: status $?: $(tail -3 err)"
-    [ -s err ] && fail "$what: stderr: $(cat err)"
+    "$@" >out 2>err || { fail "$what: status $?: $(tail -3 err)"; return 1; }
+    [ ! -s err ] || fail "$what: stderr: $(cat err)"
 }
 
 # refused WHAT STATUS PATTERN COMMAND...: that status, and one line on stderr with the pattern.
@@ -52,7 +52,8 @@ column() { grep -o "\"$1\":[^,}]*" "$2" | cut -d: -f2; }
 small_config() {
     cat <<'JSON'
 {
-  "vocab_size": 256, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+  "model_type": "mixtral", "vocab_size": 256, "hidden_size": 32, "intermediate_size": 48,
+  "num_hidden_layers": 2,
   "num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4,
   "num_experts_per_tok": 2, "max_position_embeddings": 256, "router_aux_loss_coef": 0.01,
   "router_z_loss_coef": 0.001

@@ -5,9 +5,9 @@
 
 small_config >small.json
 # shellcheck disable=SC2086
-done_well whole "$ringmoe" train $small_run --threads 1 --out whole
+done_well whole "$ringmoe" train $small_run --threads 1 --out whole || finish
 # shellcheck disable=SC2086
-done_well part "$ringmoe" train $small_run --threads 1 --save-every 2 --out part
+done_well part "$ringmoe" train $small_run --threads 1 --save-every 2 --out part || finish
 
 # As after a crash behind step 5: the newest checkpoint is that of step 4, half a line at the end.
 rm -r part/checkpoints/step-000006

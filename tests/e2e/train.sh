@@ -4,7 +4,7 @@
 . "$(dirname "$0")/common.sh"
 
 done_well train "$ringmoe" train --data synthetic --model tiny --steps 12 --seq-len 64 \
-    --microbatch 2 --global-batch 4 --warmup 2 --threads 1 --sample-tokens 40
+    --microbatch 2 --global-batch 4 --warmup 2 --threads 1 --sample-tokens 40 || finish
 has 'cannot fall below [0-9.]+' out
 has 'step 12/12  loss [0-9.]+' out
 has 'validation loss [0-9.]+ \([0-9.]+ bits per byte\)' out
@@ -29,9 +29,10 @@ last=$(column loss runs/tiny-1/metrics.jsonl | tail -1)
 awk -v first="$first" -v last="$last" 'BEGIN { exit !(last < first - 0.2) }' ||
     fail "the loss does not fall: $first to $last"
 
-done_well 'second run' "$ringmoe" train --data synthetic --model tiny --steps 1 --seq-len 16 \
-    --microbatch 1 --global-batch 1 --sample-tokens 0 --json
+"$ringmoe" train --data synthetic --model tiny --steps 1 --seq-len 16 --microbatch 1 \
+    --global-batch 1 --sample-tokens 0 --json >out 2>err || fail "train --json: status $?"
 has '"run": "runs/tiny-2"' out
+has 'step 1/1 ' err
 
 for model in runs/tiny-1 runs/tiny-1/checkpoints/step-000012; do
     done_well "eval $model" "$ringmoe" eval --model "$model" --data synthetic --seq-len 64 \
