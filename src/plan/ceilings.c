@@ -64,10 +64,10 @@ static void run_read(const probe *read)
     for_each_part(read, false);
 }
 
-static double best_seconds(void (*run)(const probe *), const probe *work, int rounds)
+static double best_seconds(void (*run)(const probe *), const probe *work)
 {
     double best = 0;
-    for (int round = 0; round < rounds; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         double start = rm_clock_seconds();
         run(work);
         double seconds = rm_clock_seconds() - start;
@@ -76,13 +76,16 @@ static double best_seconds(void (*run)(const probe *), const probe *work, int ro
     return best;
 }
 
+/* Repeats until a round is long enough for the clock and for the threads to start. */
 static double measure_tiles(const rm_compute *compute)
 {
-    probe tiles = {.compute = compute, .repeats = 64};
-    while (best_seconds(run_tiles, &tiles, 1) < least_round_seconds) tiles.repeats *= 2;
     const rm_kernels *kernels = compute->kernels;
+    probe tiles = {.compute = compute, .repeats = 512};
+    double seconds;
+    while ((seconds = best_seconds(run_tiles, &tiles)) < least_round_seconds)
+        tiles.repeats *= 2;
     double operations = 2.0 * TILE_DEPTH * kernels->mr * kernels->nr * (double)tiles.repeats;
-    return operations * compute->n_threads / best_seconds(run_tiles, &tiles, ROUNDS) * 1e-9;
+    return operations * compute->n_threads / seconds * 1e-9;
 }
 
 static ringmoe_status measure_read(const rm_compute *compute, double *gb_per_s, rm_error *error)
@@ -105,7 +108,7 @@ static ringmoe_status measure_read(const rm_compute *compute, double *gb_per_s, 
                   .buffer = (rm_real *)arena.base,
                   .n = bytes / (int64_t)sizeof(rm_real)};
     for_each_part(&read, true);
-    *gb_per_s = (double)bytes / best_seconds(run_read, &read, ROUNDS) * 1e-9;
+    *gb_per_s = (double)bytes / best_seconds(run_read, &read) * 1e-9;
     rm_arena_free(&arena);
     return RINGMOE_OK;
 }

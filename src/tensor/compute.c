@@ -19,12 +19,13 @@ static void list_levels(char *text, size_t bytes)
     }
 }
 
+/* An empty RINGMOE_CPU counts as not set. */
 static ringmoe_status choose_kernels(const char *level, const rm_kernels **kernels,
                                      rm_error *error)
 {
-    const char *named = level ? level : getenv("RINGMOE_CPU");
-    bool is_named = named && named[0];
-    *kernels = is_named ? rm_kernels_of_level(named) : rm_kernels_best();
+    const char *variable = getenv("RINGMOE_CPU");
+    const char *named = level ? level : variable && variable[0] ? variable : NULL;
+    *kernels = named ? rm_kernels_of_level(named) : rm_kernels_best();
     if (*kernels) return RINGMOE_OK;
     char available[128];
     list_levels(available, sizeof available);
@@ -32,7 +33,7 @@ static ringmoe_status choose_kernels(const char *level, const rm_kernels **kerne
         error, RINGMOE_ERROR_ARGUMENT,
         "kernel level \"%.40s\"%s is not one this build and CPU can run; choose from: "
         "%s",
-        is_named ? named : "", level ? "" : " (from RINGMOE_CPU)", available);
+        named ? named : "", level ? "" : " (from RINGMOE_CPU)", available);
 }
 
 ringmoe_status rm_compute_init(rm_compute *compute, const char *level, int n_threads,
