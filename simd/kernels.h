@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "real.h"
+#include "simd/real.h"
 
 /* The scalars of one AdamW update (Loshchilov & Hutter 2019); gradients are multiplied by
  * `gradient_scale` (the clipping factor) first. */

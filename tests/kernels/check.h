@@ -76,6 +76,7 @@ rm_real random_value(check *c, values kind);
 void fill_values(check *c, values kind, int64_t n, rm_real *x);
 /* Rounding to bf16 by arithmetic, not by bits. */
 rm_real nearest_bf16(rm_real x);
+rm_bf16 bf16_of(rm_real x);
 
 /* --- watched buffers -------------------------------------------------------------------------
  */

@@ -6,7 +6,6 @@
 #include "check.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { MAX_PANEL = 64 * 600 };
 
@@ -18,14 +17,6 @@ typedef struct packing {
     int64_t k, row, col;
     int n;
 } packing;
-
-static rm_bf16 narrow(rm_real value)
-{
-    float rounded = (float)nearest_bf16(value);
-    uint32_t bits;
-    memcpy(&bits, &rounded, sizeof bits);
-    return (rm_bf16)(bits >> 16);
-}
 
 static bool is_nan_bf16(rm_bf16 value)
 {
@@ -64,7 +55,7 @@ static void check_rounded(const packing *t, const rm_real *src, int placement)
     for (int64_t p = 0; p < t->k; p++)
         for (int64_t j = 0; j < nr; j++) {
             rm_bf16 got = panel[p * nr + j];
-            rm_bf16 want = j < t->n ? narrow(src[p * t->row + j * t->col]) : 0;
+            rm_bf16 want = j < t->n ? bf16_of(src[p * t->row + j * t->col]) : 0;
             if (got != want && !(is_nan_bf16(got) && is_nan_bf16(want)))
                 fail(t->c, "panel[%lld][%lld] is %04x, expected %04x", (long long)p,
                      (long long)j, (unsigned)got, (unsigned)want);

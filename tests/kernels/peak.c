@@ -8,7 +8,7 @@
 
 #include <time.h>
 
-enum { CHAINS = 12, ROUNDS = 200000, TRIALS = 20 };
+enum { CHAINS = 12, ROUNDS = 10000, TRIALS = 300 };
 
 typedef rm_real vector __attribute__((vector_size(PEAK_WIDTH * sizeof(rm_real))));
 

@@ -40,14 +40,6 @@ static rm_real b_element(const product *t, int64_t i)
     return (rm_real)value;
 }
 
-static rm_bf16 bits_of_bf16(rm_real value)
-{
-    float single = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &single, sizeof bits);
-    return (rm_bf16)(bits >> 16);
-}
-
 /* A's elements among NaNs, which would show if one were read; B's panel, all of it. */
 static void fill_operands(product *t, values kind, int placement)
 {
@@ -68,7 +60,7 @@ static void fill_operands(product *t, values kind, int placement)
     for (int64_t i = 0; i < panel; i++) {
         rm_real value = random_value(t->c, kind);
         if (t->bf16)
-            t->b_bf16[i] = bits_of_bf16(nearest_bf16(value));
+            t->b_bf16[i] = bf16_of(value);
         else
             t->b[i] = value;
     }

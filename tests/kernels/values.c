@@ -41,10 +41,21 @@ static rm_real random_tie(check *c)
     return (rm_real)magnitude;
 }
 
+/* Of any payload: among them some that rounding would carry into infinity or zero. */
+static rm_real random_nan(check *c)
+{
+    static const uint32_t payloads[] = {0x7FC00000, 0x7F800001, 0x7FFFFFFF, 0x7F80FFFF};
+    uint64_t choice = random_bits(c);
+    uint32_t bits = payloads[choice % 4] | (uint32_t)(choice >> 32 << 31);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return (rm_real)value;
+}
+
 static rm_real random_special(check *c)
 {
     uint64_t choice = random_bits(c);
-    if (choice % 16 == 0) return (rm_real)NAN;
+    if (choice % 16 == 0) return random_nan(c);
     if (choice % 16 == 1) return (rm_real)INFINITY;
     if (choice % 16 == 2) return -(rm_real)INFINITY;
     return (rm_real)random_between(c, -1, 1);
@@ -85,4 +96,12 @@ rm_real nearest_bf16(rm_real x)
     int exponent = ilogb(value) < -126 ? -126 : ilogb(value);
     double quantum = ldexp(1, exponent - 7);
     return (rm_real)(float)(rint(value / quantum) * quantum);
+}
+
+rm_bf16 bf16_of(rm_real x)
+{
+    float rounded = isnan(x) ? NAN : (float)nearest_bf16(x);
+    uint32_t bits;
+    memcpy(&bits, &rounded, sizeof bits);
+    return (rm_bf16)(bits >> 16);
 }
