@@ -18,7 +18,6 @@
 #define RM_STATE_FILE "state.json"
 #define RM_MOMENT1_PREFIX "exp_avg."
 #define RM_MOMENT2_PREFIX "exp_avg_sq."
-#define RM_ROUTER_BIAS_NAME "model.layers.%d.block_sparse_moe.gate.e_score_correction_bias"
 
 typedef struct rm_manifest {
     int64_t step;
