@@ -2,7 +2,8 @@
  *
  * Speed of the kernels: tiles in GFLOP/s beside the peak of the registers alone, the others in
  * GB/s of their operands. Each figure is the best of many runs, on random values in the cache
- * (the last column: in memory).
+ * (the last column: in memory). Kernels that work in place are run on their own results again:
+ * those of scale and rope do not stay random but run to zero or infinity.
  */
 #include "check.h"
 
