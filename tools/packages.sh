@@ -7,11 +7,11 @@
 missing_debian=()
 missing_brew=()
 
-# A name with a slash is a file, "pc:NAME" a pkg-config module, anything else a command.
+# A name with a slash is a file (or a pattern), "pc:NAME" a pkg-config module, else a command.
 is_there() {
     case "$1" in
     pc:*) command -v pkg-config >/dev/null && pkg-config --exists "${1#pc:}" ;;
-    */*) [ -e "$1" ] ;;
+    */*) compgen -G "$1" >/dev/null ;;
     *) command -v "$1" >/dev/null ;;
     esac
 }
@@ -76,6 +76,7 @@ install_missing() {
 # What building takes, with Debian's and Homebrew's names.
 need_to_build() {
     need cc gcc -
+    need '/usr/include/stdio.h' libc6-dev -
     need meson meson meson
     need ninja ninja-build ninja
     need pkg-config pkg-config pkg-config

@@ -31,10 +31,6 @@ if limited 2 "$ringmoe" --version >/dev/null 2>&1; then
         $small_run --threads 1 --out full2
     [ -z "$(ls full2/checkpoints)" ] || fail "half a checkpoint stays: $(ls full2/checkpoints)"
     [ "$(wc -l <full2/metrics.jsonl)" -eq 6 ] || fail "full2: metrics are missing"
-    # shellcheck disable=SC2086
-    refused 'a folder that cannot be made' 1 'run.json.*check the disk' limited 0 "$ringmoe" train \
-        $small_run --threads 1 --out full3
-    absent full3
 fi
 unset UCX_TLS
 [ -c /dev/full ] && refused 'a screen that cannot be written' 1 'screen' \
