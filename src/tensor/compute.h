@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a rank computes with: a kernel table, a number of threads, the precision of products, and
- * scratch memory for each thread. One per context; passed to every operation.
+ * What a rank computes with: a kernel table, a number of threads, the precision of products,
+ * and scratch memory for each thread. One per context; passed to every operation.
  *
  * Loops over threads are written
  *   #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
@@ -26,7 +26,8 @@ typedef struct rm_compute {
 /* Scratch of each thread, for packed blocks of a product or an attention tile. */
 #define RM_SCRATCH_BYTES ((size_t)4 << 20)
 
-/* level NULL: RINGMOE_CPU of the environment, else the best. n_threads 0: omp_get_max_threads(). */
+/* level NULL: RINGMOE_CPU of the environment, else the best. n_threads 0:
+ * omp_get_max_threads(). */
 ringmoe_status rm_compute_init(rm_compute *compute, const char *level, int n_threads,
                                ringmoe_precision precision, rm_error *error);
 void rm_compute_free(rm_compute *compute);

@@ -12,12 +12,12 @@
 
 #include <string.h>
 
-/* Elements copied at once; what a copy writes beyond a row's mr is overwritten by the next row.
- */
-enum { COPY_WIDTH = 8 };
+/* Greatest rows of a block: packing X is shared by all of them. Elements copied at once: what a
+ * copy writes beyond a row's mr is overwritten by the next row. */
+enum { BLOCK_ROWS = 384, COPY_WIDTH = 8 };
 
-_Static_assert((RM_DEPTH_BLOCK * (RM_BLOCK_ROWS + RM_BLOCK_COLUMNS) +
-                RM_BLOCK_ROWS * RM_BLOCK_COLUMNS + 4 * RM_DEPTH_BLOCK) *
+_Static_assert((RM_DEPTH_BLOCK * (BLOCK_ROWS + RM_BLOCK_COLUMNS) +
+                BLOCK_ROWS * RM_BLOCK_COLUMNS) *
                        sizeof(rm_real) <=
                    RM_SCRATCH_BYTES,
                "both packed slices and a block of dW must fit into the scratch");
@@ -112,38 +112,41 @@ static void zero_block(const rm_block *block, rm_real *c, int64_t c_row)
         memset(c + i * c_row, 0, (size_t)block->n_columns * sizeof *c);
 }
 
-/* The block of one slice of rows, from packing to C. */
-static void run_slice(const rm_compute *compute, const rm_slice *slice,
-                      const rm_outer_group *group, const rm_block *block, rm_real *c,
-                      int64_t c_row, bool add)
-{
-    const rm_kernels *kernels = compute->kernels;
-    rm_real *a = rm_compute_scratch(compute);
-    rm_real *b = a + rm_ceil_divide(block->n_rows, kernels->mr) * kernels->mr * RM_DEPTH_BLOCK;
-    pack_d_y(kernels, slice, group->out, block, a);
-    pack_x(kernels, slice, block, b);
-    rm_tiles_run(kernels, &(rm_tiles){.m = block->n_rows,
-                                      .n = block->n_columns,
-                                      .depth = slice->depth,
-                                      .a = a,
-                                      .a_row = 1,
-                                      .a_col = kernels->mr,
-                                      .a_tile = kernels->mr * slice->depth,
-                                      .b = b,
-                                      .b_panel = kernels->nr * slice->depth,
-                                      .b_precision = slice->precision,
-                                      .c = c,
-                                      .c_row = c_row,
-                                      .add = add});
-}
+/* Parts of the scratch, as drawn above. */
+typedef struct workspace {
+    rm_real *d_y, *block;
+    void *x;
+} workspace;
 
-/* Scratch behind the packed slices. */
-static rm_real *block_beside(const rm_compute *compute, const rm_block *block)
+static workspace workspace_of(const rm_compute *compute, const rm_block *block)
 {
     const rm_kernels *kernels = compute->kernels;
     int64_t rows = rm_ceil_divide(block->n_rows, kernels->mr) * kernels->mr;
     int64_t columns = rm_ceil_divide(block->n_columns, kernels->nr) * kernels->nr;
-    return (rm_real *)rm_compute_scratch(compute) + (rows + columns) * RM_DEPTH_BLOCK;
+    rm_real *d_y = rm_compute_scratch(compute), *x = d_y + rows * RM_DEPTH_BLOCK;
+    return (workspace){d_y, x + columns * RM_DEPTH_BLOCK, x};
+}
+
+/* The block's sum over one slice of rows, from packing to C. dY goes first, since its last copy
+ * may spill into the place of X. */
+static void run_slice(const rm_compute *compute, const rm_slice *slice, int64_t out,
+                      const rm_block *block, rm_tiles tiles)
+{
+    const rm_kernels *kernels = compute->kernels;
+    workspace work = workspace_of(compute, block);
+    pack_d_y(kernels, slice, out, block, work.d_y);
+    pack_x(kernels, slice, block, work.x);
+    tiles.m = block->n_rows;
+    tiles.n = block->n_columns;
+    tiles.depth = slice->depth;
+    tiles.a = work.d_y;
+    tiles.a_row = 1;
+    tiles.a_col = kernels->mr;
+    tiles.a_tile = kernels->mr * slice->depth;
+    tiles.b = work.x;
+    tiles.b_panel = kernels->nr * slice->depth;
+    tiles.b_precision = slice->precision;
+    rm_tiles_run(kernels, &tiles);
 }
 
 static void run_term(const rm_compute *compute, ringmoe_precision precision,
@@ -155,17 +158,18 @@ static void run_term(const rm_compute *compute, ringmoe_precision precision,
         return;
     }
     bool is_beside = term->sink.add && term->n_rows > RM_DEPTH_BLOCK;
-    rm_real *c = is_beside ? block_beside(compute, block) : place;
-    int64_t c_row = is_beside ? block->n_columns : group->in;
+    rm_tiles tiles = {.c = is_beside ? workspace_of(compute, block).block : place,
+                      .c_row = is_beside ? block->n_columns : group->in,
+                      .add = term->sink.add && !is_beside};
     for (int64_t first = 0; first < term->n_rows; first += RM_DEPTH_BLOCK) {
         rm_slice slice = {term, first, rm_least(term->n_rows - first, RM_DEPTH_BLOCK),
                           precision};
-        run_slice(compute, &slice, group, block, c, c_row,
-                  first > 0 || (term->sink.add && !is_beside));
+        run_slice(compute, &slice, group->out, block, tiles);
+        tiles.add = true;
     }
     if (is_beside)
-        rm_block_store(compute->kernels, block->n_rows, block->n_columns, c, place, group->in,
-                       NULL, true);
+        rm_block_store(compute->kernels, block->n_rows, block->n_columns, tiles.c, place,
+                       group->in, NULL, true);
 }
 
 void rm_outer_grouped(const rm_compute *compute, ringmoe_precision precision,
@@ -174,7 +178,7 @@ void rm_outer_grouped(const rm_compute *compute, ringmoe_precision precision,
 #pragma omp parallel num_threads(compute->n_threads)
     for (int g = 0; g < n_groups; g++) {
         const rm_outer_group *group = &groups[g];
-        rm_grid grid = rm_grid_cut(compute, group->out, group->in, n_groups);
+        rm_grid grid = rm_grid_cut(compute, group->out, group->in, BLOCK_ROWS, n_groups);
 #pragma omp for schedule(dynamic) nowait
         for (int64_t i = 0; i < grid.n_blocks; i++) {
             rm_block block = rm_grid_block(&grid, i);

@@ -13,7 +13,10 @@
 
 #include <string.h>
 
-_Static_assert((RM_DEPTH_BLOCK + RM_BLOCK_COLUMNS) * RM_BLOCK_ROWS * sizeof(rm_real) <=
+/* Greatest rows of a block, whose slice of A is to stay in the second-level cache. */
+enum { BLOCK_ROWS = 192 };
+
+_Static_assert((RM_DEPTH_BLOCK + RM_BLOCK_COLUMNS) * BLOCK_ROWS * sizeof(rm_real) <=
                    RM_SCRATCH_BYTES,
                "a block of A and a block of C must fit into the scratch");
 
@@ -81,7 +84,8 @@ void rm_product_grouped(const rm_compute *compute, const rm_product *groups, int
 {
 #pragma omp parallel num_threads(compute->n_threads)
     for (int g = 0; g < n_groups; g++) {
-        rm_grid grid = rm_grid_cut(compute, groups[g].n_rows, groups[g].b->n, n_groups);
+        rm_grid grid =
+            rm_grid_cut(compute, groups[g].n_rows, groups[g].b->n, BLOCK_ROWS, n_groups);
 #pragma omp for schedule(dynamic) nowait
         for (int64_t i = 0; i < grid.n_blocks; i++) {
             rm_block block = rm_grid_block(&grid, i);

@@ -8,8 +8,8 @@
  *   weight gradient  dW = dY^T X      rm_outer_grouped
  *
  * A row of Y or dX depends on that row of the input alone, bit for bit; an element of dW is one
- * sum over the rows of a term in their order. Neither depends on threads, on the other groups or
- * on the number of rows. With precision bf16 both operands are rounded to bf16 first.
+ * sum over the rows of a term in their order. Neither depends on threads, on the other groups
+ * or on the number of rows. With precision bf16 both operands are rounded to bf16 first.
  */
 #ifndef RM_PRODUCTS_H
 #define RM_PRODUCTS_H
@@ -26,9 +26,9 @@ typedef struct rm_packed {
 /* A weight matrix and its packed forms. */
 typedef struct rm_matrix {
     int64_t out, in;
-    const rm_real *weights;  /* [out][in], master weights */
-    rm_packed forward;       /* B = W^T: k = in, n = out */
-    rm_packed backward;      /* B = W: k = out, n = in; data NULL in a model for inference */
+    const rm_real *weights; /* [out][in], master weights */
+    rm_packed forward;      /* B = W^T: k = in, n = out */
+    rm_packed backward;     /* B = W: k = out, n = in; data NULL in a model for inference */
 } rm_matrix;
 
 /* Sets the shape and takes the packed forms' memory from an arena (which may be measuring).
@@ -40,15 +40,15 @@ void rm_matrices_pack(const rm_compute *compute, rm_matrix *const *matrices, int
 
 /* C rows = A rows * B for one group of rows. */
 typedef struct rm_product {
-    int64_t n_rows;          /* 0 allowed */
-    const rm_real *a;        /* row i is a + a_rows[i] * a_stride, k elements */
+    int64_t n_rows;   /* 0 allowed */
+    const rm_real *a; /* row i is a + a_rows[i] * a_stride, k elements */
     int64_t a_stride;
-    const int32_t *a_rows;   /* NULL: i */
+    const int32_t *a_rows; /* NULL: i */
     const rm_packed *b;
-    rm_real *c;              /* row i is c + c_rows[i] * c_stride, n elements */
+    rm_real *c; /* row i is c + c_rows[i] * c_stride, n elements */
     int64_t c_stride;
-    const int32_t *c_rows;   /* NULL: i */
-    bool add;                /* C += the product, in one addition an element */
+    const int32_t *c_rows; /* NULL: i */
+    bool add;              /* C += the product, in one addition an element */
 } rm_product;
 /* All groups in one call, balanced over threads by cost. Groups write different rows. */
 void rm_product_grouped(const rm_compute *compute, const rm_product *groups, int n_groups);
@@ -64,12 +64,12 @@ typedef struct rm_sink {
 /* dW = dY^T X over one run of rows; rows 0 gives zeros (or nothing, with add). */
 typedef struct rm_outer {
     int64_t n_rows;
-    const rm_real *d_y;      /* row i is d_y + i * d_y_stride, `out` elements */
+    const rm_real *d_y; /* row i is d_y + i * d_y_stride, `out` elements */
     int64_t d_y_stride;
-    const rm_real *x;        /* row i is x + x_rows[i] * x_stride, `in` elements */
+    const rm_real *x; /* row i is x + x_rows[i] * x_stride, `in` elements */
     int64_t x_stride;
-    const int32_t *x_rows;   /* NULL: i */
-    rm_sink sink;            /* [out][in] */
+    const int32_t *x_rows; /* NULL: i */
+    rm_sink sink;          /* [out][in] */
 } rm_outer;
 /* Terms of one matrix, carried out in order for each element (a later term may add to an
  * earlier one's sink). */
@@ -90,8 +90,8 @@ void rm_linear_backward_input(const rm_compute *compute, const rm_matrix *matrix
 void rm_linear_backward_weight(const rm_compute *compute, const rm_matrix *matrix, int64_t n,
                                const rm_real *d_y, const rm_real *x, rm_sink sink);
 
-/* Small products inside a parallel region, on the calling thread: C[m][n] (+)= A[m][k] B, with B
- * as panels of kernels->nr columns (rm_pack_block). Attention is made of these. */
+/* Small products inside a parallel region, on the calling thread: C[m][n] (+)= A[m][k] B, with
+ * B as panels of kernels->nr columns (rm_pack_block). Attention is made of these. */
 void rm_block_product(const rm_kernels *kernels, int64_t m, int64_t n, int64_t k,
                       const rm_real *a, int64_t a_row, int64_t a_col, const rm_real *b,
                       rm_real *c, int64_t c_row, bool add);

@@ -3,31 +3,41 @@
 
 #include <string.h>
 
-/* More blocks than this for each thread keep the threads level, since a block may be handed to
- * whichever is free; fewer columns than this in a block would pack A too often. */
-enum { BLOCKS_A_THREAD = 6, LEAST_COLUMNS = 64 };
+/* With so many blocks for each thread the threads stay level, since a block goes to whichever
+ * is free; smaller blocks than these would pack their operands too often. */
+enum { BLOCKS_A_THREAD = 4, LEAST_ROWS = 192, LEAST_COLUMNS = 64 };
 
-/* The size of the parts when `count` tiles of `size` are cut evenly into parts of at most
- * `most`. */
-static int64_t even_part(int64_t count, int64_t size, int64_t most)
+/* The size of the parts when `count` is cut evenly into parts of whole tiles within `most`. */
+static int64_t even_part(int64_t count, int64_t tile, int64_t most)
 {
-    int64_t tiles = rm_ceil_divide(count, size);
-    int64_t tiles_a_part = most > size ? most / size : 1;
-    int64_t parts = rm_ceil_divide(tiles, tiles_a_part);
-    return parts ? rm_ceil_divide(tiles, parts) * size : size;
+    int64_t parts = rm_ceil_divide(count, rm_whole_tiles(most, tile));
+    return parts ? rm_ceil_divide(rm_ceil_divide(count, tile), parts) * tile : tile;
 }
 
-rm_grid rm_grid_cut(const rm_compute *compute, int64_t n_rows, int64_t n_columns, int n_groups)
+static rm_grid cut_evenly(const rm_kernels *kernels, int64_t n_rows, int64_t n_columns,
+                          int64_t most_rows, int64_t most_columns)
 {
-    const rm_kernels *kernels = compute->kernels;
-    int64_t wanted = rm_ceil_divide((int64_t)BLOCKS_A_THREAD * compute->n_threads, n_groups);
     rm_grid grid = {.n_rows = n_rows, .n_columns = n_columns};
-    grid.block_rows = even_part(n_rows, kernels->mr, RM_BLOCK_ROWS);
-    int64_t row_blocks = rm_ceil_divide(n_rows, grid.block_rows);
-    for (int64_t most = RM_BLOCK_COLUMNS;; most /= 2) {
-        grid.block_columns = even_part(n_columns, kernels->nr, most);
-        grid.n_blocks = row_blocks * rm_ceil_divide(n_columns, grid.block_columns);
-        if (compute->n_threads == 1 || grid.n_blocks >= wanted || most / 2 < LEAST_COLUMNS)
+    grid.block_rows = even_part(n_rows, kernels->mr, most_rows);
+    grid.block_columns = even_part(n_columns, kernels->nr, most_columns);
+    grid.n_blocks =
+        rm_ceil_divide(n_rows, grid.block_rows) * rm_ceil_divide(n_columns, grid.block_columns);
+    return grid;
+}
+
+rm_grid rm_grid_cut(const rm_compute *compute, int64_t n_rows, int64_t n_columns,
+                    int64_t most_rows, int n_groups)
+{
+    int64_t blocks = compute->n_threads > 1 ? BLOCKS_A_THREAD * (int64_t)compute->n_threads : 1;
+    int64_t wanted = rm_ceil_divide(blocks, n_groups), most_columns = RM_BLOCK_COLUMNS;
+    for (;;) {
+        rm_grid grid = cut_evenly(compute->kernels, n_rows, n_columns, most_rows, most_columns);
+        if (grid.n_blocks >= wanted) return grid;
+        if (most_rows > LEAST_ROWS)
+            most_rows /= 2;
+        else if (most_columns > LEAST_COLUMNS)
+            most_columns /= 2;
+        else
             return grid;
     }
 }

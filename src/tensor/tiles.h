@@ -20,8 +20,7 @@
 #include "tensor/products.h"
 
 #define RM_DEPTH_BLOCK 256
-/* Greatest block of C, in elements; both are rounded down to whole tiles. */
-#define RM_BLOCK_ROWS 192
+/* Greatest width of a block of C, rounded down to whole panels. */
 #define RM_BLOCK_COLUMNS 512
 
 /* C of one group cut into row_blocks * column_blocks blocks of whole tiles. */
@@ -30,8 +29,10 @@ typedef struct rm_grid {
     int64_t block_rows, block_columns; /* multiples of mr and nr */
     int64_t n_blocks;
 } rm_grid;
-/* Blocks small enough that each thread gets several of the n_groups together. */
-rm_grid rm_grid_cut(const rm_compute *compute, int64_t n_rows, int64_t n_columns, int n_groups);
+/* Blocks of at most most_rows rows (or one tile), and small enough that each thread gets
+ * several blocks of the n_groups together. */
+rm_grid rm_grid_cut(const rm_compute *compute, int64_t n_rows, int64_t n_columns,
+                    int64_t most_rows, int n_groups);
 
 typedef struct rm_block {
     int64_t row, n_rows, column, n_columns;
@@ -59,6 +60,11 @@ void rm_block_store(const rm_kernels *kernels, int64_t n_rows, int64_t n_columns
                     const rm_real *block, rm_real *c, int64_t c_stride, const int32_t *c_rows,
                     bool add);
 
+/* The greatest multiple of a tile's size within `most`, but one tile at least. */
+static inline int64_t rm_whole_tiles(int64_t most, int64_t size)
+{
+    return most > size ? most / size * size : size;
+}
 static inline int64_t rm_ceil_divide(int64_t count, int64_t size)
 {
     return (count + size - 1) / size;
