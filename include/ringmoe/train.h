@@ -2,8 +2,9 @@
  *
  * Training a language model: data order, gradient accumulation, AdamW, metrics, checkpoints.
  *
- * The layout does not change the answer: with the same seed, global batch and microbatch, losses
- * and weights are the same to the last bit for any number of threads, expert and data ranks.
+ * The layout does not change the answer: with the same seed, global batch and microbatch,
+ * losses and weights are the same to the last bit for any number of threads, expert and data
+ * ranks.
  */
 #ifndef RINGMOE_TRAIN_H
 #define RINGMOE_TRAIN_H
@@ -18,36 +19,39 @@ extern "C" {
 typedef struct ringmoe_trainer ringmoe_trainer;
 
 typedef struct ringmoe_train_settings {
-    int64_t steps;        /**< optimizer steps; the learning rate's decay ends there; default 1000 */
-    int64_t seq_len;      /**< tokens of a sequence; default 256 */
-    int64_t microbatch;   /**< sequences of a microbatch, the unit of accumulation; default 4 */
-    int64_t global_batch; /**< sequences of a step over all ranks; a multiple of microbatch times
-                               the ranks; default 16 */
-    double lr;            /**< peak learning rate; default 1e-3 */
-    double lr_min_ratio;  /**< final rate / peak rate; default 0.1 */
-    int64_t warmup_steps; /**< linear from 0; default 20 */
-    double weight_decay;  /**< decoupled; none on norms; default 0.1 */
-    double beta1, beta2;  /**< AdamW; defaults 0.9, 0.95 */
-    double epsilon;       /**< default 1e-8 */
+    int64_t steps;        /**< optimizer steps, 1..10^12; the learning rate's decay ends there;
+                             default 1000 */
+    int64_t seq_len;      /**< tokens of a sequence, 1..max_position_embeddings; default 256 */
+    int64_t microbatch;   /**< sequences of a microbatch, the unit of accumulation, 1..2^24;
+                             default 4 */
+    int64_t global_batch; /**< sequences of a step over all ranks, 1..2^30; a multiple of
+                             microbatch times the ranks; default 16 */
+    double lr;            /**< peak learning rate, 0..1e30; default 1e-3 */
+    double lr_min_ratio;  /**< final rate / peak rate, 0..1; default 0.1 */
+    int64_t warmup_steps; /**< linear: step i of them has lr * i / warmup_steps; default 20 */
+    double weight_decay;  /**< decoupled; none on norms; at least 0; default 0.1 */
+    double beta1, beta2;  /**< AdamW, 0..0.999999; defaults 0.9, 0.95 */
+    double epsilon;       /**< 1e-30..1; default 1e-8 */
     double clip_norm;     /**< global gradient norm; 0: no clipping; default 1 */
     int64_t seed;         /**< of weights, data order and router noise; default 0 */
 } ringmoe_train_settings;
 
+/** Fills every field with its default. Local. */
 RINGMOE_API void ringmoe_train_settings_default(ringmoe_train_settings *settings);
 
 /** One step's measurements: the same on every rank, except the times, which are this rank's. */
 typedef struct ringmoe_step_metrics {
-    int64_t step;          /**< 1 after the first step */
-    double loss;           /**< mean cross-entropy in nats a token over the global batch */
-    double balance_loss;   /**< mean over microbatches and MoE layers; 1 is perfect balance */
-    double z_loss;         /**< likewise, logsumexp^2 */
-    double grad_norm;      /**< before clipping */
+    int64_t step;        /**< 1 after the first step */
+    double loss;         /**< mean cross-entropy in nats a token over the global batch */
+    double balance_loss; /**< mean over microbatches and MoE layers; 1 is perfect balance */
+    double z_loss;       /**< likewise, logsumexp^2 */
+    double grad_norm;    /**< before clipping */
     double lr;
-    int64_t tokens;        /**< of this step, over all ranks */
+    int64_t tokens; /**< of this step, over all ranks */
     double tokens_per_s;
     double step_ms, compute_ms, exchange_ms, wait_ms, optimizer_ms;
     double load_max_over_mean; /**< the worst layer's, experts' counts of the global batch */
-    int64_t n_dropped;     /**< choices dropped by the capacity, over all ranks and layers */
+    int64_t n_dropped; /**< choices dropped by the capacity, over all ranks and layers */
 } ringmoe_step_metrics;
 
 /**
@@ -78,29 +82,37 @@ RINGMOE_API int64_t ringmoe_trainer_steps_done(const ringmoe_trainer *trainer);
 RINGMOE_API ringmoe_model *ringmoe_trainer_model(ringmoe_trainer *trainer);
 
 /**
- * A hash of all weights by name as 16 hex digits, the same for any layout. Collective; each rank
+ * A hash of all weights as 16 hex digits, the same for any layout. Collective; each rank
  * gets it.
+ * Returns OK; ARGUMENT (NULL); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[17]);
 
 /**
  * Writes a checkpoint: config.json, model-*.safetensors with its index, optimizer state and
- * state.json, to a temporary folder that is then renamed to `folder`. Collective.
- * Returns OK; FILE (disk full, no permission; nothing half-written stays); MPI.
+ * state.json, to a temporary folder that is then renamed to `folder`. An older checkpoint of
+ * that name is replaced. Collective. Rank 0 writes; it needs no more memory than a piece of a
+ * tensor.
+ * Returns OK; ARGUMENT (no name); FILE (disk full, no permission, a folder that is not a
+ * checkpoint; nothing half-written stays, and training can go on); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_save(ringmoe_trainer *trainer, const char *folder);
 
 /**
- * Goes on from a checkpoint, on any layout. Collective.
- * Returns OK; FILE; FORMAT; ARGUMENT (the first setting that differs is named); MPI.
+ * Goes on from a checkpoint, on any layout, to the last bit as if the run had not stopped.
+ * Collective; each rank reads its own parts. A checkpoint that is refused changes nothing.
+ * Returns OK; FILE; FORMAT (a tensor is missing or misshapen, or the values are not those that
+ * were written); ARGUMENT (the first setting that differs is named, with both values); MEMORY;
+ * MPI.
  */
-RINGMOE_API ringmoe_status ringmoe_trainer_restore(ringmoe_trainer *trainer, const char *folder);
+RINGMOE_API ringmoe_status ringmoe_trainer_restore(ringmoe_trainer *trainer,
+                                                   const char *folder);
 
 typedef struct ringmoe_eval_result {
-    double loss;           /**< mean cross-entropy, nats a token */
-    double perplexity;     /**< exp(loss) */
-    double bits_per_byte;  /**< NaN if the tokens are not bytes */
-    int64_t tokens;        /**< tokens predicted */
+    double loss;          /**< mean cross-entropy, nats a token */
+    double perplexity;    /**< exp(loss) */
+    double bits_per_byte; /**< NaN if the tokens are not bytes */
+    int64_t tokens;       /**< tokens predicted */
 } ringmoe_eval_result;
 
 /**
@@ -108,6 +120,8 @@ typedef struct ringmoe_eval_result {
  * result is the same on every rank and layout.
  *   seq_len, microbatch  in  as in training; seq_len * microbatch <= the model's max_tokens
  *   max_sequences        in  0: all of them
+ * Returns OK; ARGUMENT; FORMAT (text shorter than a sequence, a token id not below vocab_size);
+ * NUMERIC (the loss is not finite); MISMATCH; MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_model_evaluate(ringmoe_model *model,
                                                   const ringmoe_tokens *tokens, int64_t seq_len,
