@@ -89,10 +89,10 @@ ringmoe_status rm_moe_layer_backward(const ringmoe_mesh *mesh,
     const rm_compute *compute = &mesh->context->compute;
     rm_moe_call call = {
         mesh, compute, settings, weights, pass, saved, settings->n_experts / mesh->expert.size};
+    rm_router router = {compute, settings, weights, pass, &saved->routing};
     const rm_real *d_rows;
     RM_TRY(backward_experts(&call, x, d_y, sinks, &d_rows));
-    rm_router_backward(compute, settings, weights, pass, x, aux_scale, &saved->routing, sinks,
-                       d_x);
+    rm_router_backward(&router, x, aux_scale, sinks, d_x);
     if (settings->d_ff_shared) rm_shared_backward(&call, x, d_y, sinks);
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
     for (int64_t t = 0; t < saved->routing.n_tokens; t++)

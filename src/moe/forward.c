@@ -54,7 +54,8 @@ ringmoe_status rm_moe_layer_forward(const ringmoe_mesh *mesh,
         mesh, compute, settings, weights, pass, saved, settings->n_experts / mesh->expert.size};
     ringmoe_moe_stats measured;
     saved->routing.n_tokens = n_tokens;
-    rm_router_forward(compute, settings, weights, pass, x, &saved->routing, &measured);
+    rm_router router = {compute, settings, weights, pass, &saved->routing};
+    rm_router_forward(&router, x, &measured);
     rm_route_plan_send(&saved->plan, settings, mesh->expert.size, &saved->routing);
     measured.n_dropped = saved->plan.n_dropped;
     RM_TRY(run_experts(&call, x));

@@ -5,8 +5,6 @@
  */
 #include "moe/router.h"
 
-#include <string.h>
-
 enum { TOKENS_AT_ONCE = 16 };
 
 void rm_routing_layout(rm_routing *routing, const ringmoe_moe_settings *settings,
@@ -36,134 +34,132 @@ void rm_routing_layout(rm_routing *routing, const ringmoe_moe_settings *settings
     }
 }
 
-static bool has_jitter(const ringmoe_moe_settings *settings, const rm_moe_pass *pass)
+static bool has_noise(const rm_router *router, ringmoe_router_noise noise)
 {
-    return pass->train && settings->noise == RINGMOE_NOISE_JITTER;
-}
-
-static bool is_noisy(const ringmoe_moe_settings *settings, const rm_moe_pass *pass)
-{
-    return pass->train && settings->noise == RINGMOE_NOISE_NOISY_TOPK;
+    return router->pass->train && router->settings->noise == noise;
 }
 
 /* The rows the router multiplies: x, or x with jitter. */
-static const rm_real *router_input(const rm_compute *compute,
-                                   const ringmoe_moe_settings *settings,
-                                   const rm_moe_pass *pass, const rm_real *x,
-                                   const rm_routing *routing)
+static const rm_real *router_input(const rm_router *router, const rm_real *x)
 {
-    if (!has_jitter(settings, pass)) return x;
-    int64_t width = settings->d_model;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, TOKENS_AT_ONCE)
-    for (int64_t t = 0; t < routing->n_tokens; t++)
-        rm_noise_jitter(settings, pass, t, x + t * width, routing->input + t * width);
-    return routing->input;
+    rm_real *input = router->routing->input;
+    int64_t width = router->settings->d_model;
+    if (!has_noise(router, RINGMOE_NOISE_JITTER)) return x;
+#pragma omp parallel for num_threads(router->compute->n_threads)                               \
+    schedule(dynamic, TOKENS_AT_ONCE)
+    for (int64_t t = 0; t < router->routing->n_tokens; t++)
+        rm_noise_jitter(router->settings, router->pass, t, x + t * width, input + t * width);
+    return input;
 }
 
 /* What the choice is made by: scores (logits where only the chosen are scored) plus bias. */
-static const rm_real *selection_scores(const ringmoe_moe_settings *settings,
-                                       const rm_real *bias, const rm_real *logits,
+static const rm_real *selection_scores(const rm_router *router, const rm_real *logits,
                                        const rm_real *scores, rm_real *biased)
 {
-    const rm_real *plain = settings->score == RINGMOE_SCORE_SOFTMAX_CHOSEN ? logits : scores;
+    const rm_real *bias = router->weights->bias;
+    bool by_logit = router->settings->score == RINGMOE_SCORE_SOFTMAX_CHOSEN;
+    const rm_real *plain = by_logit ? logits : scores;
     if (!bias) return plain;
-    for (int e = 0; e < settings->n_experts; e++) biased[e] = plain[e] + bias[e];
+    for (int e = 0; e < router->settings->n_experts; e++) biased[e] = plain[e] + bias[e];
     return biased;
 }
 
-static void route_token(const rm_compute *compute, const ringmoe_moe_settings *settings,
-                        const rm_moe_weights *weights, const rm_moe_pass *pass, int64_t token,
-                        rm_routing *routing)
+static void route_token(const rm_router *router, int64_t token)
 {
+    const ringmoe_moe_settings *settings = router->settings;
+    rm_routing *routing = router->routing;
     int64_t row = token * settings->n_experts, choice = token * settings->top_k;
     rm_real *logits = routing->logits + row, *scores = routing->scores + row;
-    rm_real *biased = rm_compute_scratch(compute);
-    if (is_noisy(settings, pass))
-        rm_noise_add(settings, pass, token, routing->spread + row, routing->normals + row,
-                     logits);
-    routing->log_sums[token] = rm_scores_of_logits(compute->kernels, settings, logits, scores);
-    const rm_real *selection =
-        selection_scores(settings, weights->bias, logits, scores, biased);
+    rm_real *biased = rm_compute_scratch(router->compute);
+    if (has_noise(router, RINGMOE_NOISE_NOISY_TOPK))
+        rm_noise_add(settings, router->pass, token, routing->spread + row,
+                     routing->normals + row, logits);
+    routing->log_sums[token] =
+        rm_scores_of_logits(router->compute->kernels, settings, logits, scores);
+    const rm_real *selection = selection_scores(router, logits, scores, biased);
     rm_choose_experts(settings, selection, biased + settings->n_experts,
                       routing->chosen + choice);
     rm_scores_weigh(settings, logits, scores, routing->chosen + choice,
                     routing->weights + choice);
 }
 
-void rm_router_forward(const rm_compute *compute, const ringmoe_moe_settings *settings,
-                       const rm_moe_weights *weights, const rm_moe_pass *pass, const rm_real *x,
-                       rm_routing *routing, ringmoe_moe_stats *stats)
+void rm_router_forward(const rm_router *router, const rm_real *x, ringmoe_moe_stats *stats)
 {
+    const rm_compute *compute = router->compute;
+    const ringmoe_moe_settings *settings = router->settings;
+    rm_routing *routing = router->routing;
     int64_t n = routing->n_tokens;
-    const rm_real *input = router_input(compute, settings, pass, x, routing);
-    rm_linear(compute, &weights->router, n, input, routing->logits, false);
-    if (is_noisy(settings, pass))
-        rm_linear(compute, &weights->router_noise, n, input, routing->spread, false);
+    const rm_real *input = router_input(router, x);
+    rm_linear(compute, &router->weights->router, n, input, routing->logits, false);
+    if (has_noise(router, RINGMOE_NOISE_NOISY_TOPK))
+        rm_linear(compute, &router->weights->router_noise, n, input, routing->spread, false);
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, TOKENS_AT_ONCE)
-    for (int64_t t = 0; t < n; t++) route_token(compute, settings, weights, pass, t, routing);
+    for (int64_t t = 0; t < n; t++) route_token(router, t);
     rm_balance_count(settings, routing);
     bool global = settings->balance_scope == RINGMOE_BALANCE_GLOBAL;
-    rm_balance_fractions(settings, global ? pass->balance_counts : NULL, routing);
+    rm_balance_fractions(settings, global ? router->pass->balance_counts : NULL, routing);
     rm_balance_losses(compute, settings, routing, stats);
 }
 
-/* --- backward --------------------------------------------------------------------------------
- */
+/* --- backward --- */
 
-static void backward_token(const ringmoe_moe_settings *settings, bool noisy, rm_real aux_scale,
-                           int64_t token, rm_routing *routing)
+static void backward_token(const rm_router *router, rm_real aux_scale, int64_t token)
 {
+    const ringmoe_moe_settings *settings = router->settings;
+    rm_routing *routing = router->routing;
     int64_t row = token * settings->n_experts, choice = token * settings->top_k;
     double aux = (double)aux_scale / (double)routing->n_tokens;
-    double log_sum = (double)routing->log_sums[token];
-    rm_score_gradients gradients = {
+    rm_token_routing forward = {routing->logits + row, routing->scores + row,
+                                routing->log_sums[token], routing->chosen + choice,
+                                routing->weights + choice};
+    rm_token_gradients gradients = {
         .d_weights = routing->d_weights + choice,
         .fractions = routing->fractions,
         .d_balance = aux * (double)settings->balance_coefficient * settings->n_experts,
-        .d_log_sum = aux * (double)settings->z_coefficient * 2 * log_sum};
-    rm_scores_backward(settings, routing->logits + row, routing->scores + row,
-                       routing->log_sums[token], routing->chosen + choice,
-                       routing->weights + choice, &gradients, routing->d_logits + row);
-    if (noisy)
+        .d_log_sum = aux * (double)settings->z_coefficient * 2 * (double)forward.log_sum};
+    rm_scores_backward(settings, &forward, &gradients, routing->d_logits + row);
+    if (has_noise(router, RINGMOE_NOISE_NOISY_TOPK))
         rm_noise_add_backward(settings->n_experts, routing->spread + row,
                               routing->normals + row, routing->d_logits + row,
                               routing->d_spread + row);
 }
 
-static void weight_gradient(const rm_compute *compute, const rm_matrix *matrix, int64_t n_rows,
-                            const rm_real *d_y, const rm_real *x, rm_sink sink)
+/* d_x (+)= d_y W, and dW = d_y^T x in fp32. */
+static void backward_matrix(const rm_router *router, const rm_matrix *matrix,
+                            const rm_real *d_y, const rm_real *x, rm_sink sink, rm_real *d_x,
+                            bool add)
 {
-    rm_outer term = {.n_rows = n_rows,
+    rm_outer term = {.n_rows = router->routing->n_tokens,
                      .d_y = d_y,
                      .d_y_stride = matrix->out,
                      .x = x,
                      .x_stride = matrix->in,
                      .sink = sink};
     rm_outer_group group = {matrix->out, matrix->in, &term, 1};
-    rm_outer_grouped(compute, RINGMOE_PRECISION_FP32, &group, 1);
+    rm_outer_grouped(router->compute, RINGMOE_PRECISION_FP32, &group, 1);
+    rm_linear_backward_input(router->compute, matrix, term.n_rows, d_y, d_x, add);
 }
 
-void rm_router_backward(const rm_compute *compute, const ringmoe_moe_settings *settings,
-                        const rm_moe_weights *weights, const rm_moe_pass *pass,
-                        const rm_real *x, rm_real aux_scale, rm_routing *routing,
+void rm_router_backward(const rm_router *router, const rm_real *x, rm_real aux_scale,
                         const rm_moe_sinks *sinks, rm_real *d_x)
 {
-    int64_t n = routing->n_tokens, width = settings->d_model;
-    bool noisy = is_noisy(settings, pass), jitter = has_jitter(settings, pass);
+    const rm_moe_weights *weights = router->weights;
+    const rm_routing *routing = router->routing;
+    int64_t n = routing->n_tokens, width = router->settings->d_model;
+    bool jitter = has_noise(router, RINGMOE_NOISE_JITTER);
     const rm_real *input = jitter ? routing->input : x;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, TOKENS_AT_ONCE)
-    for (int64_t t = 0; t < n; t++) backward_token(settings, noisy, aux_scale, t, routing);
+#pragma omp parallel for num_threads(router->compute->n_threads)                               \
+    schedule(dynamic, TOKENS_AT_ONCE)
+    for (int64_t t = 0; t < n; t++) backward_token(router, aux_scale, t);
 
-    weight_gradient(compute, &weights->router, n, routing->d_logits, input, sinks->router);
-    rm_linear_backward_input(compute, &weights->router, n, routing->d_logits, d_x, false);
-    if (noisy) {
-        weight_gradient(compute, &weights->router_noise, n, routing->d_spread, input,
-                        sinks->router_noise);
-        rm_linear_backward_input(compute, &weights->router_noise, n, routing->d_spread, d_x,
-                                 true);
-    }
+    backward_matrix(router, &weights->router, routing->d_logits, input, sinks->router, d_x,
+                    false);
+    if (has_noise(router, RINGMOE_NOISE_NOISY_TOPK))
+        backward_matrix(router, &weights->router_noise, routing->d_spread, input,
+                        sinks->router_noise, d_x, true);
     if (!jitter) return;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, TOKENS_AT_ONCE)
+#pragma omp parallel for num_threads(router->compute->n_threads)                               \
+    schedule(dynamic, TOKENS_AT_ONCE)
     for (int64_t t = 0; t < n; t++)
-        rm_noise_jitter(settings, pass, t, d_x + t * width, d_x + t * width);
+        rm_noise_jitter(router->settings, router->pass, t, d_x + t * width, d_x + t * width);
 }

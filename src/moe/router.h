@@ -35,16 +35,21 @@ typedef struct rm_routing {
 void rm_routing_layout(rm_routing *routing, const ringmoe_moe_settings *settings,
                        bool with_backward, rm_arena *arena);
 
-/* Fills the routing for the rows of x, and the losses of stats. */
-void rm_router_forward(const rm_compute *compute, const ringmoe_moe_settings *settings,
-                       const rm_moe_weights *weights, const rm_moe_pass *pass, const rm_real *x,
-                       rm_routing *routing, ringmoe_moe_stats *stats);
+/* A router at work on one microbatch. */
+typedef struct rm_router {
+    const rm_compute *compute;
+    const ringmoe_moe_settings *settings;
+    const rm_moe_weights *weights;
+    const rm_moe_pass *pass;
+    rm_routing *routing;
+} rm_router;
+
+/* Fills the routing for the rows of x, and all of stats but the drops. */
+void rm_router_forward(const rm_router *router, const rm_real *x, ringmoe_moe_stats *stats);
 
 /* From routing->d_weights and the auxiliary losses to the router's weight gradients and d_x,
  * which is written. */
-void rm_router_backward(const rm_compute *compute, const ringmoe_moe_settings *settings,
-                        const rm_moe_weights *weights, const rm_moe_pass *pass,
-                        const rm_real *x, rm_real aux_scale, rm_routing *routing,
+void rm_router_backward(const rm_router *router, const rm_real *x, rm_real aux_scale,
                         const rm_moe_sinks *sinks, rm_real *d_x);
 
 /* --- noise.c --- */
@@ -71,17 +76,22 @@ void rm_scores_weigh(const ringmoe_moe_settings *settings, const rm_real *logits
 double rm_scores_probability_factor(const ringmoe_moe_settings *settings,
                                     const rm_real *scores);
 
-/* Gradients one token's scores get. */
-typedef struct rm_score_gradients {
+/* One token's rows of a routing. */
+typedef struct rm_token_routing {
+    const rm_real *logits, *scores;
+    rm_real log_sum;
+    const int32_t *chosen;
+    const rm_real *weights;
+} rm_token_routing;
+/* And the gradients they get. */
+typedef struct rm_token_gradients {
     const rm_real *d_weights; /* [k] */
     const double *fractions;  /* [E], of the balance loss */
     double d_balance;         /* gradient of sum_e fractions[e] * p[e] */
     double d_log_sum;         /* gradient of logsumexp(logits) */
-} rm_score_gradients;
-void rm_scores_backward(const ringmoe_moe_settings *settings, const rm_real *logits,
-                        const rm_real *scores, rm_real log_sum, const int32_t *chosen,
-                        const rm_real *weights, const rm_score_gradients *gradients,
-                        rm_real *d_logits);
+} rm_token_gradients;
+void rm_scores_backward(const ringmoe_moe_settings *settings, const rm_token_routing *token,
+                        const rm_token_gradients *gradients, rm_real *d_logits);
 
 /* --- choose.c: one token --- */
 

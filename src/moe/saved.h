@@ -42,8 +42,7 @@ typedef struct rm_moe_call {
     int n_local;
 } rm_moe_call;
 
-/* --- dispatch.c: between ranks; nothing to do on one
- * ------------------------------------------ */
+/* --- dispatch.c: between ranks; nothing to do on one --- */
 
 /* Row i of `rows` = row indices[i] of x. */
 void rm_dispatch_gather(const rm_compute *compute, int64_t n_rows, int64_t width,
@@ -56,8 +55,7 @@ ringmoe_status rm_dispatch_to_experts(const rm_moe_call *call, const rm_real *se
 ringmoe_status rm_dispatch_from_experts(const rm_moe_call *call, const rm_real *send,
                                         rm_real *received);
 
-/* --- shared.c: the expert every token passes
- * --------------------------------------------------- */
+/* --- shared.c: the expert every token passes --- */
 
 /* Leaves the output in saved->shared_outputs and the gate's values in saved->gates. */
 void rm_shared_forward(const rm_moe_call *call, const rm_real *x);

@@ -81,7 +81,7 @@ double rm_scores_probability_factor(const ringmoe_moe_settings *settings, const 
 /* d_scores = the balance loss's part: p = scores * factor, where factor is 1 or 1 /
  * sum(scores). */
 static void backward_balance(const ringmoe_moe_settings *settings, const rm_real *scores,
-                             const rm_score_gradients *gradients, rm_real *d_scores)
+                             const rm_token_gradients *gradients, rm_real *d_scores)
 {
     double factor = rm_scores_probability_factor(settings, scores), mean = 0;
     if (is_sigmoid(settings))
@@ -92,36 +92,38 @@ static void backward_balance(const ringmoe_moe_settings *settings, const rm_real
             (rm_real)(gradients->d_balance * (gradients->fractions[e] - mean) * factor);
 }
 
-/* sum_j w_j * d_w_j / scale: the gradient that a division by a common sum takes from all. */
-static double weighted_mean(const ringmoe_moe_settings *settings, const rm_real *weights,
+/* sum_j w_j * d_w_j / scale: what a division by a common sum takes from each one's gradient. */
+static double weighted_mean(const ringmoe_moe_settings *settings, const rm_token_routing *token,
                             const rm_real *d_weights)
 {
     double mean = 0;
-    for (int j = 0; j < settings->top_k; j++) mean += (double)weights[j] * (double)d_weights[j];
+    for (int j = 0; j < settings->top_k; j++)
+        mean += (double)token->weights[j] * (double)d_weights[j];
     return mean / (double)settings->routed_scale;
 }
 
 /* d_scores += the weights' part, when weights come from scores. */
-static void backward_weights(const ringmoe_moe_settings *settings, const rm_real *scores,
-                             const int32_t *chosen, const rm_real *weights,
-                             const rm_real *d_weights, rm_real *d_scores)
+static void backward_weights(const ringmoe_moe_settings *settings,
+                             const rm_token_routing *token, const rm_real *d_weights,
+                             rm_real *d_scores)
 {
     double factor = (double)settings->routed_scale, mean = 0;
     if (settings->renormalize) {
-        factor /= sum_of_chosen(settings, scores, chosen);
-        mean = weighted_mean(settings, weights, d_weights);
+        factor /= sum_of_chosen(settings, token->scores, token->chosen);
+        mean = weighted_mean(settings, token, d_weights);
     }
     for (int j = 0; j < settings->top_k; j++)
-        d_scores[chosen[j]] += (rm_real)(factor * ((double)d_weights[j] - mean));
+        d_scores[token->chosen[j]] += (rm_real)(factor * ((double)d_weights[j] - mean));
 }
 
 /* d_logits += the weights' part, when weights are a softmax over the chosen logits. */
-static void backward_chosen(const ringmoe_moe_settings *settings, const int32_t *chosen,
-                            const rm_real *weights, const rm_real *d_weights, rm_real *d_logits)
+static void backward_chosen(const ringmoe_moe_settings *settings, const rm_token_routing *token,
+                            const rm_real *d_weights, rm_real *d_logits)
 {
-    double mean = weighted_mean(settings, weights, d_weights);
+    double mean = weighted_mean(settings, token, d_weights);
     for (int j = 0; j < settings->top_k; j++)
-        d_logits[chosen[j]] += (rm_real)((double)weights[j] * ((double)d_weights[j] - mean));
+        d_logits[token->chosen[j]] +=
+            (rm_real)((double)token->weights[j] * ((double)d_weights[j] - mean));
 }
 
 /* In place: gradients of scores become gradients of logits. */
@@ -139,28 +141,25 @@ static void backward_scores(const ringmoe_moe_settings *settings, const rm_real 
 }
 
 /* The z-loss: the gradient of logsumexp is the softmax. */
-static void backward_log_sum(const ringmoe_moe_settings *settings, const rm_real *logits,
-                             const rm_real *scores, rm_real log_sum, double d_log_sum,
-                             rm_real *d_logits)
+static void backward_log_sum(const ringmoe_moe_settings *settings,
+                             const rm_token_routing *token, double d_log_sum, rm_real *d_logits)
 {
     for (int e = 0; e < settings->n_experts; e++) {
-        double softmax =
-            is_sigmoid(settings) ? exp((double)logits[e] - (double)log_sum) : (double)scores[e];
+        double softmax = is_sigmoid(settings)
+                             ? exp((double)token->logits[e] - (double)token->log_sum)
+                             : (double)token->scores[e];
         d_logits[e] += (rm_real)(d_log_sum * softmax);
     }
 }
 
-void rm_scores_backward(const ringmoe_moe_settings *settings, const rm_real *logits,
-                        const rm_real *scores, rm_real log_sum, const int32_t *chosen,
-                        const rm_real *weights, const rm_score_gradients *gradients,
-                        rm_real *d_logits)
+void rm_scores_backward(const ringmoe_moe_settings *settings, const rm_token_routing *token,
+                        const rm_token_gradients *gradients, rm_real *d_logits)
 {
     bool from_logits = settings->score == RINGMOE_SCORE_SOFTMAX_CHOSEN;
-    backward_balance(settings, scores, gradients, d_logits);
-    if (!from_logits)
-        backward_weights(settings, scores, chosen, weights, gradients->d_weights, d_logits);
-    backward_scores(settings, scores, d_logits);
-    if (from_logits) backward_chosen(settings, chosen, weights, gradients->d_weights, d_logits);
+    backward_balance(settings, token->scores, gradients, d_logits);
+    if (!from_logits) backward_weights(settings, token, gradients->d_weights, d_logits);
+    backward_scores(settings, token->scores, d_logits);
+    if (from_logits) backward_chosen(settings, token, gradients->d_weights, d_logits);
     if (gradients->d_log_sum != 0)
-        backward_log_sum(settings, logits, scores, log_sum, gradients->d_log_sum, d_logits);
+        backward_log_sum(settings, token, gradients->d_log_sum, d_logits);
 }

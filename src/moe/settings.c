@@ -23,8 +23,7 @@ void ringmoe_moe_settings_default(ringmoe_moe_settings *settings)
                                        .init_std = (ringmoe_real)0.02};
 }
 
-/* --- one field at a time
- * ---------------------------------------------------------------------- */
+/* --- one field at a time --- */
 
 typedef enum field_kind { FIELD_INT, FIELD_INT64, FIELD_REAL } field_kind;
 
@@ -107,8 +106,7 @@ static ringmoe_status check_ranges(const ringmoe_moe_settings *settings, rm_erro
     return RINGMOE_OK;
 }
 
-/* --- fields together
- * --------------------------------------------------------------------------- */
+/* --- fields together --- */
 
 static ringmoe_status check_choice(const ringmoe_moe_settings *settings, rm_error *error)
 {
@@ -167,8 +165,7 @@ ringmoe_status rm_moe_settings_check(const ringmoe_moe_settings *settings, int e
     return check_layout(settings, expert_ranks, error);
 }
 
-/* --- ranks together
- * ------------------------------------------------------------------------------ */
+/* --- ranks together --- */
 
 /* The largest of v and of -v over the ranks: equal but for the sign if all have the same v. */
 ringmoe_status rm_moe_settings_agree(const rm_axis *axis, const ringmoe_moe_settings *settings,

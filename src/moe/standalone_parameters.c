@@ -85,8 +85,7 @@ ringmoe_status rm_moe_parameters_create(ringmoe_moe *layer)
     return RINGMOE_OK;
 }
 
-/* --- where weights and gradients are
- * ------------------------------------------------------------ */
+/* --- where weights and gradients are --- */
 
 /* Hands out the consecutive parts of a space in the order of append_dense or append_swiglu. */
 static rm_real *next_part(rm_real **place, const rm_matrix *matrix)
@@ -152,8 +151,7 @@ void rm_moe_parameters_bind_sinks(ringmoe_moe *layer)
     }
 }
 
-/* --- values
- * --------------------------------------------------------------------------------------- */
+/* --- values --- */
 
 void rm_moe_parameters_initialize(ringmoe_moe *layer)
 {

@@ -64,8 +64,7 @@ ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tokens, const r
     return RINGMOE_OK;
 }
 
-/* --- backward --------------------------------------------------------------------------------
- */
+/* --- backward --- */
 
 static ringmoe_status check_backward(const ringmoe_moe *layer, const rm_real *d_y,
                                      const rm_real *d_x)
@@ -121,8 +120,7 @@ ringmoe_status ringmoe_moe_backward(ringmoe_moe *layer, const ringmoe_real *d_y,
     return RINGMOE_OK;
 }
 
-/* --- the end of a step
- * -------------------------------------------------------------------------- */
+/* --- the end of a step --- */
 
 static ringmoe_status check_reduce(const ringmoe_moe *layer)
 {

@@ -22,8 +22,7 @@ void rm_swiglu_saved_layout(rm_swiglu_saved *saved, int64_t max_rows, int64_t d_
     saved->hidden = with_backward ? RM_TAKE(arena, elements, rm_real) : saved->gate;
 }
 
-/* --- products --------------------------------------------------------------------------------
- */
+/* --- products --- */
 
 /* Products collected until there are enough for a grouped call. */
 typedef struct product_batch {
@@ -107,8 +106,7 @@ void rm_swiglu_forward(const rm_compute *compute, const rm_swiglu *experts, int 
     flush_products(&batch);
 }
 
-/* --- gradients of the inputs -----------------------------------------------------------------
- */
+/* --- gradients of the inputs --- */
 
 /* hidden <- its gradient, then gate and up <- theirs. */
 static void backward_hidden(const rm_compute *compute, const rm_swiglu *experts, int n_experts,
@@ -145,8 +143,7 @@ static void backward_x(const rm_compute *compute, const rm_swiglu *experts, int 
     flush_products(&batch);
 }
 
-/* --- gradients of the weights ----------------------------------------------------------------
- */
+/* --- gradients of the weights --- */
 
 /* Terms collected until there are enough for a grouped call. A matrix whose terms do not fit is
  * continued in the next call, which keeps their order. */

@@ -79,8 +79,9 @@ static inline void moe_fixture_route(moe_fixture *fixture, int64_t n_tokens,
                                      const rm_real *logits)
 {
     fixture->routing.n_tokens = n_tokens;
-    rm_router_forward(&fixture->compute, &fixture->settings, &fixture->weights, &fixture->pass,
-                      logits, &fixture->routing, &fixture->stats);
+    rm_router router = {&fixture->compute, &fixture->settings, &fixture->weights,
+                        &fixture->pass, &fixture->routing};
+    rm_router_forward(&router, logits, &fixture->stats);
 }
 
 static inline void moe_fixture_destroy(moe_fixture *fixture)
