@@ -23,8 +23,9 @@ typedef struct rm_compute {
     rm_arena scratch; /* n_threads * RM_SCRATCH_BYTES */
 } rm_compute;
 
-/* Scratch of each thread, for packed blocks of a product or an attention tile. */
-#define RM_SCRATCH_BYTES ((size_t)4 << 20)
+/* Scratch of each thread, for packed blocks of a product or an attention tile; what is not used
+ * takes no memory. */
+#define RM_SCRATCH_BYTES ((size_t)8 << 20)
 
 /* level NULL: RINGMOE_CPU of the environment, else the best. n_threads 0:
  * omp_get_max_threads(). */

@@ -14,7 +14,7 @@
 
 /* Greatest rows of a block: packing X is shared by all of them. Elements copied at once: what a
  * copy writes beyond a row's mr is overwritten by the next row. */
-enum { BLOCK_ROWS = 384, COPY_WIDTH = 8 };
+enum { BLOCK_ROWS = 768, COPY_WIDTH = 8 };
 
 _Static_assert((RM_DEPTH_BLOCK * (BLOCK_ROWS + RM_BLOCK_COLUMNS) +
                 BLOCK_ROWS * RM_BLOCK_COLUMNS) *

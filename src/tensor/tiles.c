@@ -7,6 +7,10 @@
  * is free; smaller blocks than these would pack their operands too often. */
 enum { BLOCKS_A_THREAD = 4, LEAST_ROWS = 192, LEAST_COLUMNS = 64 };
 
+/* Memory is asked for ahead only where tiles are deep enough to hide the way of C, and panels
+ * are used long enough for the next one to arrive; elsewhere it costs more than it brings. */
+enum { CACHE_LINE = 64, DEEP_TILE = 128, LONG_PANEL = 48 };
+
 /* The size of the parts when `count` is cut evenly into parts of whole tiles within `most`. */
 static int64_t even_part(int64_t count, int64_t tile, int64_t most)
 {
@@ -52,23 +56,52 @@ rm_block rm_grid_block(const rm_grid *grid, int64_t index)
     return block;
 }
 
-/* Down the rows with one panel, which stays in the first-level cache. */
+/* Asks for memory that will be read soon, from the second-level cache. */
+static void prefetch(const char *start, int64_t bytes)
+{
+    for (int64_t offset = 0; offset < bytes; offset += CACHE_LINE)
+        __builtin_prefetch(start + offset, 0, 2);
+}
+
+/* A tile reads and writes C only at its end, too late to hide the way from memory. */
+static void prefetch_tile(const rm_real *c, int64_t c_row, int m, int n)
+{
+    for (int i = 0; i < m; i++) {
+        __builtin_prefetch(c + i * c_row, 1);
+        __builtin_prefetch(c + i * c_row + n - 1, 1);
+    }
+}
+
+static void run_tile(const rm_kernels *kernels, const rm_tiles *tiles, int64_t row,
+                     const char *b, rm_real *c, int n)
+{
+    int m = (int)rm_least(tiles->m - row, kernels->mr);
+    const rm_real *a = tiles->a + row / kernels->mr * tiles->a_tile;
+    if (tiles->depth >= DEEP_TILE) prefetch_tile(c, tiles->c_row, m, n);
+    if (tiles->b_precision == RINGMOE_PRECISION_BF16)
+        kernels->tile_bf16(tiles->depth, a, tiles->a_row, tiles->a_col, (const rm_bf16 *)b, c,
+                           tiles->c_row, m, n, tiles->add);
+    else
+        kernels->tile(tiles->depth, a, tiles->a_row, tiles->a_col, (const rm_real *)b, c,
+                      tiles->c_row, m, n, tiles->add);
+}
+
+/* Down the rows with one panel, which stays in the first-level cache; meanwhile the next one
+ * is fetched part by part. */
 static void run_panel(const rm_kernels *kernels, const rm_tiles *tiles, int64_t column)
 {
+    bool is_bf16 = tiles->b_precision == RINGMOE_PRECISION_BF16;
+    int64_t size = is_bf16 ? sizeof(rm_bf16) : sizeof(rm_real);
+    const char *panel = (const char *)tiles->b + column / kernels->nr * tiles->b_panel * size;
+    bool has_next = column + kernels->nr < tiles->n && tiles->m >= LONG_PANEL;
+    int64_t to_fetch = has_next ? tiles->depth * kernels->nr * size : 0;
+    int64_t part = rm_ceil_divide(to_fetch, rm_ceil_divide(tiles->m, kernels->mr));
+    const char *next = panel + tiles->b_panel * size;
     int n = (int)rm_least(tiles->n - column, kernels->nr);
-    int64_t b_start = column / kernels->nr * tiles->b_panel;
     for (int64_t row = 0; row < tiles->m; row += kernels->mr) {
-        int m = (int)rm_least(tiles->m - row, kernels->mr);
-        const rm_real *a = tiles->a + row / kernels->mr * tiles->a_tile;
-        rm_real *c = tiles->c + row * tiles->c_row + column;
-        if (tiles->b_precision == RINGMOE_PRECISION_BF16)
-            kernels->tile_bf16(tiles->depth, a, tiles->a_row, tiles->a_col,
-                               (const rm_bf16 *)tiles->b + b_start, c, tiles->c_row, m, n,
-                               tiles->add);
-        else
-            kernels->tile(tiles->depth, a, tiles->a_row, tiles->a_col,
-                          (const rm_real *)tiles->b + b_start, c, tiles->c_row, m, n,
-                          tiles->add);
+        prefetch(next, rm_least(part, to_fetch));
+        next += part, to_fetch -= part;
+        run_tile(kernels, tiles, row, panel, tiles->c + row * tiles->c_row + column, n);
     }
 }
 
