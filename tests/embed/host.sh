@@ -13,7 +13,7 @@ trap 'rm -rf "$folder"' EXIT
 
 case $source in
 *.f90)
-    language='Fortran' flags='-Wall'
+    language='Fortran' flags="-Wall -J$folder"
     printf 'include "mpif.h"\nend\n' >"$folder/probe.f90"
     probe=$folder/probe.f90
     ;;
