@@ -15,6 +15,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "tensor/tiles.h"
+
 #define BLOCK 64
 
 /* The thread's tiles; `_t` are packed transposed. */
@@ -36,11 +38,6 @@ typedef struct block_pair {
     int64_t sequence, kv_head, head;
     int64_t key, n_keys, query, n_queries;
 } block_pair;
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static attention_tiles cut_scratch(const attention_pass *pass, rm_real *scratch)
 {
@@ -117,7 +114,8 @@ static void differentiate_scores(const attention_pass *pass, const attention_til
     for (int64_t i = 0; i < pair->n_queries; i++)
         differentiate_row(pass, tiles->weights + i * BLOCK, tiles->d_scores + i * BLOCK,
                           gradient->logsumexp[row + i], gradient->workspace[row + i],
-                          smaller(pair->query + i + 1 - pair->key, pair->n_keys), pair->n_keys);
+                          rm_least(pair->query + i + 1 - pair->key, pair->n_keys),
+                          pair->n_keys);
 }
 
 /* Adds the pair's part to d_q, d_k and d_v; the first pair of a key block stores d_k and d_v,
@@ -164,12 +162,12 @@ static void run_task(const attention_pass *pass, int64_t sequence, int64_t kv_he
         dot_outputs(pass, &pair);
     }
     for (pair.key = 0; pair.key < n; pair.key += BLOCK) {
-        pair.n_keys = smaller(BLOCK, n - pair.key);
+        pair.n_keys = rm_least(BLOCK, n - pair.key);
         pack_keys(pass, &tiles, &pair);
         for (int64_t head = 0; head < pass->group; head++) {
             pair.head = first_head + head;
             for (pair.query = pair.key; pair.query < n; pair.query += BLOCK) {
-                pair.n_queries = smaller(BLOCK, n - pair.query);
+                pair.n_queries = rm_least(BLOCK, n - pair.query);
                 add_pair(pass, &tiles, &pair, head == 0 && pair.query == pair.key);
             }
         }

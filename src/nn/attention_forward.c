@@ -16,6 +16,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "tensor/tiles.h"
+
 #define KEY_BLOCK 64
 #define TASK_ROWS 128
 
@@ -44,15 +46,10 @@ typedef struct attention_task {
     int64_t sequence, kv_head, first_head, n_heads, first_query, n_queries;
 } attention_task;
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static void cut_into_tasks(attention_pass *pass)
 {
     pass->group = pass->shape.n_heads / pass->shape.n_kv_heads;
-    pass->heads_per_task = smaller(pass->group, TASK_ROWS);
+    pass->heads_per_task = rm_least(pass->group, TASK_ROWS);
     pass->queries_per_task = TASK_ROWS / pass->heads_per_task;
     pass->n_head_blocks = (pass->group + pass->heads_per_task - 1) / pass->heads_per_task;
     pass->n_query_blocks =
@@ -71,8 +68,8 @@ static attention_task find_task(const attention_pass *pass, int64_t index)
                            .first_query = query_block * pass->queries_per_task};
     int64_t first = head_block * pass->heads_per_task;
     task.first_head = task.kv_head * pass->group + first;
-    task.n_heads = smaller(pass->heads_per_task, pass->group - first);
-    task.n_queries = smaller(pass->queries_per_task, pass->shape.n_queries - task.first_query);
+    task.n_heads = rm_least(pass->heads_per_task, pass->group - first);
+    task.n_queries = rm_least(pass->queries_per_task, pass->shape.n_queries - task.first_query);
     return task;
 }
 
@@ -126,7 +123,7 @@ static void attend_block(const attention_pass *pass, const attention_task *task,
                      KEY_BLOCK, false);
     for (int64_t i = 0; i < n; i++) {
         int64_t n_visible = position + skipped + i + 1 - first_key;
-        soften_row(pass, tiles, row + i, smaller(n_visible, n_keys), n_keys);
+        soften_row(pass, tiles, row + i, rm_least(n_visible, n_keys), n_keys);
     }
     rm_block_product(pass->kernels, n, dim, n_keys, scores, KEY_BLOCK, 1, tiles->values,
                      tiles->sums + row * dim, dim, true);
@@ -165,7 +162,7 @@ static void run_task(const attention_pass *pass, const attention_task *task, voi
         tiles.total[row] = 0;
     }
     for (int64_t key = 0; key < end; key += KEY_BLOCK) {
-        int64_t n_keys = smaller(KEY_BLOCK, end - key);
+        int64_t n_keys = rm_least(KEY_BLOCK, end - key);
         int64_t from = start + key * pass->kv_stride;
         rm_pack_block(pass->kernels, dim, n_keys, pass->k + from, 1, pass->kv_stride,
                       tiles.keys);
