@@ -13,6 +13,9 @@ enum { TIMED_STEPS = 5, VALIDATIONS = 11 };
 
 /* Machines with neighbours slow down: plan for nine tenths of the time. */
 static const double planned_share = 0.9;
+/* On a slow machine fewer steps are timed, so that most of the time is left for the training.
+ */
+static const double timing_share = 0.1;
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -20,19 +23,27 @@ static int compare_doubles(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* The median of a few steps after the first, which touches fresh memory. */
+/* The median of a few steps. The first one touches fresh memory, and counts only if it is the
+ * only one there is time for. */
 static int time_steps(train_job *job, ringmoe_trainer *trainer, double *median)
 {
-    double seconds[TIMED_STEPS];
+    double seconds[TIMED_STEPS + 1], limit = timing_share * 60 * job->options.minutes;
     ringmoe_step_metrics metrics;
-    for (int i = -1; i < TIMED_STEPS; i++) {
+    int count = 0, is_over = 0;
+    for (; count <= TIMED_STEPS && !is_over; count++) {
         double start = clock_seconds();
         int status = session_check(job->session, ringmoe_trainer_step(trainer, &metrics));
         if (status) return status;
-        if (i >= 0) seconds[i] = clock_seconds() - start;
+        seconds[count] = clock_seconds() - start;
+        is_over = train_elapsed(job) > limit;
+        session_share(job->session, &is_over, sizeof is_over);
     }
-    qsort(seconds, TIMED_STEPS, sizeof seconds[0], compare_doubles);
-    *median = seconds[TIMED_STEPS / 2];
+    if (count == 1) {
+        *median = seconds[0];
+        return EXIT_DONE;
+    }
+    qsort(seconds + 1, (size_t)count - 1, sizeof seconds[0], compare_doubles);
+    *median = seconds[1 + (count - 1) / 2];
     return EXIT_DONE;
 }
 
@@ -48,6 +59,11 @@ int train_budget(train_job *job)
     train_options *options = &job->options;
     ringmoe_trainer *trainer = NULL;
     double step_seconds = 1;
+    if (job->session->rank == 0) {
+        fprintf(job->screen, "timing a few steps to see how many fit into %g minutes\n",
+                options->minutes);
+        fflush(job->screen);
+    }
     int status = session_check(job->session,
                                ringmoe_trainer_create(job->session->mesh, &job->config,
                                                       &options->train, job->data, &trainer));

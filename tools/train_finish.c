@@ -69,14 +69,18 @@ static int print_sample(train_job *job)
 static void print_figures(const train_job *job)
 {
     int64_t done = ringmoe_trainer_steps_done(job->trainer);
-    fprintf(job->screen, "\ntrained %lld steps in %s: loss %.4f", (long long)done,
-            text_duration(train_elapsed(job)).text, job->last.loss);
+    if (job->last.step == 0) {
+        fprintf(job->screen, "all %lld steps were done before\n", (long long)done);
+        return;
+    }
+    fprintf(job->screen, "\ntrained %lld step%s in %s: loss %.4f", (long long)done,
+            done == 1 ? "" : "s", text_duration(train_elapsed(job)).text, job->last.loss);
     if (!isnan(job->val_loss)) {
         fprintf(job->screen, ", validation loss %.4f", job->val_loss);
         if (ringmoe_tokens_are_bytes(job->val))
             fprintf(job->screen, " (%.4f bits per byte)", job->val_loss / M_LN2);
     }
-    if (done < job->options.train.steps) fputs(" (the time is up)", job->screen);
+    if (done < job->options.train.steps) fputs("; the time is up", job->screen);
     fputc('\n', job->screen);
 }
 
@@ -93,9 +97,10 @@ static void print_places(const train_job *job)
 
 static int print_json(const train_job *job)
 {
-    json_t *object = json_pack("{s:s, s:I, s:f, s:f}", "run", job->run.path, "steps",
-                               (json_int_t)ringmoe_trainer_steps_done(job->trainer), "loss",
-                               job->last.loss, "seconds", train_elapsed(job));
+    json_t *object = json_pack("{s:s, s:I, s:f}", "run", job->run.path, "steps",
+                               (json_int_t)ringmoe_trainer_steps_done(job->trainer), "seconds",
+                               train_elapsed(job));
+    if (job->last.step > 0) json_object_set_new(object, "loss", json_real(job->last.loss));
     if (!isnan(job->val_loss))
         json_object_set_new(object, "val_loss", json_real(job->val_loss));
     int status = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
@@ -108,7 +113,9 @@ int train_finish(train_job *job)
 {
     bool is_first = job->session->rank == 0;
     int status = EXIT_DONE;
-    if (is_first && !run_set_state(&job->run, "finished")) status = EXIT_FAILED;
+    bool is_whole = ringmoe_trainer_steps_done(job->trainer) >= job->options.train.steps;
+    if (is_first && !run_set_state(&job->run, is_whole ? "finished" : "stopped"))
+        status = EXIT_FAILED;
     status = session_settle(job->session, status, job->run.error);
     if (status) return status;
     if (is_first) print_figures(job);

@@ -13,7 +13,6 @@
 typedef struct step_decision {
     int failed;      /* the metrics could not be written */
     int interrupted; /* a signal came */
-    int time_is_up;
 } step_decision;
 
 static json_t *metrics_to_json(const ringmoe_step_metrics *m, bool has_val, double val_loss)
@@ -30,9 +29,9 @@ static json_t *metrics_to_json(const ringmoe_step_metrics *m, bool has_val, doub
     return line;
 }
 
-static bool is_due(int64_t step, int64_t every, int64_t steps)
+static bool is_due(int64_t step, int64_t every)
 {
-    return step == steps || (every > 0 && step % every == 0);
+    return every > 0 && step % every == 0;
 }
 
 static int validate(train_job *job)
@@ -81,8 +80,6 @@ static step_decision conclude_step(train_job *job, bool has_val)
         json_t *line = metrics_to_json(&job->last, has_val, job->val_loss);
         decision.failed = !line || !run_append(&job->run, line);
         decision.interrupted = interrupt_requested();
-        decision.time_is_up =
-            job->options.minutes > 0 && train_elapsed(job) > 60 * job->options.minutes;
         json_decref(line);
         progress_step(&job->progress, &job->last, job->val_loss);
     }
@@ -103,6 +100,15 @@ static int stop_interrupted(train_job *job)
                         (long long)job->saved_step, job->run.path);
 }
 
+/* Whether --minutes have passed, by rank 0's clock. */
+static bool time_is_up(const train_job *job)
+{
+    int is_up = train_elapsed(job) > 60 * job->options.minutes;
+    if (job->options.minutes <= 0) return false;
+    session_share(job->session, &is_up, sizeof is_up);
+    return is_up;
+}
+
 /* One step with all that follows it; *done: the run ends here. */
 static int one_step(train_job *job, bool *done)
 {
@@ -111,23 +117,21 @@ static int one_step(train_job *job, bool *done)
     ringmoe_status problem = ringmoe_trainer_step(job->trainer, &job->last);
     if (problem != RINGMOE_OK) return fail_step(job, problem);
     int64_t step = job->last.step;
+    *done = step == steps || time_is_up(job);
     bool has_val =
-        job->val && is_due(step, options->eval_every ? options->eval_every : tenth, steps);
+        job->val && (*done || is_due(step, options->eval_every ? options->eval_every : tenth));
     int status = has_val ? validate(job) : EXIT_DONE;
     if (status) return status;
     step_decision decision = conclude_step(job, has_val);
     if (decision.failed) return session_fail(job->session, EXIT_FAILED, "%s", job->run.error);
     if (decision.interrupted) return stop_interrupted(job);
-    *done = decision.time_is_up;
-    return is_due(step, options->save_every, steps) ? train_save(job) : EXIT_DONE;
+    return *done || is_due(step, options->save_every) ? train_save(job) : EXIT_DONE;
 }
 
 int train_loop(train_job *job)
 {
     int status = EXIT_DONE;
-    bool done = false;
-    while (!status && !done &&
-           ringmoe_trainer_steps_done(job->trainer) < job->options.train.steps)
-        status = one_step(job, &done);
-    return status ? status : train_save(job);
+    bool done = ringmoe_trainer_steps_done(job->trainer) >= job->options.train.steps;
+    while (!status && !done) status = one_step(job, &done);
+    return status;
 }

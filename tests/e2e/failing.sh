@@ -51,4 +51,16 @@ has 'interrupted and saved after step [0-9]+' err
 has '"state": "stopped"' stopped/run.json
 last=$(column step stopped/metrics.jsonl | tail -1)
 [ -d "$(printf 'stopped/checkpoints/step-%06d' "$last")" ] || fail "step $last was not saved"
+
+# Time that is up: what was done is validated and saved.
+# shellcheck disable=SC2086
+done_well '--minutes as a limit' "$ringmoe" train $small_run --steps 100000 --minutes 0.02 \
+    --threads 1 --out limited
+has 'the time is up' out
+has '"state": "stopped"' limited/run.json
+has '"val_loss":' <(tail -1 limited/metrics.jsonl)
+# shellcheck disable=SC2086
+done_well '--minutes alone' "$ringmoe" train --data synthetic --model small.json --seq-len 32 \
+    --microbatch 1 --global-batch 1 --eval-sequences 1 --minutes 0.03 --threads 1 --out timed
+has '"steps": [0-9]+' timed/run.json
 finish

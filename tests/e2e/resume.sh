@@ -26,6 +26,7 @@ for key in step loss grad_norm lr val_loss; do
 done
 
 done_well 'a finished run' "$ringmoe" train --resume --out part --threads 1
+has 'all 6 steps were done before' out
 [ "$(wc -l <part/metrics.jsonl)" -eq 6 ] || fail "resuming a finished run changed its metrics"
 
 refused 'another lr' 2 'lr' "$ringmoe" train --resume --out part --lr 0.5
