@@ -54,8 +54,10 @@ int rm_moe_weights_matrices(rm_moe_weights *weights, const ringmoe_moe_settings 
     int n = 0;
     append(list, &n, &weights->router);
     if (settings->noise == RINGMOE_NOISE_NOISY_TOPK) append(list, &n, &weights->router_noise);
-    for (int e = 0; e < settings->n_experts / expert_ranks; e++)
-        append_swiglu(list, &n, &weights->experts[e]);
+    for (int e = 0; e < settings->n_experts / expert_ranks; e++) {
+        rm_swiglu unused, *expert = weights->experts ? &weights->experts[e] : &unused;
+        append_swiglu(list, &n, expert);
+    }
     if (settings->d_ff_shared) append_swiglu(list, &n, &weights->shared);
     return n;
 }
