@@ -16,17 +16,18 @@ extern "C" {
 
 typedef struct ringmoe_machine {
     char cpu_name[RINGMOE_MACHINE_TEXT];
-    char features[RINGMOE_MACHINE_TEXT];      /**< instruction sets that matter here, by blanks */
-    char kernel_levels[RINGMOE_MACHINE_TEXT]; /**< levels this build and CPU can run, best last */
-    char blas[RINGMOE_MACHINE_TEXT];          /**< OpenBLAS's own description of itself */
-    char blas_kernel[RINGMOE_MACHINE_TEXT];   /**< the kernel it picked, e.g. "Zen" */
-    char blas_suggested[RINGMOE_MACHINE_TEXT];/**< OPENBLAS_CORETYPE that fits this CPU better, ""
-                                                   if its pick is right */
-    int blas_threads;                         /**< of OpenBLAS's own pool */
-    int n_cores;      /**< physical cores of the machine */
-    int n_cpus;       /**< hardware threads of the machine */
-    int n_cpus_bound; /**< hardware threads this process may run on */
-    char binding[RINGMOE_MACHINE_TEXT];       /**< those, as a list such as 0-3,8 */
+    char features[RINGMOE_MACHINE_TEXT]; /**< instruction sets that matter here, by blanks */
+    char kernel_levels[RINGMOE_MACHINE_TEXT];  /**< levels this build and CPU can run, best last
+                                                */
+    char blas[RINGMOE_MACHINE_TEXT];           /**< OpenBLAS's own description of itself */
+    char blas_kernel[RINGMOE_MACHINE_TEXT];    /**< the kernel it picked, e.g. "Zen" */
+    char blas_suggested[RINGMOE_MACHINE_TEXT]; /**< OPENBLAS_CORETYPE that fits this CPU better,
+                                                  "" if its pick is right */
+    int blas_threads;                          /**< of OpenBLAS's own pool */
+    int n_cores;                               /**< physical cores of the machine */
+    int n_cpus;                                /**< hardware threads of the machine */
+    int n_cpus_bound;                          /**< hardware threads this process may run on */
+    char binding[RINGMOE_MACHINE_TEXT];        /**< those, as a list such as 0-3,8 */
     int64_t memory_bytes, memory_free_bytes;
     int64_t l2_bytes, l3_bytes;
 } ringmoe_machine;
@@ -44,9 +45,9 @@ typedef struct ringmoe_machine_ceilings {
                                first-level cache, all threads together (2 operations an FMA): what
                                the level's matrix products can reach at most, not the bare FMA
                                units' peak */
-    double read_gb_per_s; /**< best rate of the level's dot product over a buffer larger than the
-                               caches (256 MiB, 32 MiB a thread or 4 times the third-level cache,
-                               the greatest of them), all threads together */
+    double read_gb_per_s; /**< best rate of the level's dot product over a buffer larger than
+                             the caches (256 MiB, 32 MiB a thread or 4 times the third-level
+                             cache, the greatest of them), all threads together */
 } ringmoe_machine_ceilings;
 
 /**
