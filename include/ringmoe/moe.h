@@ -29,9 +29,9 @@ typedef struct ringmoe_moe ringmoe_moe;
 
 /** How a router turns logits into the scores that weigh the chosen experts. */
 typedef enum ringmoe_router_score {
-    RINGMOE_SCORE_SOFTMAX_ALL = 0,    /**< softmax over all experts, then top-k (Mixtral, OLMoE) */
-    RINGMOE_SCORE_SOFTMAX_CHOSEN = 1, /**< top-k of the logits, then softmax over the k (gpt-oss,
-                                           Shazeer 2017) */
+    RINGMOE_SCORE_SOFTMAX_ALL = 0, /**< softmax over all experts, then top-k (Mixtral, OLMoE) */
+    RINGMOE_SCORE_SOFTMAX_CHOSEN = 1, /**< top-k of the logits, then softmax over the k
+                                         (gpt-oss, Shazeer 2017) */
     RINGMOE_SCORE_SIGMOID = 2,        /**< sigmoid of each logit (DeepSeek-V3) */
 } ringmoe_router_score;
 
@@ -59,18 +59,19 @@ typedef struct ringmoe_moe_settings {
     int n_experts; /**< > 0, divisible by the mesh's expert axis; no default */
     int top_k;     /**< experts a token goes to, 1..n_experts; default 2 */
 
-    ringmoe_router_score score;   /**< default softmax over all */
-    int renormalize;              /**< chosen weights divided by their sum; default 1. No effect
-                                       with SOFTMAX_CHOSEN, whose weights sum to 1 */
-    ringmoe_real routed_scale;    /**< chosen weights times this; default 1 */
-    ringmoe_router_noise noise;   /**< only in forward passes with train = 1; default none */
-    ringmoe_real jitter;          /**< eps of the jitter, in [0, 1); default 0.01 */
-    int n_groups;                 /**< groups of experts, divides n_experts; default 1 */
-    int top_groups;               /**< groups a token may choose from; default 1 */
+    ringmoe_router_score score; /**< default softmax over all */
+    int renormalize;            /**< chosen weights divided by their sum; default 1. No effect
+                                     with SOFTMAX_CHOSEN, whose weights sum to 1 */
+    ringmoe_real routed_scale;  /**< chosen weights times this; default 1 */
+    ringmoe_router_noise noise; /**< only in forward passes with train = 1; default none */
+    ringmoe_real jitter;        /**< eps of the jitter, in [0, 1); default 0.01 */
+    int n_groups;               /**< groups of experts, divides n_experts; default 1 */
+    int top_groups;             /**< groups a token may choose from; default 1 */
     ringmoe_group_score group_score; /**< default best expert */
-    ringmoe_real bias_rate; /**< loss-free balancing: after each step bias[e] += rate *
-                                 sign(mean count - count[e]) over the global batch; the bias takes
-                                 part in the choice, never in the weights. 0 (default): off */
+    ringmoe_real
+        bias_rate; /**< loss-free balancing: after each step bias[e] += rate *
+                        sign(mean count - count[e]) over the global batch; the bias takes
+                        part in the choice, never in the weights. 0 (default): off */
 
     ringmoe_real capacity_factor; /**< 0 (default): dropless. Else an expert takes at most
                                        ceil(factor * tokens * k / n_experts) choices of a
@@ -78,30 +79,32 @@ typedef struct ringmoe_moe_settings {
                                        then second choices, and so on; the rest are dropped (the
                                        token keeps its other experts; their weights are not
                                        raised) */
-    ringmoe_real balance_coefficient; /**< of the balance loss (1 at perfect balance); default 0 */
+    ringmoe_real
+        balance_coefficient; /**< of the balance loss (1 at perfect balance); default 0 */
     ringmoe_balance_scope balance_scope; /**< default microbatch */
-    ringmoe_real z_coefficient; /**< of the router z-loss (ST-MoE); default 0 */
+    ringmoe_real z_coefficient;          /**< of the router z-loss (ST-MoE); default 0 */
 
-    int d_ff_shared;  /**< inner size of a shared expert every token passes; 0 (default): none */
-    int shared_gate;  /**< 1: its output times sigmoid(w x) (Qwen2-MoE); default 0 */
+    int d_ff_shared; /**< inner size of a shared expert every token passes; 0 (default): none */
+    int shared_gate; /**< 1: its output times sigmoid(w x) (Qwen2-MoE); default 0 */
 
-    int64_t max_tokens;     /**< rows of the largest microbatch this rank will give; > 0 */
-    int n_microbatches;     /**< microbatches this rank gives in a step; default 1 */
-    int layer;              /**< names the layer in errors and random numbers; default 0 */
-    int64_t seed;           /**< of initial values and router noise; default 0 */
-    ringmoe_real init_std;  /**< standard deviation of initial weights; default 0.02 */
+    int64_t max_tokens;    /**< rows of the largest microbatch this rank will give; > 0 */
+    int n_microbatches;    /**< microbatches this rank gives in a step; default 1 */
+    int layer;             /**< names the layer in errors and random numbers; default 0 */
+    int64_t seed;          /**< of initial values and router noise; default 0 */
+    ringmoe_real init_std; /**< standard deviation of initial weights; default 0.02 */
 } ringmoe_moe_settings;
 
-/** Fills every field with its default; d_model, d_ff, n_experts and max_tokens stay 0. Local. */
+/** Fills every field with its default; d_model, d_ff, n_experts and max_tokens stay 0. Local.
+ */
 RINGMOE_API void ringmoe_moe_settings_default(ringmoe_moe_settings *settings);
 
 /**
- * Makes a layer with initial weights that depend on the seed, the parameter's name and the index
- * in its global shape, not on the layout. Collective over the mesh.
- *   settings  in   the same on every rank; of max_tokens the largest counts
- *   layer     out  destroy before the mesh; NULL on failure
- * Returns OK; ARGUMENT (names the field, its value and its range); LAYOUT; MISMATCH (names the
- * field that differs); MEMORY; MPI. A failure on one rank is returned on all.
+ * Makes a layer with initial weights that depend on the seed, the parameter's name and the
+ * index in its global shape, not on the layout. Collective over the mesh. settings  in   the
+ * same on every rank; of max_tokens the largest counts layer     out  destroy before the mesh;
+ * NULL on failure Returns OK; ARGUMENT (names the field, its value and its range); LAYOUT;
+ * MISMATCH (names the field that differs); MEMORY; MPI. A failure on one rank is returned on
+ * all.
  */
 RINGMOE_API ringmoe_status ringmoe_moe_create(ringmoe_mesh *mesh,
                                               const ringmoe_moe_settings *settings,
@@ -112,10 +115,10 @@ RINGMOE_API void ringmoe_moe_destroy(ringmoe_moe **layer);
 
 /** What the last forward pass saw on this rank. */
 typedef struct ringmoe_moe_stats {
-    double balance_loss;     /**< 1 at perfect balance; not multiplied by its coefficient */
-    double z_loss;           /**< mean of logsumexp(logits)^2; not multiplied */
-    int64_t n_choices;       /**< tokens * k */
-    int64_t n_dropped;       /**< choices dropped by the capacity */
+    double balance_loss;       /**< 1 at perfect balance; not multiplied by its coefficient */
+    double z_loss;             /**< mean of logsumexp(logits)^2; not multiplied */
+    int64_t n_choices;         /**< tokens * k */
+    int64_t n_dropped;         /**< choices dropped by the capacity */
     double load_max_over_mean; /**< of the experts, over this rank's microbatch */
 } ringmoe_moe_stats;
 
@@ -157,11 +160,11 @@ RINGMOE_API ringmoe_status ringmoe_moe_reduce_gradients(ringmoe_moe *layer);
 
 /** One parameter as this rank holds it. */
 typedef struct ringmoe_parameter_view {
-    const char *name;       /**< e.g. "experts.3.w1.weight"; the global expert index */
-    int n_dims;             /**< 1 or 2 */
-    int64_t shape[2];       /**< row-major; [out][in] for matrices */
-    ringmoe_real *values;   /**< the layer's memory; the caller may change it, and then calls
-                                 ringmoe_moe_weights_changed */
+    const char *name;     /**< e.g. "experts.3.w1.weight"; the global expert index */
+    int n_dims;           /**< 1 or 2 */
+    int64_t shape[2];     /**< row-major; [out][in] for matrices */
+    ringmoe_real *values; /**< the layer's memory; the caller may change it, and then calls
+                               ringmoe_moe_weights_changed */
     const ringmoe_real *gradient; /**< valid after ringmoe_moe_reduce_gradients; NULL for the
                                        selection bias, which has no gradient */
 } ringmoe_parameter_view;
