@@ -46,6 +46,7 @@ static int take_settings_of_run(train_job *job, option_result *given)
              !options_from_json(&train_option_set, json_object_get(run->record, "settings"),
                                 &job->options, given))
         snprintf(run->error, sizeof run->error, "%s", given->error);
+    job->resumed = json_incref(run->record);
     if (run->error[0]) status = EXIT_FAILED;
     return session_settle(job->session, status, run->error);
 }
@@ -181,6 +182,7 @@ static int open_job(train_job *job, option_result *given)
 static void close_job(train_job *job)
 {
     run_close(&job->run);
+    json_decref(job->resumed);
     ringmoe_trainer_destroy(&job->trainer);
     ringmoe_tokens_destroy(&job->train_part);
     ringmoe_tokens_destroy(&job->val_part);

@@ -37,6 +37,7 @@ typedef struct train_job {
     const ringmoe_tokens *data, *val; /* what is trained and validated on; val NULL: nothing */
     ringmoe_trainer *trainer;
     run_folder run;
+    json_t *resumed; /* run.json as it was on --resume: `options` points into it */
     progress progress;
     FILE *screen;              /* stdout; stderr with --json */
     double start;              /* wall clock at the start, seconds */

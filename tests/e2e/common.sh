@@ -3,7 +3,8 @@
 # and works in a folder of its own, which goes away afterwards.
 
 set -u
-export LC_ALL=C OMP_NUM_THREADS=1
+# hwloc's pci plugin, which MPI loads, leaks, and a build with sanitizers would blame us for it.
+export LC_ALL=C OMP_NUM_THREADS=1 HWLOC_COMPONENTS=-pci
 ringmoe=$(realpath "$1")
 mpiexec=$2
 source_root=$3
