@@ -48,6 +48,8 @@ typedef struct ringmoe_machine_ceilings {
     double read_gb_per_s; /**< best rate of the level's dot product over a buffer larger than
                              the caches (256 MiB, 32 MiB a thread or 4 times the third-level
                              cache, the greatest of them), all threads together */
+    double blas_gflops;   /**< OpenBLAS's fp32 product of two 768 x 768 matrices, one in each
+                             thread (with one thread: OpenBLAS's own number of threads) */
 } ringmoe_machine_ceilings;
 
 /**

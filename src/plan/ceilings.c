@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the machine can do at most, measured: the tile of the level in use on operands that stay
- * in the first-level cache, and `dot` over memory larger than the caches. All threads work at
- * the same time; of several rounds, each as long as its slowest thread, the best counts, since
- * other programs can only make a round slower.
+ * in the first-level cache, `dot` over memory larger than the caches, and beside them OpenBLAS
+ * on a square product, as the library to compare with. All threads work at the same time; of
+ * several rounds, each as long as its slowest thread, the best counts, since other programs can
+ * only make a round slower.
  */
 #include <ringmoe/machine.h>
+
+#include <cblas.h>
 
 #include "base/clock.h"
 #include "comm/context.h"
 #include "plan/system.h"
 
-enum { ROUNDS = 15, TILE_DEPTH = 256 };
+enum { ROUNDS = 15, TILE_DEPTH = 256, SQUARE = 768 };
 static const double least_round_seconds = 0.01;
 
 /* The buffer read: well above the last-level caches of the cores that share it. */
@@ -88,6 +91,42 @@ static double measure_tiles(const rm_compute *compute)
     return operations * compute->n_threads / seconds * 1e-9;
 }
 
+static void square_product(const rm_real *a, const rm_real *b, rm_real *c)
+{
+#ifdef RINGMOE_DOUBLE
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, SQUARE, SQUARE, SQUARE, 1, a, SQUARE,
+                b, SQUARE, 0, c, SQUARE);
+#else
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, SQUARE, SQUARE, SQUARE, 1, a, SQUARE,
+                b, SQUARE, 0, c, SQUARE);
+#endif
+}
+
+/* OpenBLAS runs on the calling thread alone inside a parallel region of several threads. */
+static void run_blas(const probe *blas)
+{
+    int n_threads = blas->compute->n_threads;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+    for (int i = 0; i < n_threads; i++) {
+        rm_real *a = blas->buffer + i * blas->n, *b = a + SQUARE * SQUARE;
+        square_product(a, b, b + SQUARE * SQUARE);
+    }
+}
+
+static ringmoe_status measure_blas(const rm_compute *compute, double *gflops, rm_error *error)
+{
+    rm_arena arena = {0};
+    probe blas = {.compute = compute, .n = (int64_t)3 * SQUARE * SQUARE};
+    int64_t elements = blas.n * compute->n_threads;
+    RM_TRY(rm_arena_reserve(&arena, (size_t)elements * sizeof(rm_real), error));
+    blas.buffer = (rm_real *)arena.base;
+    fill(blas.buffer, elements);
+    double operations = 2.0 * SQUARE * SQUARE * SQUARE * compute->n_threads;
+    *gflops = operations / best_seconds(run_blas, &blas) * 1e-9;
+    rm_arena_free(&arena);
+    return RINGMOE_OK;
+}
+
 static ringmoe_status measure_read(const rm_compute *compute, double *gb_per_s, rm_error *error)
 {
     ringmoe_machine machine = {0};
@@ -120,8 +159,11 @@ ringmoe_status ringmoe_machine_measure(ringmoe_context *context,
     if (!ceilings)
         return rm_fail(&context->error, RINGMOE_ERROR_ARGUMENT,
                        "ringmoe_machine_measure: ceilings is NULL; pass where to put them");
-    double read_gb_per_s;
-    RM_TRY(measure_read(&context->compute, &read_gb_per_s, &context->error));
-    *ceilings = (ringmoe_machine_ceilings){measure_tiles(&context->compute), read_gb_per_s};
+    ringmoe_machine_ceilings measured;
+    const rm_compute *compute = &context->compute;
+    RM_TRY(measure_read(compute, &measured.read_gb_per_s, &context->error));
+    RM_TRY(measure_blas(compute, &measured.blas_gflops, &context->error));
+    measured.fma_gflops = measure_tiles(compute);
+    *ceilings = measured;
     return RINGMOE_OK;
 }
