@@ -19,7 +19,7 @@ extern "C" {
 typedef struct ringmoe_trainer ringmoe_trainer;
 
 typedef struct ringmoe_train_settings {
-    int64_t steps;        /**< optimizer steps, 1..10^12; the learning rate's decay ends there;
+    int64_t steps;        /**< optimizer steps, 1..10^9; the learning rate's decay ends there;
                              default 1000 */
     int64_t seq_len;      /**< tokens of a sequence, 1..max_position_embeddings; default 256 */
     int64_t microbatch;   /**< sequences of a microbatch, the unit of accumulation, 1..2^24;

@@ -12,26 +12,27 @@
 typedef struct evaluation {
     ringmoe_model *model;
     const ringmoe_tokens *stream;
+    int64_t seq_len, microbatch, max_sequences; /* as asked for */
+    int64_t n_sequences, n_microbatches;        /* as there are */
     rm_batch_buffer batch;
-    int64_t n_sequences, n_microbatches;
     double *losses; /* [n_microbatches], 0 where another rank computed */
 } evaluation;
 
 static int64_t sequences_of(const evaluation *work, int64_t microbatch)
 {
-    int64_t left = work->n_sequences - microbatch * work->batch.microbatch;
-    return left < work->batch.microbatch ? left : work->batch.microbatch;
+    int64_t left = work->n_sequences - microbatch * work->microbatch;
+    return left < work->microbatch ? left : work->microbatch;
 }
 
 static ringmoe_status evaluate_microbatch(evaluation *work, int64_t round, int64_t microbatch,
                                           rm_pass_result *result)
 {
-    int64_t first = microbatch * work->batch.microbatch;
+    int64_t first = microbatch * work->microbatch;
     rm_batch batch = {
         .tokens = work->batch.tokens,
         .targets = work->batch.targets,
         .n_sequences = sequences_of(work, microbatch),
-        .seq_len = work->batch.seq_len,
+        .seq_len = work->seq_len,
         .microbatch = (int32_t)(round % INT32_MAX),
         .global_microbatch = microbatch,
     };
@@ -78,7 +79,7 @@ static ringmoe_status summarize(const evaluation *work, ringmoe_eval_result *res
         .loss = loss,
         .perplexity = exp(loss),
         .bits_per_byte = ringmoe_tokens_are_bytes(work->stream) ? loss / log_2 : NAN,
-        .tokens = work->n_sequences * work->batch.seq_len,
+        .tokens = work->n_sequences * work->seq_len,
     };
     if (isfinite(loss)) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_NUMERIC,
@@ -86,66 +87,80 @@ static ringmoe_status summarize(const evaluation *work, ringmoe_eval_result *res
                    loss);
 }
 
-static ringmoe_status check(const ringmoe_model *model, const ringmoe_tokens *stream,
-                            int64_t seq_len, int64_t microbatch, int64_t max_sequences,
-                            const ringmoe_eval_result *result, rm_error *error)
+static ringmoe_status check(const evaluation *work, rm_error *error)
 {
-    const ringmoe_model_config *config = ringmoe_model_get_config(model);
-    if (!stream || !result)
+    int64_t most_tokens = rm_model_max_tokens(work->model);
+    int most_positions = ringmoe_model_get_config(work->model)->max_position_embeddings;
+    if (work->seq_len < 1 || work->seq_len > most_positions)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "evaluation needs tokens and a place for the result; one is NULL");
-    if (seq_len < 1 || seq_len > config->max_position_embeddings)
+                       "seq_len is %lld; it must be 1..%d, the model's max_position_embeddings",
+                       (long long)work->seq_len, most_positions);
+    if (work->microbatch < 1 || work->microbatch > most_tokens / work->seq_len)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "seq_len is %lld; it must be from 1 to the model's "
-                       "max_position_embeddings of %d",
-                       (long long)seq_len, config->max_position_embeddings);
-    if (microbatch < 1 || microbatch > 1 << 24 || max_sequences < 0)
-        return rm_fail(
-            error, RINGMOE_ERROR_ARGUMENT,
-            "microbatch is %lld and max_sequences %lld; they must be from 1 to %d, and "
-            "at least 0",
-            (long long)microbatch, (long long)max_sequences, 1 << 24);
+                       "microbatch is %lld; with sequences of %lld it must be 1..%lld, for the "
+                       "model was made for %lld tokens at a time",
+                       (long long)work->microbatch, (long long)work->seq_len,
+                       (long long)(most_tokens / work->seq_len), (long long)most_tokens);
+    if (work->max_sequences < 0)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "max_sequences is %lld; it must be at least 0 (0: all)",
+                       (long long)work->max_sequences);
     return RINGMOE_OK;
 }
 
-static ringmoe_status prepare(evaluation *work, int64_t seq_len, int64_t microbatch,
-                              int64_t max_sequences, rm_error *error)
+static ringmoe_status count_sequences(evaluation *work, rm_error *error)
 {
-    int64_t n_tokens = ringmoe_tokens_count(work->stream);
+    int64_t n_tokens = ringmoe_tokens_count(work->stream), seq_len = work->seq_len;
     int64_t n_sequences = (n_tokens - 1) / seq_len;
     if (n_sequences < 1)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "the text to evaluate on has %lld tokens; one sequence of %lld and its "
                        "last target take %lld: give a longer text or a smaller seq_len",
                        (long long)n_tokens, (long long)seq_len, (long long)seq_len + 1);
-    if (max_sequences > 0 && n_sequences > max_sequences) n_sequences = max_sequences;
+    if (work->max_sequences > 0 && n_sequences > work->max_sequences)
+        n_sequences = work->max_sequences;
     work->n_sequences = n_sequences;
-    work->n_microbatches = (n_sequences + microbatch - 1) / microbatch;
-    RM_TRY(rm_token_ids_check(work->stream, 0, n_sequences * seq_len + 1,
-                              ringmoe_model_get_config(work->model)->vocab_size, error));
-    RM_TRY(rm_batch_buffer_create(&work->batch, microbatch, seq_len, error));
+    work->n_microbatches = (n_sequences + work->microbatch - 1) / work->microbatch;
+    return rm_token_ids_check(work->stream, 0, n_sequences * seq_len + 1,
+                              ringmoe_model_get_config(work->model)->vocab_size, error);
+}
+
+static ringmoe_status prepare(evaluation *work, rm_error *error)
+{
+    RM_TRY(check(work, error));
+    RM_TRY(count_sequences(work, error));
+    RM_TRY(rm_batch_buffer_create(&work->batch, work->microbatch, work->seq_len, error));
     work->losses = calloc((size_t)work->n_microbatches, sizeof *work->losses);
     if (work->losses) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the losses of %lld microbatches",
                    (long long)work->n_microbatches);
 }
 
+/* Collective: all ranks are ready and about to do the same. */
+static ringmoe_status prepare_all(evaluation *work, const rm_axis *axis, rm_error *error)
+{
+    RM_TRY(rm_agree(axis, prepare(work, error), error));
+    const int64_t plan[] = {work->seq_len, work->microbatch, work->n_sequences};
+    return rm_agree_equal(axis, plan, 3,
+                          "seq_len, microbatch and number of sequences to evaluate", error);
+}
+
 ringmoe_status ringmoe_model_evaluate(ringmoe_model *model, const ringmoe_tokens *tokens,
                                       int64_t seq_len, int64_t microbatch,
                                       int64_t max_sequences, ringmoe_eval_result *result)
 {
-    if (!model) return RINGMOE_ERROR_ARGUMENT;
+    if (!model || !tokens || !result) return RINGMOE_ERROR_ARGUMENT;
     ringmoe_mesh *mesh = rm_model_mesh(model);
+    const rm_axis *axis = &mesh->dense;
     rm_error *error = &mesh->context->error;
-    evaluation work = {.model = model, .stream = tokens};
-    ringmoe_status status =
-        check(model, tokens, seq_len, microbatch, max_sequences, result, error);
-    if (status == RINGMOE_OK)
-        status = prepare(&work, seq_len, microbatch, max_sequences, error);
-    status = rm_agree(&mesh->dense, status, error);
-    if (status == RINGMOE_OK)
-        status = rm_agree(&mesh->dense, evaluate_rounds(&work, &mesh->dense), error);
-    if (status == RINGMOE_OK) status = gather_losses(&work, &mesh->dense, error);
+    evaluation work = {.model = model,
+                       .stream = tokens,
+                       .seq_len = seq_len,
+                       .microbatch = microbatch,
+                       .max_sequences = max_sequences};
+    ringmoe_status status = prepare_all(&work, axis, error);
+    if (status == RINGMOE_OK) status = rm_agree(axis, evaluate_rounds(&work, axis), error);
+    if (status == RINGMOE_OK) status = gather_losses(&work, axis, error);
     if (status == RINGMOE_OK) status = summarize(&work, result, error);
     free(work.losses);
     rm_batch_buffer_free(&work.batch);

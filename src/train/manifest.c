@@ -64,13 +64,14 @@ static ringmoe_status fail_key(const char *path, const char *key, const char *wa
                    wanted);
 }
 
+/* From 0 to the longest run's number of steps. */
 static ringmoe_status read_integer(const json_t *root, const char *path, const char *key,
                                    int64_t *value, rm_error *error)
 {
     const json_t *found = json_object_get(root, key);
-    if (!json_is_integer(found) || json_integer_value(found) < 0)
-        return fail_key(path, key, "a number of at least 0", error);
     *value = json_integer_value(found);
+    if (!json_is_integer(found) || *value < 0 || *value > RM_STEPS_MOST)
+        return fail_key(path, key, "a whole number from 0 to 10^9", error);
     return RINGMOE_OK;
 }
 

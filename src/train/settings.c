@@ -16,13 +16,13 @@
     }
 
 const rm_setting rm_settings[] = {
-    INTEGER(steps, 1, 1e12),
+    INTEGER(steps, 1, RM_STEPS_MOST),
     INTEGER(seq_len, 1, 1 << 24),
     INTEGER(microbatch, 1, 1 << 24),
     INTEGER(global_batch, 1, 1 << 30),
     NUMBER(lr, 0, 1e30),
     NUMBER(lr_min_ratio, 0, 1),
-    INTEGER(warmup_steps, 0, 1e12),
+    INTEGER(warmup_steps, 0, RM_STEPS_MOST),
     NUMBER(weight_decay, 0, 1e6),
     NUMBER(beta1, 0, 0.999999),
     NUMBER(beta2, 0, 0.999999),

@@ -11,6 +11,9 @@
 
 #include "base/status.h"
 
+/* Steps of the longest run: times the largest global batch they still count in an int64. */
+#define RM_STEPS_MOST 1000000000
+
 typedef struct rm_setting {
     const char *name;
     size_t offset;      /* in ringmoe_train_settings */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a trainer refuses, alike on every rank: settings that differ or do not fit, text that is
- * too short, and losses that are no numbers, after which the state is that before the step.
+ * What is refused, alike on every rank: settings and data that differ or do not fit, text that
+ * is too short, and losses that are no numbers, after which the state is that before the step.
  */
 #include "train_world.h"
 
@@ -54,6 +54,46 @@ static void differing_ranks_are_refused(void)
     check_refused(&config, &settings, RINGMOE_ERROR_MISMATCH, "layer_kinds");
 }
 
+static void differing_data_are_refused(void)
+{
+    ringmoe_model_config config = small_config();
+    ringmoe_train_settings settings = small_settings();
+    struct world world;
+    if (n_ranks == 1) return;
+    world_open(&world, MPI_COMM_WORLD, (struct layout){1, n_ranks, 1}, RINGMOE_PRECISION_FP32);
+    ringmoe_tokens_destroy(&world.tokens);
+    CHECK(ringmoe_tokens_synthetic(world.context, rank == 1, 2000, &world.tokens) == 0);
+    CHECK(world_train(&world, &config, &settings) == RINGMOE_ERROR_MISMATCH);
+    CHECK_TEXT(ringmoe_context_error(world.context), "data_hash");
+    world_close(&world);
+}
+
+static void check_not_evaluated(struct world *world, int64_t seq_len, int64_t microbatch,
+                                ringmoe_status expected, const char *message)
+{
+    ringmoe_eval_result result;
+    ringmoe_model *model = ringmoe_trainer_model(world->trainer);
+    CHECK_STATUS(ringmoe_model_evaluate(model, world->tokens, seq_len, microbatch, 0, &result),
+                 expected, ringmoe_context_error(world->context));
+    if (!strstr(ringmoe_context_error(world->context), message))
+        check_report(message, __FILE__, __LINE__, ringmoe_context_error(world->context));
+}
+
+static void evaluations_are_refused(void)
+{
+    struct world world;
+    world_create(&world, MPI_COMM_WORLD, (struct layout){1, n_ranks, 1},
+                 RINGMOE_PRECISION_FP32);
+    check_not_evaluated(&world, 0, 1, RINGMOE_ERROR_ARGUMENT, "seq_len is 0");
+    check_not_evaluated(&world, 12, 3, RINGMOE_ERROR_ARGUMENT, "it must be 1..2");
+    if (n_ranks > 1)
+        check_not_evaluated(&world, 10 + rank % 2, 2, RINGMOE_ERROR_MISMATCH, "seq_len");
+    ringmoe_tokens_destroy(&world.tokens);
+    CHECK(ringmoe_tokens_synthetic(world.context, 1, 12, &world.tokens) == 0);
+    check_not_evaluated(&world, 12, 1, RINGMOE_ERROR_FORMAT, "has 12 tokens");
+    world_close(&world);
+}
+
 /* The rate is so high that the weights after the first step give no finite loss. */
 static void numbers_that_overflow_stop_the_run(struct layout layout)
 {
@@ -88,6 +128,8 @@ int main(int argc, char **argv)
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     settings_are_refused();
     differing_ranks_are_refused();
+    differing_data_are_refused();
+    evaluations_are_refused();
     int n_layouts = layouts_of(n_ranks, layouts);
     for (int i = 0; i < n_layouts; i++) numbers_that_overflow_stop_the_run(layouts[i]);
     return check_finish("train_failures");
