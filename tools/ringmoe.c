@@ -80,7 +80,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "ringmoe: MPI does not start: run it alone or under mpiexec or srun\n");
         return EXIT_FAILED;
     }
-    session_begin(&session, "", thread_level);
+    session_begin(&session, argv[0], thread_level);
     int status = dispatch(&session, argc, argv);
     if (session.rank == 0 && (fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE)
         status = session_fail(&session, EXIT_FAILED, "cannot write to the screen: disk full?");

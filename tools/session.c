@@ -14,10 +14,10 @@ static void wait_yielding(MPI_Request *request)
     while (MPI_Test(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) sched_yield();
 }
 
-void session_begin(tool_session *session, const char *command, int thread_level)
+void session_begin(tool_session *session, const char *program, int thread_level)
 {
     MPI_Comm node;
-    *session = (tool_session){.command = command, .thread_level = thread_level};
+    *session = (tool_session){.program = program, .command = "", .thread_level = thread_level};
     MPI_Comm_rank(MPI_COMM_WORLD, &session->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &session->size);
     MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session->rank, MPI_INFO_NULL,

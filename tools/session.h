@@ -15,6 +15,7 @@
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 typedef struct tool_session {
+    const char *program; /* as it was started, for lines a user may copy */
     const char *command; /* "train": how error lines begin */
     int rank, size;
     int node_rank, node_size; /* among the ranks that share this node's memory */
@@ -44,7 +45,7 @@ typedef struct tool_placement {
                    .high = 1 << 20, .otherwise = "ranks / ep", .forgotten = true)
 
 /* After MPI_Init_thread. */
-void session_begin(tool_session *session, const char *command, int thread_level);
+void session_begin(tool_session *session, const char *program, int thread_level);
 void session_end(tool_session *session);
 
 /* Parses the options on every rank; prints the help or the error on rank 0. False: the command

@@ -91,8 +91,8 @@ static void print_places(const train_job *job)
             "settings    %s/run.json\n"
             "metrics     %s/metrics.jsonl\n"
             "checkpoint  %s/checkpoints/step-%06lld\n"
-            "try         ringmoe generate --model %s --prompt \"The \"\n",
-            path, path, path, (long long)job->saved_step, path);
+            "try         %s generate --model %s --prompt \"The \"\n",
+            path, path, path, (long long)job->saved_step, job->session->program, path);
 }
 
 static int print_json(const train_job *job)

@@ -95,9 +95,9 @@ static int stop_interrupted(train_job *job)
     job->progress.out = NULL;
     if (status) return status;
     return session_fail(job->session, EXIT_FAILED,
-                        "interrupted and saved after step %lld: go on with ringmoe train "
+                        "interrupted and saved after step %lld: go on with %s train "
                         "--resume --out %s",
-                        (long long)job->saved_step, job->run.path);
+                        (long long)job->saved_step, job->session->program, job->run.path);
 }
 
 /* Whether --minutes have passed, by rank 0's clock. */
