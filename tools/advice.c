@@ -17,23 +17,22 @@ static void say(advice *result, const char *format, ...)
     va_end(arguments);
 }
 
-static void look_at_threads(const tool_session *session, const ringmoe_machine *machine,
-                            advice *result)
+static void look_at_threads(const tool_session *session, advice *result)
 {
     int threads = ringmoe_context_threads(session->context);
+    int fitting = session_default_threads(session);
     const char *policy = getenv("OMP_WAIT_POLICY");
     bool is_passive = policy && strcasecmp(policy, "passive") == 0;
-    /* Ranks may be bound to cpus of their own or all to the same; without binding all share. */
-    bool is_bound = machine->n_cpus_bound < machine->n_cpus;
-    int wanted = is_bound ? threads : threads * session->node_size;
-    if (wanted > machine->n_cpus_bound)
-        say(result, "%d ranks x %d threads on %d cpus wait for each other: use --threads %d%s",
-            session->node_size, threads, machine->n_cpus_bound,
-            session_default_threads(session, machine),
-            is_passive || threads == 1 ? "" : " or OMP_WAIT_POLICY=passive");
-    if (!is_bound && session->node_size > machine->n_cpus)
-        say(result, "%d ranks share %d cpus: two on one core slow both, start fewer",
-            session->node_size, machine->n_cpus);
+    if (session->cpu_share == 0) return;
+    if (session->cpu_share < 0.99)
+        say(result,
+            "some of the %d ranks share a core, which slows them all: start fewer, or "
+            "bind each to its own (mpiexec -bind-to core)",
+            session->node_size);
+    if (threads > fitting)
+        say(result, "%d threads of a rank wait for each other on %g cpus: use --threads %d%s",
+            threads, session->cpu_share, fitting,
+            is_passive ? "" : " or OMP_WAIT_POLICY=passive");
 }
 
 static void look_at_openmp(const tool_session *session, const ringmoe_machine *machine,
@@ -76,7 +75,7 @@ static void look_at_launcher(const tool_session *session, advice *result)
 void advice_collect(const tool_session *session, const ringmoe_machine *machine, advice *result)
 {
     result->count = 0;
-    look_at_threads(session, machine, result);
+    look_at_threads(session, result);
     look_at_openmp(session, machine, result);
     look_at_blas(machine, result);
     look_at_launcher(session, result);

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "share.h"
+
 /* Waits by testing and yielding: with more ranks than cores a blocking call would burn the
  * time slice that the awaited rank needs. */
 static void wait_yielding(MPI_Request *request)
@@ -17,13 +19,15 @@ static void wait_yielding(MPI_Request *request)
 void session_begin(tool_session *session, const char *program, int thread_level)
 {
     MPI_Comm node;
+    ringmoe_machine machine;
     *session = (tool_session){.program = program, .command = "", .thread_level = thread_level};
     MPI_Comm_rank(MPI_COMM_WORLD, &session->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &session->size);
     MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session->rank, MPI_INFO_NULL,
                         &node);
-    MPI_Comm_rank(node, &session->node_rank);
     MPI_Comm_size(node, &session->node_size);
+    ringmoe_machine_describe(&machine);
+    session->cpu_share = share_of_cpus(node, machine.binding);
     MPI_Comm_free(&node);
 }
 
@@ -82,9 +86,10 @@ int session_check(const tool_session *session, ringmoe_status status)
     return session_settle(session, exit_status, ringmoe_context_error(session->context));
 }
 
-int session_default_threads(const tool_session *session, const ringmoe_machine *machine)
+int session_default_threads(const tool_session *session)
 {
-    int threads = machine->n_cpus_bound / session->node_size;
+    /* The tiny surplus: thirds of cpus may add up to a little less than a whole. */
+    int threads = (int)(session->cpu_share + 1e-6);
     return threads > 1 ? threads : 1;
 }
 
@@ -102,11 +107,9 @@ static void receive_line(void *user, ringmoe_log_level level, const char *line)
 int session_open(tool_session *session, const tool_placement *placement)
 {
     ringmoe_context_settings settings;
-    ringmoe_machine machine;
-    ringmoe_machine_describe(&machine);
     ringmoe_context_settings_default(&settings);
-    settings.n_threads = placement->threads ? (int)placement->threads
-                                            : session_default_threads(session, &machine);
+    settings.n_threads =
+        placement->threads ? (int)placement->threads : session_default_threads(session);
     settings.precision = (ringmoe_precision)placement->precision;
     settings.log = receive_line;
     settings.log_user = session;

@@ -18,7 +18,8 @@ typedef struct tool_session {
     const char *program; /* as it was started, for lines a user may copy */
     const char *command; /* "train": how error lines begin */
     int rank, size;
-    int node_rank, node_size; /* among the ranks that share this node's memory */
+    int node_size;            /* ranks that share this node's memory */
+    double cpu_share;         /* cpus this rank has for itself; 0: unknown */
     int thread_level;         /* MPI's, as provided */
     char line[1024];          /* what the library said before there was a context */
     ringmoe_context *context; /* after session_open */
@@ -73,7 +74,7 @@ void session_share(const tool_session *session, void *data, int bytes);
 /* The largest over all ranks, on every rank. */
 double session_largest(const tool_session *session, double value);
 
-/* Threads of a rank if nobody says: cpus this process may use, shared by the node's ranks. */
-int session_default_threads(const tool_session *session, const ringmoe_machine *machine);
+/* Threads of a rank if nobody says: the cpus it has for itself, at least 1. */
+int session_default_threads(const tool_session *session);
 
 #endif
