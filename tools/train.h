@@ -16,6 +16,9 @@
 #include "run.h"
 #include "source.h"
 
+/* Sequences of a validation unless --eval-sequences says otherwise. */
+#define TRAIN_EVAL_SEQUENCES 32
+
 typedef struct train_options {
     tool_placement placement;
     ringmoe_train_settings train;

@@ -54,6 +54,19 @@ static double steps_of_validations(const train_options *options)
     return VALIDATIONS * steps;
 }
 
+/* How many of the steps there is time for are left beside the validations, which on a slow
+ * machine become shorter, so that they take at most a quarter. */
+static int64_t divide_steps(train_options *options, double affordable)
+{
+    double validations = steps_of_validations(options), most = affordable / 4;
+    if (validations > most && options->eval_sequences == TRAIN_EVAL_SEQUENCES) {
+        int64_t fitting = (int64_t)(TRAIN_EVAL_SEQUENCES * most / validations);
+        options->eval_sequences = fitting > 1 ? fitting : 1;
+        validations = steps_of_validations(options);
+    }
+    return affordable - validations > 1 ? (int64_t)(affordable - validations) : 1;
+}
+
 int train_budget(train_job *job)
 {
     train_options *options = &job->options;
@@ -70,9 +83,9 @@ int train_budget(train_job *job)
     if (!status) status = time_steps(job, trainer, &step_seconds);
     ringmoe_trainer_destroy(&trainer);
     if (status) return status;
-    double left = planned_share * (60 * options->minutes - train_elapsed(job));
-    double steps = left / step_seconds - (job->val ? steps_of_validations(options) : 0);
-    options->train.steps = steps > 1 ? (int64_t)steps : 1;
-    session_share(job->session, &options->train.steps, sizeof options->train.steps);
+    double affordable =
+        planned_share * (60 * options->minutes - train_elapsed(job)) / step_seconds;
+    session_share(job->session, &affordable, sizeof affordable);
+    options->train.steps = divide_steps(options, affordable);
     return EXIT_DONE;
 }

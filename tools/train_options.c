@@ -61,7 +61,7 @@ void train_options_default(train_options *options)
     *options = (train_options){
         .model = "tiny",
         .val_fraction = HELD_OUT_FRACTION,
-        .eval_sequences = 32,
+        .eval_sequences = TRAIN_EVAL_SEQUENCES,
         .sample_tokens = 200,
     };
     ringmoe_train_settings_default(&options->train);
