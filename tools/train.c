@@ -18,14 +18,14 @@ double train_elapsed(const train_job *job)
     return clock_seconds() - job->start;
 }
 
-/* Options that contradict each other or the folder. Every rank sees the same. */
+/* Options that contradict each other. Every rank sees the same. */
 static int check_options(train_job *job, const option_result *given)
 {
     const train_options *options = &job->options;
     const tool_session *session = job->session;
-    if (!options->data)
+    if (options->out && strlen(options->out) >= RUN_PATH)
         return session_fail(session, EXIT_USAGE,
-                            "no --data: give a text file, a folder, or the word synthetic");
+                            "--out: the name is too long: give a shorter one");
     if (options->resume && !options->out)
         return session_fail(session, EXIT_USAGE, "--resume: give the run's folder with --out");
     if (options_given(&train_option_set, given, "minutes") && options->minutes <= 0)
@@ -33,7 +33,7 @@ static int check_options(train_job *job, const option_result *given)
     return EXIT_DONE;
 }
 
-/* On --resume the run's own settings stand behind the command line. Rank 0 read them. */
+/* On --resume the run's own settings stand behind the command line. Every rank reads them. */
 static int take_settings_of_run(train_job *job, option_result *given)
 {
     run_folder *run = &job->run;
@@ -161,9 +161,11 @@ static int start_folder(train_job *job)
 /* Everything up to the first step. */
 static int open_job(train_job *job, option_result *given)
 {
-    int status =
-        job->options.resume && job->options.out ? take_settings_of_run(job, given) : EXIT_DONE;
-    if (!status) status = check_options(job, given);
+    int status = check_options(job, given);
+    if (!status && job->options.resume) status = take_settings_of_run(job, given);
+    if (!status && !job->options.data)
+        status = session_fail(job->session, EXIT_USAGE,
+                              "no --data: give a text file, a folder, or the word synthetic");
     if (!status) status = choose_folder(job);
     if (!status) status = session_open(job->session, &job->options.placement);
     if (!status) status = source_config(job->session, job->options.model, &job->config);
