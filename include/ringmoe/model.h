@@ -26,9 +26,9 @@ typedef struct ringmoe_model_config {
     int num_hidden_layers;       /**< 1..RINGMOE_MAX_LAYERS */
     int num_attention_heads;     /**< divides hidden_size unless head_dim is given */
     int num_key_value_heads;     /**< divides num_attention_heads; default the same number */
-    int head_dim;                /**< even, 2..1024; default hidden_size / num_attention_heads */
-    int num_local_experts;       /**< 0..65536; 0: every layer is dense */
-    int num_experts_per_tok;     /**< k, 1..num_local_experts */
+    int head_dim;            /**< even, 2..1024; default hidden_size / num_attention_heads */
+    int num_local_experts;   /**< 0..65536; 0: every layer is dense */
+    int num_experts_per_tok; /**< k, 1..num_local_experts */
     int max_position_embeddings; /**< longest sequence; default 4096 */
     int tie_word_embeddings;     /**< the head is the embedding; default 0 */
     double rope_theta;           /**< default 1e6 as Mixtral */
@@ -40,6 +40,9 @@ typedef struct ringmoe_model_config {
     double capacity_factor;      /**< default 0: dropless (a key of our own) */
     double router_jitter_noise;  /**< default 0 */
     int is_dense_layer[RINGMOE_MAX_LAYERS]; /**< 1: layer is dense (key mlp_only_layers) */
+    int router_balance_global; /**< the balance loss takes the experts' counts of 0 (default):
+                                  the microbatch, 1: the whole previous global batch (a key of
+                                  our own, router_balance_scope: "microbatch" or "global") */
 } ringmoe_model_config;
 
 /**
@@ -88,12 +91,9 @@ typedef struct ringmoe_batch_shape {
  * What training would take on each rank, without allocating it. Local.
  * Returns OK; ARGUMENT; LAYOUT (microbatches do not divide over the ranks).
  */
-RINGMOE_API ringmoe_status ringmoe_model_memory_plan(ringmoe_context *context,
-                                                     const ringmoe_model_config *config,
-                                                     const ringmoe_mesh_dims *dims,
-                                                     ringmoe_precision precision,
-                                                     const ringmoe_batch_shape *batch,
-                                                     ringmoe_memory_plan *plan);
+RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
+    ringmoe_context *context, const ringmoe_model_config *config, const ringmoe_mesh_dims *dims,
+    ringmoe_precision precision, const ringmoe_batch_shape *batch, ringmoe_memory_plan *plan);
 
 typedef struct ringmoe_model ringmoe_model;
 

@@ -29,6 +29,8 @@ const rm_config_field rm_config_fields[] = {
     {AT(router_bias_rate),        RM_FIELD_DOUBLE, RM_FIELD_OPTIONAL, 0, 1, 0, true},
     {AT(capacity_factor),         RM_FIELD_DOUBLE, RM_FIELD_OPTIONAL, 0, 65536, 0, true},
     {AT(router_jitter_noise),     RM_FIELD_DOUBLE, RM_FIELD_OPTIONAL, 0, 0.999, 0, false},
+    {"router_balance_scope", offsetof(ringmoe_model_config, router_balance_global),
+                                  RM_FIELD_SCOPE,  RM_FIELD_OPTIONAL, 0, 1, 0, true},
 };
 /* clang-format on */
 const int rm_n_config_fields = (int)(sizeof rm_config_fields / sizeof *rm_config_fields);
@@ -37,6 +39,13 @@ double rm_config_field_get(const rm_config_field *field, const ringmoe_model_con
 {
     const char *at = (const char *)config + field->offset;
     return field->kind == RM_FIELD_DOUBLE ? *(const double *)at : *(const int *)at;
+}
+
+const char *rm_config_field_word(const rm_config_field *field, double value)
+{
+    static const char *const words[] = {"microbatch", "global"};
+    bool named = field->kind == RM_FIELD_SCOPE && (value == 0 || value == 1);
+    return named ? words[(int)value] : NULL;
 }
 
 void rm_config_field_set(const rm_config_field *field, ringmoe_model_config *config,

@@ -12,7 +12,12 @@
 
 #include "base/status.h"
 
-typedef enum rm_field_kind { RM_FIELD_INT, RM_FIELD_BOOL, RM_FIELD_DOUBLE } rm_field_kind;
+typedef enum rm_field_kind {
+    RM_FIELD_INT,
+    RM_FIELD_BOOL,
+    RM_FIELD_DOUBLE,
+    RM_FIELD_SCOPE, /* 0 or 1 in the struct; in the file a word, see rm_config_field_word */
+} rm_field_kind;
 
 typedef enum rm_field_presence {
     RM_FIELD_REQUIRED, /* must be in the file */
@@ -34,6 +39,8 @@ extern const rm_config_field rm_config_fields[];
 extern const int rm_n_config_fields;
 
 double rm_config_field_get(const rm_config_field *field, const ringmoe_model_config *config);
+/* The word for a value of an RM_FIELD_SCOPE; NULL for other kinds and values. */
+const char *rm_config_field_word(const rm_config_field *field, double value);
 /* The value is in the field's range. */
 void rm_config_field_set(const rm_config_field *field, ringmoe_model_config *config,
                          double value);

@@ -87,9 +87,19 @@ static const json_t *value_of(const json_t *object, const char *key)
     return json_is_null(value) ? NULL : value;
 }
 
+static ringmoe_status read_word(const rm_config_field *field, const json_t *json,
+                                double *number, rm_error *error)
+{
+    const char *word = json_string_value(json);
+    for (*number = 0; word && *number <= field->maximum; (*number)++)
+        if (!strcmp(word, rm_config_field_word(field, *number))) return RINGMOE_OK;
+    return refuse(error, field->key, json, "\"microbatch\" or \"global\"");
+}
+
 static ringmoe_status read_number(const rm_config_field *field, const json_t *json,
                                   double *number, rm_error *error)
 {
+    if (field->kind == RM_FIELD_SCOPE) return read_word(field, json, number, error);
     if (field->kind == RM_FIELD_BOOL && json_is_boolean(json)) {
         *number = json_is_true(json);
         return RINGMOE_OK;

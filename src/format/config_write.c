@@ -35,6 +35,8 @@ static void print_field(FILE *out, const rm_config_field *field,
         print_double(out, value);
     else if (field->kind == RM_FIELD_INT)
         fprintf(out, "%.0f", value);
+    else if (field->kind == RM_FIELD_SCOPE)
+        fprintf(out, "\"%s\"", rm_config_field_word(field, value));
     else
         fputs(value != 0 ? "true" : "false", out);
 }

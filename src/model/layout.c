@@ -30,6 +30,8 @@ static ringmoe_moe_settings layer_settings(const ringmoe_model *model, int layer
     settings.bias_rate = (ringmoe_real)config->router_bias_rate;
     settings.capacity_factor = (ringmoe_real)config->capacity_factor;
     settings.balance_coefficient = (ringmoe_real)config->router_aux_loss_coef;
+    settings.balance_scope =
+        config->router_balance_global ? RINGMOE_BALANCE_GLOBAL : RINGMOE_BALANCE_MICROBATCH;
     settings.z_coefficient = (ringmoe_real)config->router_z_loss_coef;
     settings.max_tokens = model->max_tokens;
     settings.layer = layer;

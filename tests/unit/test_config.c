@@ -120,6 +120,8 @@ static void refuses_bad_values(void **state)
         {"rms_norm_eps", "0", "rms_norm_eps is 0"},
         {"initializer_range", "-0.02", "initializer_range is -0.02"},
         {"capacity_factor", "-1", "capacity_factor is -1"},
+        {"router_balance_scope", "\"run\"", "must be \"microbatch\" or \"global\""},
+        {"router_balance_scope", "1", "router_balance_scope is 1; it must be"},
         {"tie_word_embeddings", "1", "tie_word_embeddings is 1; it must be true or false"},
         {"hidden_act", "\"gelu\"", "hidden_act is \"gelu\"; it must be \"silu\""},
         {"attention_dropout", "0.1", "attention_dropout is 0.1; it must be 0"},
@@ -265,6 +267,7 @@ static void writes_floats_as_floats(void **state)
     assert_true(json_is_real(json_object_get(root, "rope_theta")));
     assert_true(json_is_integer(json_object_get(root, "hidden_size")));
     assert_null(json_object_get(root, "capacity_factor"));
+    assert_null(json_object_get(root, "router_balance_scope"));
     assert_null(json_object_get(root, "dense_intermediate_size"));
     json_decref(root);
 }
@@ -287,6 +290,7 @@ static void writes_what_it_reads(void **state)
     written.router_z_loss_coef = 0.1;
     written.router_bias_rate = 1e-3;
     written.capacity_factor = 1.25;
+    written.router_balance_global = 1;
     written.head_dim = 80;
     assert_int_equal(rm_config_write(&written, scratch_path("own.json"), &error), RINGMOE_OK);
     assert_int_equal(rm_config_read(scratch_path("own.json"), &read, &error), RINGMOE_OK);
