@@ -70,8 +70,16 @@ RINGMOE_API void ringmoe_trainer_destroy(ringmoe_trainer **trainer);
 
 /**
  * One optimizer step. Collective.
- * Returns OK; NUMERIC (a loss or gradient is not finite: the message names step and layer; the
- * weights and moments are those before the step); MISMATCH; MPI; MEMORY.
+ *   metrics  out  or NULL
+ * Returns OK; ARGUMENT (NULL); NUMERIC (a loss or the gradient norm is not finite; weights and
+ * moments stay those before the step); MISMATCH; MPI; MEMORY.
+ *
+ * On NUMERIC step, loss, lr and grad_norm of the metrics are filled in and tell what happened:
+ *   - loss not finite: the weights in memory give no loss, so the step before this one has
+ *     spoilt them; grad_norm is NaN, and the message names the first layer that is not finite.
+ *     Go back to a checkpoint
+ *   - loss finite, grad_norm not: the weights in memory are good and may be saved; the backward
+ *     pass overflowed. The message names the parameter. Lower the rate before going on
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_step(ringmoe_trainer *trainer,
                                                 ringmoe_step_metrics *metrics);
@@ -121,7 +129,8 @@ typedef struct ringmoe_eval_result {
  *   seq_len, microbatch  in  as in training; seq_len * microbatch <= the model's max_tokens
  *   max_sequences        in  0: all of them
  * Returns OK; ARGUMENT; FORMAT (text shorter than a sequence, a token id not below vocab_size);
- * NUMERIC (the loss is not finite); MISMATCH; MEMORY; MPI.
+ * NUMERIC (the loss is not finite: the message names the first layer that is not; `result` is
+ * filled in); MISMATCH; MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_model_evaluate(ringmoe_model *model,
                                                   const ringmoe_tokens *tokens, int64_t seq_len,

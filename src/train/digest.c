@@ -20,25 +20,34 @@ static void hash_blocks(const ringmoe_trainer *trainer, rm_space space, rm_block
     }
 }
 
+/* Every rank has them; one hashes them. */
+static uint64_t hash_biases(const ringmoe_trainer *trainer, const rm_real *biases)
+{
+    size_t bytes = (size_t)rm_measures_counts(&trainer->measures) * sizeof *biases;
+    return trainer->mesh->dense.rank == 0 ? XXH64(biases, bytes, 0) : 0;
+}
+
 ringmoe_status rm_digest(const ringmoe_trainer *trainer, rm_block_values values,
-                         const void *source, char hex[17])
+                         const void *source, const rm_real *biases, char hex[17])
 {
     const rm_axis *axis = &trainer->mesh->dense;
     rm_error *error = &trainer->mesh->context->error;
     int64_t n_blocks = rm_model_blocks(rm_model_parameters(trainer->model));
-    uint64_t *hashes = calloc((size_t)n_blocks, sizeof *hashes);
+    int64_t n_hashes = n_blocks + (biases != NULL);
+    uint64_t *hashes = calloc((size_t)n_hashes, sizeof *hashes);
     ringmoe_status status = RINGMOE_OK;
     if (!hashes)
         status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %lld hashes",
-                         (long long)n_blocks);
+                         (long long)n_hashes);
     status = rm_agree(axis, status, error);
     for (int s = 0; s < RM_N_SPACES && status == RINGMOE_OK; s++)
         hash_blocks(trainer, s, values, source, hashes);
+    if (status == RINGMOE_OK && biases) hashes[n_blocks] = hash_biases(trainer, biases);
     if (status == RINGMOE_OK)
-        status = rm_allreduce(axis, hashes, (int)n_blocks, MPI_UINT64_T, MPI_SUM, error);
+        status = rm_allreduce(axis, hashes, (int)n_hashes, MPI_UINT64_T, MPI_SUM, error);
     if (status == RINGMOE_OK)
         snprintf(hex, 17, "%016llx",
-                 (unsigned long long)XXH64(hashes, (size_t)n_blocks * sizeof *hashes, 0));
+                 (unsigned long long)XXH64(hashes, (size_t)n_hashes * sizeof *hashes, 0));
     free(hashes);
     return status;
 }
@@ -58,13 +67,14 @@ static const rm_real *block_of_shards(const void *source, const ringmoe_trainer 
 
 ringmoe_status rm_weights_digest(const ringmoe_trainer *trainer, char hex[17])
 {
-    return rm_digest(trainer, block_of_weights, NULL, hex);
+    return rm_digest(trainer, block_of_weights, NULL, rm_model_router_bias(trainer->model),
+                     hex);
 }
 
 ringmoe_status rm_shards_digest(const ringmoe_trainer *trainer,
                                 rm_real *const values[RM_N_SPACES], char hex[17])
 {
-    return rm_digest(trainer, block_of_shards, values, hex);
+    return rm_digest(trainer, block_of_shards, values, NULL, hex);
 }
 
 ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[17])

@@ -15,11 +15,12 @@ typedef const rm_real *(*rm_block_values)(const void *source, const ringmoe_trai
                                           rm_space space, const rm_block *block,
                                           rm_real *buffer);
 
-/* Collective over all ranks. */
+/* `biases`: the routers' selection biases, hashed last, or NULL. Collective over all ranks. */
 ringmoe_status rm_digest(const ringmoe_trainer *trainer, rm_block_values values,
-                         const void *source, char hex[17]);
+                         const void *source, const rm_real *biases, char hex[17]);
 
-/* Of the weights; and of arrays spread as the shards are. Collective. */
+/* Of the weights with the selection biases; and of arrays spread as the shards are. Collective.
+ */
 ringmoe_status rm_weights_digest(const ringmoe_trainer *trainer, char hex[17]);
 ringmoe_status rm_shards_digest(const ringmoe_trainer *trainer,
                                 rm_real *const values[RM_N_SPACES], char hex[17]);

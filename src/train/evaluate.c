@@ -9,13 +9,20 @@
 
 #include "train/trainer.h"
 
+/* Of a microbatch; doubles, to be summed over the ranks. */
+typedef struct figures {
+    double loss;
+    double bad_place; /* 1 + the first layer with numbers that are not finite; 0: none */
+} figures;
+enum { N_FIGURES = sizeof(figures) / sizeof(double) };
+
 typedef struct evaluation {
     ringmoe_model *model;
     const ringmoe_tokens *stream;
     int64_t seq_len, microbatch, max_sequences; /* as asked for */
     int64_t n_sequences, n_microbatches;        /* as there are */
     rm_batch_buffer batch;
-    double *losses; /* [n_microbatches], 0 where another rank computed */
+    figures *measured; /* [n_microbatches], 0 where another rank computed */
 } evaluation;
 
 static int64_t sequences_of(const evaluation *work, int64_t microbatch)
@@ -49,22 +56,35 @@ static ringmoe_status evaluate_rounds(evaluation *work, const rm_axis *axis)
         rm_pass_result result;
         if (spare) microbatch = work->n_microbatches - 1;
         RM_TRY(evaluate_microbatch(work, round, microbatch, &result));
-        if (!spare) work->losses[microbatch] = result.loss;
+        if (spare) continue;
+        work->measured[microbatch] = (figures){result.loss, result.first_bad_layer + 1};
     }
     return RINGMOE_OK;
 }
 
-/* Each microbatch's loss is on one rank and 0 on the others: exact sums, then one fixed order.
- */
-static ringmoe_status gather_losses(evaluation *work, const rm_axis *axis, rm_error *error)
+/* Each microbatch's figures are on one rank and 0 on the others, so the sums are exact. */
+static ringmoe_status gather_figures(evaluation *work, const rm_axis *axis, rm_error *error)
 {
     enum { PIECE = 1 << 20 };
     for (int64_t done = 0; done < work->n_microbatches; done += PIECE) {
-        int64_t left = work->n_microbatches - done;
-        RM_TRY(rm_allreduce(axis, work->losses + done, (int)(left < PIECE ? left : PIECE),
-                            MPI_DOUBLE, MPI_SUM, error));
+        int64_t left = work->n_microbatches - done, piece = left < PIECE ? left : PIECE;
+        RM_TRY(rm_allreduce(axis, work->measured + done, (int)piece * N_FIGURES, MPI_DOUBLE,
+                            MPI_SUM, error));
     }
     return RINGMOE_OK;
+}
+
+/* Names the layer of the first microbatch whose loss is not finite. */
+static ringmoe_status fail_loss(const evaluation *work, double loss, rm_error *error)
+{
+    int n_layers = ringmoe_model_get_config(work->model)->num_hidden_layers;
+    int64_t first = 0;
+    while (first + 1 < work->n_microbatches && isfinite(work->measured[first].loss)) first++;
+    return rm_fail(error, RINGMOE_ERROR_NUMERIC,
+                   "the loss of the evaluation is %g; the first numbers that are not finite "
+                   "come from %s; the model's weights are not usable: take an earlier "
+                   "checkpoint",
+                   loss, rm_bad_place((int)work->measured[first].bad_place - 1, n_layers).text);
 }
 
 static ringmoe_status summarize(const evaluation *work, ringmoe_eval_result *result,
@@ -72,7 +92,7 @@ static ringmoe_status summarize(const evaluation *work, ringmoe_eval_result *res
 {
     double sum = 0;
     for (int64_t m = 0; m < work->n_microbatches; m++)
-        sum += work->losses[m] * (double)sequences_of(work, m);
+        sum += work->measured[m].loss * (double)sequences_of(work, m);
     double loss = sum / (double)work->n_sequences;
     static const double log_2 = 0.693147180559945309417232121458;
     *result = (ringmoe_eval_result){
@@ -81,10 +101,7 @@ static ringmoe_status summarize(const evaluation *work, ringmoe_eval_result *res
         .bits_per_byte = ringmoe_tokens_are_bytes(work->stream) ? loss / log_2 : NAN,
         .tokens = work->n_sequences * work->seq_len,
     };
-    if (isfinite(loss)) return RINGMOE_OK;
-    return rm_fail(error, RINGMOE_ERROR_NUMERIC,
-                   "the loss of the evaluation is %g; the model's weights are not usable",
-                   loss);
+    return isfinite(loss) ? RINGMOE_OK : fail_loss(work, loss, error);
 }
 
 static ringmoe_status check(const evaluation *work, rm_error *error)
@@ -130,8 +147,8 @@ static ringmoe_status prepare(evaluation *work, rm_error *error)
     RM_TRY(check(work, error));
     RM_TRY(count_sequences(work, error));
     RM_TRY(rm_batch_buffer_create(&work->batch, work->microbatch, work->seq_len, error));
-    work->losses = calloc((size_t)work->n_microbatches, sizeof *work->losses);
-    if (work->losses) return RINGMOE_OK;
+    work->measured = calloc((size_t)work->n_microbatches, sizeof *work->measured);
+    if (work->measured) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the losses of %lld microbatches",
                    (long long)work->n_microbatches);
 }
@@ -160,9 +177,9 @@ ringmoe_status ringmoe_model_evaluate(ringmoe_model *model, const ringmoe_tokens
                        .max_sequences = max_sequences};
     ringmoe_status status = prepare_all(&work, axis, error);
     if (status == RINGMOE_OK) status = rm_agree(axis, evaluate_rounds(&work, axis), error);
-    if (status == RINGMOE_OK) status = gather_losses(&work, axis, error);
+    if (status == RINGMOE_OK) status = gather_figures(&work, axis, error);
     if (status == RINGMOE_OK) status = summarize(&work, result, error);
-    free(work.losses);
+    free(work.measured);
     rm_batch_buffer_free(&work.batch);
     return status;
 }

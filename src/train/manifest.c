@@ -8,7 +8,8 @@
 
 #include "base/files.h"
 
-enum { FORMAT_VERSION = 1, MAX_STATE_BYTES = 1 << 20 };
+/* Beside the counts, each of which has at most COUNT_BYTES with its comma. */
+enum { FORMAT_VERSION = 1, MAX_STATE_BYTES = 1 << 20, COUNT_BYTES = 24 };
 
 /* --- writing -------------------------------------------------------------------------------
  */
@@ -23,6 +24,15 @@ static void print_recipe(FILE *out, const rm_recipe *recipe)
     }
 }
 
+static void print_counts(FILE *out, const rm_manifest *manifest)
+{
+    if (!manifest->balance_counts) return;
+    fprintf(out, "  \"balance_counts\": [");
+    for (int64_t i = 0; i < manifest->n_balance_counts; i++)
+        fprintf(out, "%s%lld", i ? "," : "", (long long)manifest->balance_counts[i]);
+    fprintf(out, "],\n");
+}
+
 static void print_manifest(FILE *out, const rm_manifest *manifest)
 {
     fprintf(out, "{\n  \"format_version\": %d,\n  \"step\": %lld,\n", FORMAT_VERSION,
@@ -31,7 +41,9 @@ static void print_manifest(FILE *out, const rm_manifest *manifest)
             manifest->layout.data, manifest->layout.expert, manifest->kernel_level);
     fprintf(out, "  \"weights_hash\": \"%s\",\n  \"exp_avg_hash\": \"%s\",\n",
             manifest->weights_hash, manifest->moment1_hash);
-    fprintf(out, "  \"exp_avg_sq_hash\": \"%s\",\n  \"recipe\": {\n", manifest->moment2_hash);
+    fprintf(out, "  \"exp_avg_sq_hash\": \"%s\",\n", manifest->moment2_hash);
+    print_counts(out, manifest);
+    fprintf(out, "  \"recipe\": {\n");
     print_recipe(out, &manifest->recipe);
     fprintf(out, "\n  }\n}\n");
 }
@@ -108,6 +120,27 @@ static ringmoe_status read_recipe(const json_t *root, const char *path, rm_recip
     return RINGMOE_OK;
 }
 
+static ringmoe_status read_counts(const json_t *root, const char *path, rm_manifest *manifest,
+                                  rm_error *error)
+{
+    const json_t *list = json_object_get(root, "balance_counts");
+    int64_t n = manifest->n_balance_counts;
+    if (n == 0) return RINGMOE_OK;
+    if (!json_is_array(list) || json_array_size(list) != (size_t)n)
+        return fail_key(path, "balance_counts", "a list of one number an expert", error);
+    manifest->balance_counts = calloc((size_t)n, sizeof *manifest->balance_counts);
+    if (!manifest->balance_counts)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for %lld counts", path,
+                       (long long)n);
+    for (int64_t i = 0; i < n; i++) {
+        const json_t *count = json_array_get(list, (size_t)i);
+        manifest->balance_counts[i] = json_integer_value(count);
+        if (!json_is_integer(count) || manifest->balance_counts[i] < 0)
+            return fail_key(path, "balance_counts", "made of whole numbers from 0", error);
+    }
+    return RINGMOE_OK;
+}
+
 static ringmoe_status read_root(const json_t *root, const char *path, rm_manifest *manifest,
                                 rm_error *error)
 {
@@ -121,7 +154,8 @@ static ringmoe_status read_root(const json_t *root, const char *path, rm_manifes
     RM_TRY(read_hash(root, path, "weights_hash", manifest->weights_hash, error));
     RM_TRY(read_hash(root, path, "exp_avg_hash", manifest->moment1_hash, error));
     RM_TRY(read_hash(root, path, "exp_avg_sq_hash", manifest->moment2_hash, error));
-    return read_recipe(root, path, &manifest->recipe, error);
+    RM_TRY(read_recipe(root, path, &manifest->recipe, error));
+    return read_counts(root, path, manifest, error);
 }
 
 static ringmoe_status read_file(rm_manifest *manifest, const char *path, rm_error *error)
@@ -129,7 +163,8 @@ static ringmoe_status read_file(rm_manifest *manifest, const char *path, rm_erro
     char *text;
     int64_t size;
     json_error_t trouble;
-    RM_TRY(rm_file_read(path, MAX_STATE_BYTES, &text, &size, error));
+    int64_t most = MAX_STATE_BYTES + COUNT_BYTES * manifest->n_balance_counts;
+    RM_TRY(rm_file_read(path, most, &text, &size, error));
     json_t *root = json_loadb(text, (size_t)size, JSON_REJECT_DUPLICATES, &trouble);
     free(text);
     if (!root)
@@ -141,13 +176,19 @@ static ringmoe_status read_file(rm_manifest *manifest, const char *path, rm_erro
 }
 
 ringmoe_status rm_manifest_read(rm_manifest *manifest, const rm_recipe *expected,
-                                const char *folder, rm_error *error)
+                                int64_t n_balance_counts, const char *folder, rm_error *error)
 {
-    *manifest = (rm_manifest){.recipe = *expected};
+    *manifest = (rm_manifest){.recipe = *expected, .n_balance_counts = n_balance_counts};
     char *path = rm_path_join(folder, RM_STATE_FILE);
     if (!path)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its path", folder);
     ringmoe_status status = read_file(manifest, path, error);
     free(path);
     return status;
+}
+
+void rm_manifest_free(rm_manifest *manifest)
+{
+    free(manifest->balance_counts);
+    manifest->balance_counts = NULL;
 }

@@ -23,6 +23,8 @@ typedef struct rm_manifest {
     int64_t step;
     rm_recipe recipe;
     char weights_hash[17], moment1_hash[17], moment2_hash[17];
+    int64_t *balance_counts; /* the experts' counts of the last global batch; NULL: not kept */
+    int64_t n_balance_counts;
     ringmoe_mesh_dims layout; /* for the record, as is the kernel level */
     const char *kernel_level; /* not read back */
 } rm_manifest;
@@ -31,8 +33,10 @@ typedef struct rm_manifest {
 ringmoe_status rm_manifest_write(const rm_manifest *manifest, const char *folder,
                                  rm_error *error);
 /* FILE or FORMAT. The recipe's items are those of `expected`, in its order, with the values
- * found; one that is missing is FORMAT. */
+ * found; one that is missing is FORMAT, as is another number of counts than n_balance_counts.
+ * To be freed also after a failure. */
 ringmoe_status rm_manifest_read(rm_manifest *manifest, const rm_recipe *expected,
-                                const char *folder, rm_error *error);
+                                int64_t n_balance_counts, const char *folder, rm_error *error);
+void rm_manifest_free(rm_manifest *manifest);
 
 #endif

@@ -11,7 +11,7 @@
 
 enum { LOSS, BALANCE, Z_LOSS, DROPPED, BAD_LAYER, N_FIGURES };
 
-static int64_t n_counts(const rm_measures *measures)
+int64_t rm_measures_counts(const rm_measures *measures)
 {
     return (int64_t)measures->n_layers * measures->n_experts;
 }
@@ -19,16 +19,19 @@ static int64_t n_counts(const rm_measures *measures)
 ringmoe_status rm_measures_create(rm_measures *measures, const ringmoe_model_config *config,
                                   int n_microbatches, rm_error *error)
 {
-    *measures = (rm_measures){n_microbatches, config->num_hidden_layers,
-                              config->num_local_experts, NULL, NULL};
+    *measures = (rm_measures){
+        n_microbatches, config->num_hidden_layers, config->num_local_experts, NULL, NULL, NULL};
     if (n_microbatches > INT_MAX / N_FIGURES)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "%d microbatches in a global batch are too many (at most %d); raise "
                        "microbatch",
                        n_microbatches, INT_MAX / N_FIGURES);
     measures->rows = calloc((size_t)n_microbatches * N_FIGURES, sizeof *measures->rows);
-    measures->counts = calloc((size_t)n_counts(measures) + 1, sizeof *measures->counts);
-    if (measures->rows && measures->counts) return RINGMOE_OK;
+    measures->counts =
+        calloc((size_t)rm_measures_counts(measures) + 1, sizeof *measures->counts);
+    measures->last_counts =
+        calloc((size_t)rm_measures_counts(measures) + 1, sizeof *measures->last_counts);
+    if (measures->rows && measures->counts && measures->last_counts) return RINGMOE_OK;
     rm_measures_free(measures);
     return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the figures of %d microbatches",
                    n_microbatches);
@@ -38,6 +41,7 @@ void rm_measures_free(rm_measures *measures)
 {
     free(measures->rows);
     free(measures->counts);
+    free(measures->last_counts);
     *measures = (rm_measures){0};
 }
 
@@ -45,7 +49,8 @@ void rm_measures_clear(rm_measures *measures)
 {
     memset(measures->rows, 0,
            (size_t)measures->n_microbatches * N_FIGURES * sizeof *measures->rows);
-    memset(measures->counts, 0, (size_t)n_counts(measures) * sizeof *measures->counts);
+    memset(measures->counts, 0,
+           (size_t)rm_measures_counts(measures) * sizeof *measures->counts);
 }
 
 void rm_measures_record(rm_measures *measures, int64_t microbatch, const rm_pass_result *result)
@@ -65,10 +70,16 @@ ringmoe_status rm_measures_gather(rm_measures *measures, const ringmoe_mesh *mes
     double start = rm_clock_seconds();
     RM_TRY(rm_allreduce(&mesh->dense, measures->rows, measures->n_microbatches * N_FIGURES,
                         MPI_DOUBLE, MPI_SUM, &context->error));
-    RM_TRY(rm_allreduce(&mesh->dense, measures->counts, (int)n_counts(measures), MPI_INT64_T,
-                        MPI_SUM, &context->error));
+    RM_TRY(rm_allreduce(&mesh->dense, measures->counts, (int)rm_measures_counts(measures),
+                        MPI_INT64_T, MPI_SUM, &context->error));
     context->times.wait += rm_clock_seconds() - start;
     return RINGMOE_OK;
+}
+
+void rm_measures_finish(rm_measures *measures)
+{
+    memcpy(measures->last_counts, measures->counts,
+           (size_t)rm_measures_counts(measures) * sizeof *measures->last_counts);
 }
 
 static double mean_of(const rm_measures *measures, int figure)
@@ -105,6 +116,16 @@ void rm_measures_summarize(const rm_measures *measures, ringmoe_step_metrics *me
     }
 }
 
+rm_place_text rm_bad_place(int first_bad_layer, int n_layers)
+{
+    rm_place_text place = {"the losses"};
+    if (first_bad_layer >= n_layers)
+        snprintf(place.text, sizeof place.text, "the output head");
+    else if (first_bad_layer >= 0)
+        snprintf(place.text, sizeof place.text, "layer %d", first_bad_layer);
+    return place;
+}
+
 ringmoe_status rm_measures_check(const rm_measures *measures, int64_t step, rm_error *error)
 {
     for (int m = 0; m < measures->n_microbatches; m++) {
@@ -112,16 +133,12 @@ ringmoe_status rm_measures_check(const rm_measures *measures, int64_t step, rm_e
         int layer = (int)row[BAD_LAYER];
         if (isfinite(row[LOSS]) && isfinite(row[BALANCE]) && isfinite(row[Z_LOSS]) && layer < 0)
             continue;
-        char where[64] = "the losses";
-        if (layer >= 0 && layer < measures->n_layers)
-            snprintf(where, sizeof where, "layer %d", layer);
-        else if (layer >= measures->n_layers)
-            snprintf(where, sizeof where, "the output head");
         return rm_fail(error, RINGMOE_ERROR_NUMERIC,
                        "step %lld: the loss of microbatch %d is %g; the first numbers that are "
                        "not finite come from %s; the weights are those before the step: try a "
                        "lower lr",
-                       (long long)step, m, row[LOSS], where);
+                       (long long)step, m, row[LOSS],
+                       rm_bad_place(layer, measures->n_layers).text);
     }
     return RINGMOE_OK;
 }

@@ -42,8 +42,10 @@ void rm_recipe_write(rm_recipe *recipe, const ringmoe_train_settings *settings,
         add_item(recipe, rm_settings[i].name, text, false);
     }
     for (int i = 0; i < rm_n_config_fields; i++) {
-        rm_number_format(rm_config_field_get(&rm_config_fields[i], config), text);
-        add_item(recipe, rm_config_fields[i].key, text, false);
+        double value = rm_config_field_get(&rm_config_fields[i], config);
+        const char *word = rm_config_field_word(&rm_config_fields[i], value);
+        rm_number_format(value, text);
+        add_item(recipe, rm_config_fields[i].key, word ? word : text, word != NULL);
     }
     format_dense_layers(config, text);
     add_item(recipe, "layer_kinds", text, true);

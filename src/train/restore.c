@@ -32,6 +32,33 @@ static ringmoe_status check_recipe(const rm_recipe *own, const rm_recipe *found,
     return RINGMOE_OK;
 }
 
+/* Each MoE layer has chosen k experts for each token of the last global batch. */
+static ringmoe_status check_counts(const ringmoe_trainer *trainer, const rm_manifest *manifest,
+                                   const char *folder, rm_error *error)
+{
+    const ringmoe_model_config *config = ringmoe_model_get_config(trainer->model);
+    const ringmoe_train_settings *settings = &trainer->settings;
+    int64_t n_experts = config->num_local_experts;
+    int64_t n_choices = manifest->step == 0 ? 0
+                                            : settings->global_batch * settings->seq_len *
+                                                  config->num_experts_per_tok;
+    if (!manifest->balance_counts) return RINGMOE_OK;
+    for (int layer = 0; layer < config->num_hidden_layers; layer++) {
+        int64_t left = config->is_dense_layer[layer] ? 0 : n_choices;
+        for (int64_t e = 0; e < n_experts && left >= 0; e++) {
+            int64_t count = manifest->balance_counts[layer * n_experts + e];
+            left = count > left ? -1 : left - count;
+        }
+        if (left != 0)
+            return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                           "%s: the balance_counts of layer %d in " RM_STATE_FILE
+                           " do not add up to the choices of a global batch; the file is "
+                           "damaged: use another checkpoint",
+                           folder, layer);
+    }
+    return RINGMOE_OK;
+}
+
 static ringmoe_status check_tensor(const rm_safetensors *file, const rm_tensor_entry *entry,
                                    const char *name, rm_error *error)
 {
@@ -79,14 +106,18 @@ static ringmoe_status open_tensors(const ringmoe_trainer *trainer, const rm_tens
 static ringmoe_status open_checkpoint(const ringmoe_trainer *trainer, const char *folder,
                                       checkpoint *from, rm_error *error)
 {
-    RM_TRY(rm_manifest_read(&from->manifest, &trainer->recipe, folder, error));
+    bool global = ringmoe_model_get_config(trainer->model)->router_balance_global;
+    int64_t n_counts = global ? rm_measures_counts(&trainer->measures) : 0;
+    RM_TRY(rm_manifest_read(&from->manifest, &trainer->recipe, n_counts, folder, error));
     RM_TRY(check_recipe(&trainer->recipe, &from->manifest.recipe, folder, error));
+    RM_TRY(check_counts(trainer, &from->manifest, folder, error));
     RM_TRY(open_tensors(trainer, &rm_weights_file, folder, &from->weights, error));
     return open_tensors(trainer, &rm_optimizer_file, folder, &from->moments, error);
 }
 
 static void close_checkpoint(checkpoint *from)
 {
+    rm_manifest_free(&from->manifest);
     rm_safetensors_close(&from->weights);
     rm_safetensors_close(&from->moments);
 }
@@ -117,10 +148,11 @@ static const rm_real *block_of_file(const void *source, const ringmoe_trainer *t
 
 /* Collective. */
 static ringmoe_status check_hash(const ringmoe_trainer *trainer, const tensor_source *source,
-                                 const char *expected, const char *what, const char *folder)
+                                 const rm_real *biases, const char *expected, const char *what,
+                                 const char *folder)
 {
     char found[17];
-    RM_TRY(rm_digest(trainer, block_of_file, source, found));
+    RM_TRY(rm_digest(trainer, block_of_file, source, biases, found));
     if (!strcmp(found, expected)) return RINGMOE_OK;
     return rm_fail(&trainer->mesh->context->error, RINGMOE_ERROR_FORMAT,
                    "%s: the %s have the hash %s, not %s as when they were written; the file is "
@@ -140,7 +172,8 @@ static void read_weights(ringmoe_trainer *trainer, const checkpoint *from)
     }
 }
 
-static void read_router_biases(ringmoe_trainer *trainer, const checkpoint *from)
+static void read_router_biases(const ringmoe_trainer *trainer, const checkpoint *from,
+                               rm_real *biases)
 {
     const ringmoe_model_config *config = ringmoe_model_get_config(trainer->model);
     int64_t n_experts = config->num_local_experts;
@@ -149,8 +182,31 @@ static void read_router_biases(ringmoe_trainer *trainer, const checkpoint *from)
         char name[RM_NAME_BYTES];
         snprintf(name, sizeof name, RM_ROUTER_BIAS_NAME, layer);
         rm_tensor_read(rm_safetensors_find(from->weights, name), 0, n_experts,
-                       rm_model_router_bias(trainer->model) + layer * n_experts);
+                       biases + layer * n_experts);
     }
+}
+
+/* Weights and selection biases are hashed together. Collective. */
+static ringmoe_status check_weights(const ringmoe_trainer *trainer, const checkpoint *from,
+                                    const char *folder)
+{
+    rm_error *error = &trainer->mesh->context->error;
+    const tensor_source source = {from->weights, ""};
+    size_t n_biases = (size_t)rm_measures_counts(&trainer->measures);
+    bool has_biases = rm_model_router_bias(trainer->model) != NULL;
+    rm_real *biases = has_biases ? calloc(n_biases, sizeof *biases) : NULL;
+    ringmoe_status status = RINGMOE_OK;
+    if (has_biases && !biases)
+        status =
+            rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %zu router biases", n_biases);
+    status = rm_agree(&trainer->mesh->dense, status, error);
+    if (status == RINGMOE_OK) {
+        read_router_biases(trainer, from, biases);
+        status = check_hash(trainer, &source, biases, from->manifest.weights_hash, "weights",
+                            folder);
+    }
+    free(biases);
+    return status;
 }
 
 static void read_moments(ringmoe_trainer *trainer, const tensor_source *source,
@@ -175,14 +231,18 @@ static ringmoe_status restore(ringmoe_trainer *trainer, const checkpoint *from,
                               const char *folder)
 {
     const rm_manifest *manifest = &from->manifest;
-    const tensor_source weights = {from->weights, ""};
     const tensor_source moments1 = {from->moments, RM_MOMENT1_PREFIX};
     const tensor_source moments2 = {from->moments, RM_MOMENT2_PREFIX};
-    RM_TRY(check_hash(trainer, &weights, manifest->weights_hash, "weights", folder));
-    RM_TRY(check_hash(trainer, &moments1, manifest->moment1_hash, "first moments", folder));
-    RM_TRY(check_hash(trainer, &moments2, manifest->moment2_hash, "second moments", folder));
+    RM_TRY(check_weights(trainer, from, folder));
+    RM_TRY(
+        check_hash(trainer, &moments1, NULL, manifest->moment1_hash, "first moments", folder));
+    RM_TRY(
+        check_hash(trainer, &moments2, NULL, manifest->moment2_hash, "second moments", folder));
     read_weights(trainer, from);
-    read_router_biases(trainer, from);
+    read_router_biases(trainer, from, rm_model_router_bias(trainer->model));
+    if (manifest->balance_counts)
+        memcpy(trainer->measures.last_counts, manifest->balance_counts,
+               (size_t)manifest->n_balance_counts * sizeof *manifest->balance_counts);
     read_moments(trainer, &moments1, trainer->optimizer.moments1);
     read_moments(trainer, &moments2, trainer->optimizer.moments2);
     rm_model_pack(trainer->model);

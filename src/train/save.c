@@ -75,6 +75,10 @@ static ringmoe_status fill_manifest(const ringmoe_trainer *trainer, rm_manifest 
         .layout = {mesh->data.size, mesh->expert.size},
         .kernel_level = mesh->context->compute.kernels->level,
     };
+    if (ringmoe_model_get_config(trainer->model)->router_balance_global) {
+        manifest->balance_counts = trainer->measures.last_counts;
+        manifest->n_balance_counts = rm_measures_counts(&trainer->measures);
+    }
     RM_TRY(rm_weights_digest(trainer, manifest->weights_hash));
     RM_TRY(rm_shards_digest(trainer, trainer->optimizer.moments1, manifest->moment1_hash));
     return rm_shards_digest(trainer, trainer->optimizer.moments2, manifest->moment2_hash);

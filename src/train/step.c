@@ -5,7 +5,8 @@
  *   for each of this rank's microbatches: tokens -> forward, backward -> leaf of the trees
  *   bring losses together, check them    -> all ranks go on or none
  *   finish the trees, gradient norm, check it
- *   AdamW on this rank's shards, gather the weights, pack them, move the router biases
+ *   AdamW on this rank's shards, gather the weights, pack them, move the router biases and
+ *   keep the experts' counts for the next step's balance loss
  *
  * Nothing before the last line changes weights, moments or biases.
  */
@@ -41,8 +42,8 @@ static ringmoe_status run_microbatch(ringmoe_trainer *trainer, int local, int64_
     load_microbatch(trainer, microbatch);
     rm_gradients_begin(gradients, local);
     RM_TRY(rm_model_train_pass(trainer->model, &batch, scale, gradients->dense_sink,
-                               gradients->expert_sinks, NULL, trainer->measures.counts,
-                               &result));
+                               gradients->expert_sinks, trainer->measures.last_counts,
+                               trainer->measures.counts, &result));
     rm_gradients_end(gradients);
     rm_measures_record(&trainer->measures, microbatch, &result);
     return RINGMOE_OK;
@@ -57,8 +58,8 @@ static ringmoe_status run_microbatches(ringmoe_trainer *trainer)
     return RINGMOE_OK;
 }
 
-/* All ranks leave with the same status. */
-static ringmoe_status accumulate(ringmoe_trainer *trainer)
+/* All ranks leave with the same status, and with the losses unless a rank failed. */
+static ringmoe_status accumulate(ringmoe_trainer *trainer, ringmoe_step_metrics *metrics)
 {
     ringmoe_context *context = trainer->mesh->context;
     rm_measures_clear(&trainer->measures);
@@ -68,6 +69,7 @@ static ringmoe_status accumulate(ringmoe_trainer *trainer)
     context->times.wait += rm_clock_seconds() - start;
     if (status == RINGMOE_OK) status = rm_measures_gather(&trainer->measures, trainer->mesh);
     if (status != RINGMOE_OK) return status;
+    rm_measures_summarize(&trainer->measures, metrics);
     return rm_measures_check(&trainer->measures, trainer->steps_done + 1, &context->error);
 }
 
@@ -110,18 +112,27 @@ static ringmoe_status update_weights(ringmoe_trainer *trainer, double norm)
     RM_TRY(rm_weights_gather(trainer->model, trainer->shards));
     rm_model_pack(trainer->model);
     update_router_biases(trainer);
+    rm_measures_finish(&trainer->measures);
     return RINGMOE_OK;
 }
 
-static void fill_metrics(const ringmoe_trainer *trainer, double norm, double step_seconds,
-                         double optimizer_seconds, ringmoe_step_metrics *metrics)
+/* What is known before the step; the rest tells that it is not known. */
+static void begin_metrics(const ringmoe_trainer *trainer, ringmoe_step_metrics *metrics)
+{
+    const ringmoe_train_settings *settings = &trainer->settings;
+    *metrics = (ringmoe_step_metrics){
+        .step = trainer->steps_done + 1,
+        .loss = NAN,
+        .grad_norm = NAN,
+        .lr = rm_learning_rate(settings, trainer->steps_done + 1),
+        .tokens = settings->global_batch * settings->seq_len,
+    };
+}
+
+static void fill_times(const ringmoe_trainer *trainer, double step_seconds,
+                       double optimizer_seconds, ringmoe_step_metrics *metrics)
 {
     const rm_comm_times *times = &trainer->mesh->context->times;
-    const ringmoe_train_settings *settings = &trainer->settings;
-    *metrics = (ringmoe_step_metrics){.step = trainer->steps_done, .grad_norm = norm};
-    rm_measures_summarize(&trainer->measures, metrics);
-    metrics->lr = rm_learning_rate(settings, trainer->steps_done);
-    metrics->tokens = settings->global_batch * settings->seq_len;
     metrics->tokens_per_s = (double)metrics->tokens / step_seconds;
     metrics->step_ms = 1e3 * step_seconds;
     metrics->exchange_ms = 1e3 * times->exchange;
@@ -134,16 +145,17 @@ static void fill_metrics(const ringmoe_trainer *trainer, double norm, double ste
 static ringmoe_status step(ringmoe_trainer *trainer, ringmoe_step_metrics *metrics)
 {
     rm_comm_times *times = &trainer->mesh->context->times;
-    double start = rm_clock_seconds(), norm;
+    double start = rm_clock_seconds();
     *times = (rm_comm_times){0};
-    RM_TRY(accumulate(trainer));
-    RM_TRY(rm_gradients_reduce(&trainer->gradients, trainer->shards, &norm));
-    RM_TRY(check_norm(trainer, norm));
+    begin_metrics(trainer, metrics);
+    RM_TRY(accumulate(trainer, metrics));
+    RM_TRY(rm_gradients_reduce(&trainer->gradients, trainer->shards, &metrics->grad_norm));
+    RM_TRY(check_norm(trainer, metrics->grad_norm));
     double update_start = rm_clock_seconds(), exchange_before = times->exchange;
-    RM_TRY(update_weights(trainer, norm));
+    RM_TRY(update_weights(trainer, metrics->grad_norm));
     double end = rm_clock_seconds(), gather = times->exchange - exchange_before;
     trainer->steps_done++;
-    fill_metrics(trainer, norm, end - start, end - update_start - gather, metrics);
+    fill_times(trainer, end - start, end - update_start - gather, metrics);
     return RINGMOE_OK;
 }
 

@@ -107,6 +107,40 @@ static void continue_alone(const struct curve *expected)
     world_close(&alone);
 }
 
+static void create_with_global_balance(struct world *world, MPI_Comm comm, struct layout layout)
+{
+    ringmoe_model_config config = small_config();
+    ringmoe_train_settings settings = small_settings();
+    config.router_balance_global = 1;
+    world_open(world, comm, layout, RINGMOE_PRECISION_FP32);
+    CHECK_STATUS(world_train(world, &config, &settings), RINGMOE_OK,
+                 ringmoe_context_error(world->context));
+}
+
+/* The balance loss of the third step takes the counts of the second, which are in the file. */
+static void the_global_balance_goes_on(const struct curve *local)
+{
+    struct layout layouts[MAX_LAYOUTS];
+    struct curve expected, curve;
+    struct world world;
+    int n_layouts = layouts_of(n_ranks, layouts);
+    create_with_global_balance(&world, MPI_COMM_SELF, (struct layout){1, 1, 1});
+    world_run(&world, 0, CURVE_STEPS, &expected);
+    CHECK(strcmp(expected.hash, local->hash) != 0);
+    world_close(&world);
+    create_with_global_balance(&world, MPI_COMM_WORLD, layouts[0]);
+    world_run(&world, 0, 2, &curve);
+    CHECK_STATUS(ringmoe_trainer_save(world.trainer, path_of("saved")), RINGMOE_OK,
+                 ringmoe_context_error(world.context));
+    world_close(&world);
+    create_with_global_balance(&world, MPI_COMM_WORLD, layouts[n_layouts - 1]);
+    CHECK_STATUS(ringmoe_trainer_restore(world.trainer, path_of("saved")), RINGMOE_OK,
+                 ringmoe_context_error(world.context));
+    world_run(&world, 2, CURVE_STEPS, &curve);
+    check_same_steps(&curve, &expected, 0, CURVE_STEPS);
+    world_close(&world);
+}
+
 /* Restoring fails with a message, and the trainer goes on as if nothing had been tried. */
 static void check_not_restored(struct world *world, const char *name, ringmoe_status expected,
                                const char *message)
@@ -122,15 +156,15 @@ static void check_not_restored(struct world *world, const char *name, ringmoe_st
     CHECK(ringmoe_trainer_steps_done(world->trainer) == 0);
 }
 
-/* Turns the bits of one byte, 100 from the end, and turns them back. */
-static void flip_byte(const char *name)
+/* Turns the bits of one byte, so far from the end, and turns them back. */
+static void flip_byte(const char *name, long from_end)
 {
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank == 0) {
         FILE *file = fopen(path_of(name), "r+b");
-        CHECK(file && fseek(file, -100, SEEK_END) == 0);
+        CHECK(file && fseek(file, -from_end, SEEK_END) == 0);
         int byte = fgetc(file);
-        CHECK(fseek(file, -100, SEEK_END) == 0 && fputc(byte ^ 0xff, file) != EOF);
+        CHECK(fseek(file, -from_end, SEEK_END) == 0 && fputc(byte ^ 0xff, file) != EOF);
         CHECK(fclose(file) == 0);
     }
     MPI_Barrier(MPI_COMM_WORLD);
@@ -144,12 +178,15 @@ static void bad_checkpoints_are_refused(void)
     struct world world;
     world_create(&world, MPI_COMM_WORLD, layout, RINGMOE_PRECISION_FP32);
     check_not_restored(&world, "nothing", RINGMOE_ERROR_FILE, "state.json");
-    flip_byte("saved/model-00001-of-00001.safetensors");
+    flip_byte("saved/model-00001-of-00001.safetensors", 100);
     check_not_restored(&world, "saved", RINGMOE_ERROR_FORMAT, "damaged");
-    flip_byte("saved/model-00001-of-00001.safetensors");
-    flip_byte("saved/optimizer.safetensors");
+    flip_byte("saved/model-00001-of-00001.safetensors", 100);
+    flip_byte("saved/model-00001-of-00001.safetensors", 4); /* of a selection bias */
+    check_not_restored(&world, "saved", RINGMOE_ERROR_FORMAT, "damaged");
+    flip_byte("saved/model-00001-of-00001.safetensors", 4);
+    flip_byte("saved/optimizer.safetensors", 100);
     check_not_restored(&world, "saved", RINGMOE_ERROR_FORMAT, "second moments");
-    flip_byte("saved/optimizer.safetensors");
+    flip_byte("saved/optimizer.safetensors", 100);
     world_close(&world);
 
     settings.lr = 0.02;
@@ -223,6 +260,7 @@ int main(int argc, char **argv)
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     make_scratch();
     run_alone(RINGMOE_PRECISION_FP32, &expected);
+    the_global_balance_goes_on(&expected);
     compare_layouts(RINGMOE_PRECISION_BF16);
     compare_layouts(RINGMOE_PRECISION_FP32);
     continue_alone(&expected);

@@ -5,6 +5,8 @@
  */
 #include "train_world.h"
 
+#include <math.h>
+
 static int n_ranks, rank;
 
 static void check_refused(const ringmoe_model_config *config,
@@ -113,10 +115,12 @@ static void numbers_that_overflow_stop_the_run(struct layout layout)
         CHECK(ringmoe_trainer_step(world.trainer, &metrics) == RINGMOE_ERROR_NUMERIC);
         CHECK_TEXT(ringmoe_context_error(world.context), "step 2");
         CHECK_TEXT(ringmoe_context_error(world.context), "layer");
+        CHECK(metrics.step == 2 && !isfinite(metrics.loss) && isnan(metrics.grad_norm));
         CHECK(ringmoe_trainer_steps_done(world.trainer) == 1);
         CHECK(ringmoe_trainer_weights_hash(world.trainer, after) == RINGMOE_OK);
         CHECK(!strcmp(before, after));
     }
+    check_not_evaluated(&world, 12, 2, RINGMOE_ERROR_NUMERIC, "come from layer");
     world_close(&world);
 }
 
