@@ -26,10 +26,11 @@ ringmoe_status rm_arena_reserve(rm_arena *arena, size_t bytes, rm_error *error)
     void *base = mmap(NULL, reserved, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
-        return rm_fail(error, RINGMOE_ERROR_MEMORY,
-                       "the system refused %zu MiB of memory; use a smaller model, microbatch or "
-                       "more ranks",
-                       reserved >> 20);
+        return rm_fail(
+            error, RINGMOE_ERROR_MEMORY,
+            "the system refused %zu MiB of memory; use a smaller model, microbatch or "
+            "more ranks",
+            reserved >> 20);
 #ifdef MADV_HUGEPAGE
     if (reserved >= (size_t)4 << 20) madvise(base, reserved, MADV_HUGEPAGE);
 #endif

@@ -23,8 +23,8 @@ typedef struct rm_arena {
     int overflow;    /* a size did not fit into size_t */
 } rm_arena;
 
-/* Takes count * size bytes, aligned to RM_ARENA_ALIGN. While measuring, or past the reservation,
- * returns NULL and goes on counting. */
+/* Takes count * size bytes, aligned to RM_ARENA_ALIGN. While measuring, or past the
+ * reservation, returns NULL and goes on counting. */
 void *rm_arena_take(rm_arena *arena, int64_t count, size_t size);
 #define RM_TAKE(arena, count, type) ((type *)rm_arena_take((arena), (count), sizeof(type)))
 

@@ -149,7 +149,8 @@ ringmoe_status rm_file_write(rm_file_writer *writer, const void *data, int64_t s
                              rm_error *error)
 {
     for (int64_t done = 0; done < size;) {
-        ssize_t put = write(writer->descriptor, (const char *)data + done, (size_t)(size - done));
+        ssize_t put =
+            write(writer->descriptor, (const char *)data + done, (size_t)(size - done));
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) return fail_errno(error, "write it", writer->path);
         done += put;
@@ -244,6 +245,7 @@ ringmoe_status rm_folder_remove(const char *path, rm_error *error)
 
 ringmoe_status rm_path_rename(const char *from, const char *to, rm_error *error)
 {
-    if (rename(from, to) != 0) return fail_errno(error, "rename it from its temporary name", to);
+    if (rename(from, to) != 0)
+        return fail_errno(error, "rename it from its temporary name", to);
     return sync_folder_of(to, error);
 }

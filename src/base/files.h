@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files, with errors in words: reading whole, mapping, and writing so that a reader sees the old
- * content or the new, never a part (temporary name, fsync, rename, fsync of the folder).
+ * Files, with errors in words: reading whole, mapping, and writing so that a reader sees the
+ * old content or the new, never a part (temporary name, fsync, rename, fsync of the folder).
  */
 #ifndef RM_FILES_H
 #define RM_FILES_H
@@ -33,7 +33,8 @@ ringmoe_status rm_file_create(const char *path, rm_file_writer *writer, rm_error
 ringmoe_status rm_file_write(rm_file_writer *writer, const void *data, int64_t size,
                              rm_error *error);
 ringmoe_status rm_file_commit(rm_file_writer *writer, rm_error *error);
-/* Removes what was written. Also after a failed commit; a zeroed or committed writer: nothing. */
+/* Removes what was written. Also after a failed commit; a zeroed or committed writer: nothing.
+ */
 void rm_file_abandon(rm_file_writer *writer);
 /* create, write, commit. */
 ringmoe_status rm_file_write_whole(const char *path, const void *data, int64_t size,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random
- * numbers: as easy as 1, 2, 3", SC 2011). A number is a pure function of a key and a counter, so
- * the layout of ranks and threads cannot change it.
+ * numbers: as easy as 1, 2, 3", SC 2011). A number is a pure function of a key and a counter,
+ * so the layout of ranks and threads cannot change it.
  */
 #ifndef RM_RANDOM_H
 #define RM_RANDOM_H

@@ -7,8 +7,9 @@
 const char *ringmoe_status_text(ringmoe_status status)
 {
     switch (status) {
-#define RM_STATUS_CASE(name, number, text)                                                       \
-    case name: return text;
+#define RM_STATUS_CASE(name, number, text)                                                     \
+    case name:                                                                                 \
+        return text;
         RINGMOE_STATUS_LIST(RM_STATUS_CASE)
 #undef RM_STATUS_CASE
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * How failures travel: every function that can fail returns a ringmoe_status and, where it takes
- * an rm_error, leaves one line there that says what was wrong, with the values, and what to do.
+ * How failures travel: every function that can fail returns a ringmoe_status and, where it
+ * takes an rm_error, leaves one line there that says what was wrong, with the values, and what
+ * to do.
  */
 #ifndef RM_STATUS_H
 #define RM_STATUS_H
@@ -19,10 +20,10 @@ ringmoe_status rm_fail(rm_error *error, ringmoe_status status, const char *forma
     __attribute__((format(printf, 3, 4)));
 
 /* Returns from the calling function if `call` fails. */
-#define RM_TRY(call)                                                                             \
-    do {                                                                                         \
-        ringmoe_status rm_status_ = (call);                                                      \
-        if (rm_status_ != RINGMOE_OK) return rm_status_;                                         \
+#define RM_TRY(call)                                                                           \
+    do {                                                                                       \
+        ringmoe_status rm_status_ = (call);                                                    \
+        if (rm_status_ != RINGMOE_OK) return rm_status_;                                       \
     } while (0)
 
 #endif

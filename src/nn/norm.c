@@ -15,14 +15,15 @@ bool rm_norm_forward(const rm_compute *compute, rm_norm_shape shape, const rm_re
     const rm_kernels *kernels = compute->kernels;
     int64_t width = shape.width;
     int bad = 0;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)                 \
-    reduction(|                                                                                \
-              : bad)
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
     for (int64_t row = 0; row < shape.n_rows; row++) {
         rm_real *x_row = x + row * width;
         if (residual) kernels->add(width, residual + row * width, x_row);
         rstd[row] = kernels->rmsnorm(width, shape.eps, x_row, weight, y + row * width);
-        bad |= !(rstd[row] > 0);
+        if (!(rstd[row] > 0)) {
+#pragma omp atomic write
+            bad = 1;
+        }
     }
     return !bad;
 }

@@ -76,7 +76,7 @@ static inline void world_open(struct world *world, MPI_Comm comm, struct layout 
     ringmoe_context_settings_default(&settings);
     settings.n_threads = layout.threads;
     settings.precision = precision;
-    *world = (struct world){NULL};
+    *world = (struct world){0};
     CHECK(ringmoe_context_create(comm, &settings, &world->context) == RINGMOE_OK);
     CHECK_STATUS(ringmoe_mesh_create(world->context, &dims, 4, &world->mesh), RINGMOE_OK,
                  ringmoe_context_error(world->context));
