@@ -19,17 +19,17 @@ extern "C" {
 #endif
 
 /* Every status a call can return: name, number, text. 0 is success. */
-#define RINGMOE_STATUS_LIST(X)                                                                   \
-    X(RINGMOE_OK, 0, "ok")                                                                       \
-    X(RINGMOE_ERROR_ARGUMENT, 1, "invalid argument")                                             \
-    X(RINGMOE_ERROR_MEMORY, 2, "out of memory")                                                  \
-    X(RINGMOE_ERROR_FILE, 3, "file error")                                                       \
-    X(RINGMOE_ERROR_FORMAT, 4, "malformed file")                                                 \
-    X(RINGMOE_ERROR_MPI, 5, "MPI error")                                                         \
-    X(RINGMOE_ERROR_LAYOUT, 6, "layout does not fit")                                            \
-    X(RINGMOE_ERROR_MISMATCH, 7, "ranks disagree")                                               \
-    X(RINGMOE_ERROR_NUMERIC, 8, "not a finite number")                                           \
-    X(RINGMOE_ERROR_STATE, 9, "call out of order")                                               \
+#define RINGMOE_STATUS_LIST(X)                                                                 \
+    X(RINGMOE_OK, 0, "ok")                                                                     \
+    X(RINGMOE_ERROR_ARGUMENT, 1, "invalid argument")                                           \
+    X(RINGMOE_ERROR_MEMORY, 2, "out of memory")                                                \
+    X(RINGMOE_ERROR_FILE, 3, "file error")                                                     \
+    X(RINGMOE_ERROR_FORMAT, 4, "malformed file")                                               \
+    X(RINGMOE_ERROR_MPI, 5, "MPI error")                                                       \
+    X(RINGMOE_ERROR_LAYOUT, 6, "layout does not fit")                                          \
+    X(RINGMOE_ERROR_MISMATCH, 7, "ranks disagree")                                             \
+    X(RINGMOE_ERROR_NUMERIC, 8, "not a finite number")                                         \
+    X(RINGMOE_ERROR_STATE, 9, "call out of order")                                             \
     X(RINGMOE_ERROR_INTERRUPTED, 10, "stopped by the caller")
 
 typedef enum ringmoe_status {
@@ -60,7 +60,8 @@ typedef float ringmoe_real;
 /** Operands of the matrix products; master weights and sums are ringmoe_real in both. */
 typedef enum ringmoe_precision {
     RINGMOE_PRECISION_FP32 = 0, /**< operands as they are */
-    RINGMOE_PRECISION_BF16 = 1, /**< operands rounded to bfloat16 (nearest even), sums in fp32 */
+    RINGMOE_PRECISION_BF16 =
+        1, /**< operands rounded to bfloat16 (nearest even), sums in fp32 */
 } ringmoe_precision;
 
 #ifdef __cplusplus
