@@ -19,9 +19,11 @@ double clock_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-void progress_begin(progress *state, FILE *out, int64_t first_step, int64_t steps)
+void progress_begin(progress *state, FILE *out, int64_t first_step, int64_t steps,
+                    int64_t choices)
 {
-    *state = (progress){.out = out, .first_step = first_step, .steps = steps};
+    *state =
+        (progress){.out = out, .first_step = first_step, .steps = steps, .choices = choices};
     state->is_terminal = out && isatty(fileno(out));
     state->started = clock_seconds();
 }
@@ -37,13 +39,16 @@ static double seconds_left(const progress *state, const ringmoe_step_metrics *me
 static void format_figures(const progress *state, const ringmoe_step_metrics *metrics,
                            double val_loss, const char *gap, char line[LINE])
 {
-    char val[32] = "";
+    char val[32] = "", dropped[32] = "";
     if (!isnan(val_loss)) snprintf(val, sizeof val, "%sval %.4f", gap, val_loss);
+    if (state->choices > 0)
+        snprintf(dropped, sizeof dropped, "%sdropped %.1f%%", gap,
+                 100 * (double)metrics->n_dropped / (double)state->choices);
     int digits = snprintf(NULL, 0, "%lld", (long long)state->steps);
-    snprintf(line, LINE, "step %*lld/%lld%sloss %.4f%s%s%s tok/s%sload %.2f%sleft %s", digits,
+    snprintf(line, LINE, "step %*lld/%lld%sloss %.4f%s%s%s tok/s%sload %.2f%s%sleft %s", digits,
              (long long)metrics->step, (long long)state->steps, gap, metrics->loss, val, gap,
-             text_count(metrics->tokens_per_s).text, gap, metrics->load_max_over_mean, gap,
-             text_duration(seconds_left(state, metrics)).text);
+             text_count(metrics->tokens_per_s).text, gap, metrics->load_max_over_mean, dropped,
+             gap, text_duration(seconds_left(state, metrics)).text);
 }
 
 static int terminal_width(const progress *state)
@@ -75,6 +80,8 @@ void progress_step(progress *state, const ringmoe_step_metrics *metrics, double 
 {
     char line[LINE];
     double now = clock_seconds();
+    state->dropped += metrics->n_dropped;
+    state->chosen += state->choices;
     bool is_edge = metrics->step == state->steps || metrics->step == state->first_step + 1;
     double pause = state->is_terminal ? seconds_between_redraws : seconds_between_lines;
     if (!state->out || (!is_edge && now - state->shown < pause)) return;

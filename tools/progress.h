@@ -15,11 +15,14 @@ typedef struct progress {
     FILE *out;
     bool is_terminal;
     int64_t first_step, steps; /* steps done at the start of this process; the run's */
+    int64_t choices;           /* of experts in a step, some of which may be dropped; 0: none */
+    int64_t dropped, chosen;   /* so far, in the steps since the start */
     double started, shown;     /* clock of the start and of the last line */
 } progress;
 
 /* out NULL: nothing is shown (ranks other than 0). */
-void progress_begin(progress *progress, FILE *out, int64_t first_step, int64_t steps);
+void progress_begin(progress *progress, FILE *out, int64_t first_step, int64_t steps,
+                    int64_t choices);
 /* After a step; val_loss NaN: none yet. */
 void progress_step(progress *progress, const ringmoe_step_metrics *metrics, double val_loss);
 /* Leaves the line that is redrawn as it is. */

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "json_text.h"
 #include "write.h"
 
 static bool fail(run_folder *run, const char *path, const char *what)
@@ -31,6 +32,20 @@ bool run_exists(const char *path)
     return access(name, F_OK) == 0;
 }
 
+bool run_is_taken(const char *path)
+{
+    char name[RUN_PATH + 64];
+    snprintf(name, sizeof name, "%s/metrics.jsonl", path);
+    if (run_exists(path) || access(name, F_OK) == 0) return true;
+    snprintf(name, sizeof name, "%s/checkpoints", path);
+    DIR *directory = opendir(name);
+    int entries = 0;
+    if (!directory) return false;
+    while (readdir(directory)) entries++;
+    closedir(directory);
+    return entries > 2; /* more than . and .. */
+}
+
 bool run_choose(run_folder *run, const char *model)
 {
     const char *end = model + strlen(model), *base;
@@ -45,38 +60,6 @@ bool run_choose(run_folder *run, const char *model)
     }
     errno = EEXIST;
     return fail(run, "runs", "find a free name");
-}
-
-/* The step of "step-000123", -1 for any other name. */
-static int64_t checkpoint_step(const char *name)
-{
-    char *end;
-    if (strncmp(name, "step-", 5) != 0 || strspn(name + 5, "0123456789") < 6) return -1;
-    long long step = strtoll(name + 5, &end, 10);
-    return *end == '\0' ? step : -1;
-}
-
-/* Checkpoints get their name when they are complete, so any that has one is. */
-bool run_newest_checkpoint(const char *path, char *folder, size_t size, int64_t *step)
-{
-    char checkpoints[RUN_PATH + 64];
-    snprintf(checkpoints, sizeof checkpoints, "%s/checkpoints", path);
-    DIR *directory = opendir(checkpoints);
-    *step = -1;
-    if (!directory) return false;
-    for (const struct dirent *entry; (entry = readdir(directory));) {
-        int64_t here = checkpoint_step(entry->d_name);
-        if (here <= *step) continue;
-        *step = here;
-        snprintf(folder, size, "%s/%s", checkpoints, entry->d_name);
-    }
-    closedir(directory);
-    return *step >= 0;
-}
-
-void run_checkpoint_path(const run_folder *run, int64_t step, char *folder, size_t size)
-{
-    snprintf(folder, size, "%s/checkpoints/step-%06lld", run->path, (long long)step);
 }
 
 bool run_read(run_folder *run)
@@ -98,7 +81,7 @@ bool run_set_state(run_folder *run, const char *state)
     char path[RUN_PATH + 64];
     path_in(run, "run.json", path);
     json_object_set_new(run->record, "state", json_string(state));
-    char *content = json_dumps(run->record, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    char *content = json_text(run->record, true);
     bool written = content && write_atomically(path, content, strlen(content));
     free(content);
     return written || fail(run, path, "write it");
@@ -134,8 +117,13 @@ static bool open_metrics(run_folder *run, int64_t step)
     return true;
 }
 
-/* Takes away what a failed start has made; what others made stays, since rmdir spares it. */
-static void take_back(run_folder *run)
+/* What of a new run's folder was there before its start. */
+typedef struct folder_before {
+    bool has_folder, has_checkpoints;
+} folder_before;
+
+/* Takes away what a failed start of a new run has made. */
+static void take_back(const run_folder *run, const folder_before *before)
 {
     char path[RUN_PATH + 64];
     int problem = errno;
@@ -144,23 +132,24 @@ static void take_back(run_folder *run)
     path_in(run, "run.json", path);
     unlink(path);
     path_in(run, "checkpoints", path);
-    rmdir(path);
-    rmdir(run->path);
+    if (!before->has_checkpoints) rmdir(path);
+    if (!before->has_folder) rmdir(run->path);
     errno = problem;
 }
 
 bool run_start(run_folder *run, json_t *record, int64_t step)
 {
     char path[RUN_PATH + 64];
-    bool is_new = !run_exists(run->path);
+    bool is_new = !run_is_taken(run->path);
     json_decref(run->record);
     run->record = record;
     path_in(run, "checkpoints", path);
+    const folder_before before = {access(run->path, F_OK) == 0, access(path, F_OK) == 0};
     bool started = (make_folders(path) || fail(run, path, "make the folder")) &&
                    run_set_state(run, "running") && open_metrics(run, step);
     if (!started) {
         run_close(run);
-        if (is_new) take_back(run);
+        if (is_new) take_back(run, &before);
     }
     return started;
 }
@@ -168,7 +157,7 @@ bool run_start(run_folder *run, json_t *record, int64_t step)
 bool run_append(run_folder *run, const json_t *line)
 {
     char path[RUN_PATH + 64];
-    char *text = json_dumps(line, JSON_REAL_PRECISION(17) | JSON_COMPACT);
+    char *text = json_text(line, false);
     size_t length = text ? strlen(text) : 0;
     bool written =
         text && write_fully(run->metrics, text, length) && write_fully(run->metrics, "\n", 1);

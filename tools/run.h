@@ -28,10 +28,10 @@ typedef struct run_folder {
 
 /* Picks the first free runs/<model>-<n>. */
 bool run_choose(run_folder *run, const char *model);
-/* Whether a folder holds a run. */
+/* Whether a folder holds a run that can be resumed. */
 bool run_exists(const char *path);
-/* The folder of the newest checkpoint and its step; false if there is none. */
-bool run_newest_checkpoint(const char *path, char *folder, size_t size, int64_t *step);
+/* Whether it holds anything of a run: run.json, metrics or checkpoints. */
+bool run_is_taken(const char *path);
 /* Reads run.json of the run at run->path. */
 bool run_read(run_folder *run);
 
@@ -42,7 +42,14 @@ bool run_start(run_folder *run, json_t *record, int64_t step);
 bool run_append(run_folder *run, const json_t *line);
 /* Writes the state into run.json: "running", "finished", "stopped" or "failed". */
 bool run_set_state(run_folder *run, const char *state);
-void run_checkpoint_path(const run_folder *run, int64_t step, char *folder, size_t size);
 void run_close(run_folder *run);
+
+/* Checkpoints, in run_checkpoints.c: */
+
+void run_checkpoint_path(const run_folder *run, int64_t step, char *folder, size_t size);
+/* The folder of the newest checkpoint and its step; false if there is none. */
+bool run_newest_checkpoint(const char *path, char *folder, size_t size, int64_t *step);
+/* Removes the checkpoints before the newest `keep` up to `step`, which is complete. */
+void run_keep_checkpoints(const run_folder *run, int64_t step, int64_t keep);
 
 #endif

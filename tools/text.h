@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Tokens of a model with at most this many words are bytes of text. */
+#define TEXT_VOCABULARY 256
+
 /* Short texts, returned by value so that several fit into one printf: text_count(n).text */
 typedef struct short_text {
     char text[32];

@@ -61,7 +61,7 @@ static int choose_folder(train_job *job)
             snprintf(run->path, sizeof run->path, "%s", job->options.out);
         else if (!run_choose(run, job->options.model))
             status = EXIT_FAILED;
-        if (!status && !job->options.resume && run_exists(run->path)) {
+        if (!status && !job->options.resume && run_is_taken(run->path)) {
             snprintf(run->error, sizeof run->error,
                      "--out %s: holds a run already: add --resume or give another folder",
                      run->path);
@@ -72,36 +72,54 @@ static int choose_folder(train_job *job)
     return session_settle(job->session, status, run->error);
 }
 
-/* The held-out part: --val, or the end of --data. One shorter than a sequence is none. */
-static int open_validation(train_job *job)
+/* A text to validate on that somebody asked for and that is shorter than a sequence. */
+static int refuse_validation(const train_job *job, const char *option, int64_t n_tokens)
+{
+    long long needed = (long long)job->options.train.seq_len + 1;
+    return session_fail(job->session, EXIT_FAILED,
+                        "--%s: %lld tokens to validate on, where --seq-len and the last target "
+                        "take %lld: give more text or a smaller --seq-len",
+                        option, (long long)n_tokens, needed);
+}
+
+/* The file of --val. */
+static int open_validation_file(train_job *job)
 {
     const train_options *options = &job->options;
-    tool_session *session = job->session;
-    int status;
-    job->data = job->all;
-    if (options->val) {
-        status = source_tokens(session, options->val, options->format, job->config.vocab_size,
-                               options->train.seed, &job->val_file);
-        job->val = job->val_file;
-    } else {
-        int64_t held_out =
-            (int64_t)(options->val_fraction * (double)ringmoe_tokens_count(job->all));
-        if (held_out <= options->train.seq_len) return EXIT_DONE;
-        status = session_check(session, ringmoe_tokens_split(session->context, job->all,
-                                                             options->val_fraction,
-                                                             &job->train_part, &job->val_part));
-        job->data = job->train_part;
-        job->val = job->val_part;
-    }
+    int status = source_tokens(job->session, options->val, options->format,
+                               job->config.vocab_size, options->train.seed, &job->val_file);
+    job->val = job->val_file;
+    if (!status && ringmoe_tokens_count(job->val) <= options->train.seq_len)
+        return refuse_validation(job, "val", ringmoe_tokens_count(job->val));
     return status;
 }
 
-static int open_data(train_job *job)
+/* The end of --data. One shorter than a sequence is none, unless it was asked for. */
+static int split_validation(train_job *job, bool is_asked_for)
+{
+    const train_options *options = &job->options;
+    double fraction = options->val_fraction;
+    int64_t held_out = (int64_t)(fraction * (double)ringmoe_tokens_count(job->all));
+    if (held_out <= options->train.seq_len && is_asked_for && fraction > 0)
+        return refuse_validation(job, "val-fraction", held_out);
+    if (held_out <= options->train.seq_len) return EXIT_DONE;
+    int status = session_check(job->session,
+                               ringmoe_tokens_split(job->session->context, job->all, fraction,
+                                                    &job->train_part, &job->val_part));
+    job->data = job->train_part;
+    job->val = job->val_part;
+    return status;
+}
+
+static int open_data(train_job *job, const option_result *given)
 {
     const train_options *options = &job->options;
     int status = source_tokens(job->session, options->data, options->format,
                                job->config.vocab_size, options->train.seed, &job->all);
-    return status ? status : open_validation(job);
+    job->data = job->all;
+    if (status) return status;
+    if (options->val) return open_validation_file(job);
+    return split_validation(job, options_given(&train_option_set, given, "val-fraction"));
 }
 
 static int open_trainer(train_job *job)
@@ -121,39 +139,12 @@ static int open_trainer(train_job *job)
     return session_check(job->session, ringmoe_trainer_restore(*trainer, folder));
 }
 
-static json_t *layout_to_json(const tool_session *session)
-{
-    ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(session->mesh);
-    return json_pack("{s:i, s:i, s:i, s:i, s:s}", "ranks", session->size, "ep", dims.expert,
-                     "dp", dims.data, "threads", ringmoe_context_threads(session->context),
-                     "kernels", ringmoe_context_kernel_level(session->context));
-}
-
-/* run.json: what a later reader needs to know, and what --resume takes its settings from. */
-static json_t *describe_run(const train_job *job)
-{
-    char hash[17] = "";
-    json_t *record = json_object();
-    ringmoe_tokens_hash(job->all, hash);
-    json_object_set_new(record, "ringmoe", json_string(ringmoe_version()));
-    json_object_set_new(record, "state", json_string("running"));
-    json_object_set_new(record, "settings", options_to_json(&train_option_set, &job->options));
-    json_object_set_new(record, "data_hash", json_string(hash));
-    json_object_set_new(record, "data_tokens", json_integer(ringmoe_tokens_count(job->all)));
-    json_object_set_new(record, "parameters",
-                        json_integer(ringmoe_model_config_parameters(&job->config)));
-    json_object_set_new(record, "active_parameters",
-                        json_integer(ringmoe_model_config_active_parameters(&job->config)));
-    json_object_set_new(record, "layout", layout_to_json(job->session));
-    return record;
-}
-
 static int start_folder(train_job *job)
 {
     int status = EXIT_DONE;
     if (job->session->rank == 0) {
         int64_t step = ringmoe_trainer_steps_done(job->trainer);
-        if (!run_start(&job->run, describe_run(job), step)) status = EXIT_FAILED;
+        if (!run_start(&job->run, train_describe(job), step)) status = EXIT_FAILED;
     }
     return session_settle(job->session, status, job->run.error);
 }
@@ -172,10 +163,13 @@ static int open_job(train_job *job, option_result *given)
     if (!status)
         status = session_layout(job->session, &job->options.placement,
                                 job->config.num_local_experts);
-    if (!status) status = open_data(job);
+    if (!status) status = open_data(job, given);
+    if (!status) status = train_check_memory(job);
     if (!status && job->options.minutes > 0 && !job->options.resume &&
         !options_given(&train_option_set, given, "steps"))
         status = train_budget(job);
+    if (job->options.save_every < 0)
+        job->options.save_every = (job->options.train.steps + 9) / 10;
     if (!status) status = open_trainer(job);
     if (!status) status = start_folder(job);
     return status;
@@ -192,12 +186,24 @@ static void close_job(train_job *job)
     ringmoe_tokens_destroy(&job->all);
 }
 
+/* Of experts by tokens in one step, if a capacity may drop some; 0: none are dropped. */
+static int64_t choices_a_step(const train_job *job)
+{
+    const ringmoe_model_config *config = &job->config;
+    const ringmoe_train_settings *train = &job->options.train;
+    int64_t layers = 0;
+    if (config->capacity_factor <= 0 || config->num_local_experts == 0) return 0;
+    for (int i = 0; i < config->num_hidden_layers; i++) layers += !config->is_dense_layer[i];
+    return layers * train->global_batch * train->seq_len * config->num_experts_per_tok;
+}
+
 static int run_job(train_job *job)
 {
     bool is_first = job->session->rank == 0;
     if (is_first) train_print_header(job);
     progress_begin(&job->progress, is_first ? job->screen : NULL,
-                   ringmoe_trainer_steps_done(job->trainer), job->options.train.steps);
+                   ringmoe_trainer_steps_done(job->trainer), job->options.train.steps,
+                   choices_a_step(job));
     interrupt_watch();
     int status = train_loop(job);
     progress_end(&job->progress);
@@ -217,7 +223,7 @@ int command_train(tool_session *session, int argc, char **argv)
     status = open_job(&job, &given);
     if (!status) {
         status = run_job(&job);
-        if (status && session->rank == 0 && job.run.record)
+        if (status && !job.finished && session->rank == 0 && job.run.record)
             run_set_state(&job.run, job.interrupted ? "stopped" : "failed");
     }
     close_job(&job);

@@ -5,8 +5,11 @@
  *   train_options.c  the table of options
  *   train.c          the command: opens everything in order, gives it back in reverse
  *   train_budget.c   --minutes becomes a number of steps
+ *   train_memory.c   whether it fits into the memory
+ *   train_record.c   run.json
  *   train_header.c   what the screen says first
  *   train_loop.c     the steps: metrics, validation, checkpoints, reasons to stop
+ *   train_save.c     checkpoints, and what stays of a run that goes wrong
  *   train_finish.c   the last figures, a sample, where things are
  */
 #ifndef TOOLS_TRAIN_H
@@ -25,7 +28,8 @@ typedef struct train_options {
     const char *data, *val, *model, *out;
     int format;
     double val_fraction;
-    int64_t save_every, eval_every, eval_sequences, sample_tokens;
+    int64_t save_every; /* -1: a tenth of the run */
+    int64_t keep, eval_every, eval_sequences, sample_tokens;
     double minutes;
     int resume, json;
 } train_options;
@@ -42,12 +46,12 @@ typedef struct train_job {
     run_folder run;
     json_t *resumed; /* run.json as it was on --resume: `options` points into it */
     progress progress;
-    FILE *screen;              /* stdout; stderr with --json */
-    double start;              /* wall clock at the start, seconds */
-    ringmoe_step_metrics last; /* of the newest step */
-    double val_loss;           /* the newest, NaN: none */
-    int64_t saved_step;        /* of the newest checkpoint, -1: none */
-    bool interrupted;
+    FILE *screen;               /* stdout; stderr with --json */
+    double start;               /* wall clock at the start, seconds */
+    ringmoe_step_metrics last;  /* of the newest step */
+    double val_loss;            /* the newest, NaN: none */
+    int64_t saved_step;         /* of the newest checkpoint, -1: none */
+    bool interrupted, finished; /* stopped by a signal; came to its end */
 } train_job;
 
 extern const option_set train_option_set;
@@ -56,12 +60,26 @@ void train_options_default(train_options *options);
 /* Sets the number of steps so that training takes about --minutes. Returns an exit status. */
 int train_budget(train_job *job);
 
+/* What training takes on this rank; false if it cannot be told. Local. */
+bool train_plan_memory(const train_job *job, ringmoe_memory_plan *plan);
+/* Refuses a run that does not fit into a node's free memory. Returns an exit status. */
+int train_check_memory(const train_job *job);
+
+/* run.json: what a later reader needs to know, and what --resume takes its settings from. */
+json_t *train_describe(const train_job *job);
+
 void train_print_header(const train_job *job);
 
 /* All steps from where the trainer stands. Returns an exit status. */
 int train_loop(train_job *job);
-/* Saves a checkpoint of the step the trainer stands at, if it is not there yet. */
+/* Saves a checkpoint of the step the trainer stands at, if it is not there yet, and then
+ * removes those that --keep has no room for. */
 int train_save(train_job *job);
+/* After a step or an evaluation that failed on all ranks: keeps what is good and says what and
+ * where it is. Returns the exit status. */
+int train_fail(train_job *job, ringmoe_status problem);
+/* Nothing more is shown of the progress. */
+void train_end_progress(train_job *job);
 
 int train_finish(train_job *job);
 

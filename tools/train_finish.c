@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "json_text.h"
 #include "text.h"
 
 enum { PROMPT_TOKENS = 32 };
@@ -34,36 +35,36 @@ static void smaller(int64_t *value, int64_t limit)
 }
 
 /* Continues the beginning of the held-out text. */
-static int print_sample(train_job *job)
+static void print_sample(train_job *job)
 {
     const ringmoe_tokens *text = job->val ? job->val : job->data;
     ringmoe_generate_settings settings;
     int32_t prompt[PROMPT_TOKENS];
     int64_t n_prompt = PROMPT_TOKENS, longest = job->config.max_position_embeddings;
     sample_printer sample = {.out = job->session->rank == 0 ? job->screen : NULL,
-                             .are_bytes = ringmoe_tokens_are_bytes(text)};
+                             .are_bytes = ringmoe_tokens_are_bytes(text) &&
+                                          job->config.vocab_size <= TEXT_VOCABULARY};
     smaller(&n_prompt, ringmoe_tokens_count(text));
     smaller(&n_prompt, job->options.train.seq_len);
     smaller(&n_prompt, longest / 2);
-    if (n_prompt < 1 || job->options.sample_tokens == 0) return EXIT_DONE;
+    if (n_prompt < 1 || job->options.sample_tokens == 0) return;
     ringmoe_generate_settings_default(&settings);
     settings.seed = job->options.train.seed;
     settings.max_new_tokens = job->options.sample_tokens;
     smaller(&settings.max_new_tokens, longest - n_prompt);
     int status = session_check(job->session, ringmoe_tokens_read(text, 0, n_prompt, prompt));
-    if (status) return status;
+    if (status) return;
     if (sample.out) {
         text_stream_begin(&sample.stream, sample.out);
         fprintf(sample.out, "\nA sample; the first %lld tokens are the held-out text's:\n\n",
                 (long long)n_prompt);
     }
     for (int64_t i = 0; i < n_prompt; i++) print_token(&sample, prompt[i]);
-    status = session_check(job->session,
-                           ringmoe_generate(ringmoe_trainer_model(job->trainer), prompt,
-                                            n_prompt, &settings, print_token, &sample));
+    ringmoe_status problem = ringmoe_generate(ringmoe_trainer_model(job->trainer), prompt,
+                                              n_prompt, &settings, print_token, &sample);
     if (sample.out) text_stream_end(&sample.stream);
     if (sample.out) fputs("\n\n", sample.out);
-    return status;
+    session_check(job->session, problem);
 }
 
 static void print_figures(const train_job *job)
@@ -81,6 +82,10 @@ static void print_figures(const train_job *job)
             fprintf(job->screen, " (%.4f bits per byte)", job->val_loss / M_LN2);
     }
     if (done < job->options.train.steps) fputs("; the time is up", job->screen);
+    if (job->progress.chosen > 0)
+        fprintf(job->screen, "; %s of %s choices dropped",
+                text_count((double)job->progress.dropped).text,
+                text_count((double)job->progress.chosen).text);
     fputc('\n', job->screen);
 }
 
@@ -95,18 +100,19 @@ static void print_places(const train_job *job)
             path, path, path, (long long)job->saved_step, job->session->program, path);
 }
 
-static int print_json(const train_job *job)
+static json_t *result_to_json(const train_job *job)
 {
-    json_t *object = json_pack("{s:s, s:I, s:f}", "run", job->run.path, "steps",
-                               (json_int_t)ringmoe_trainer_steps_done(job->trainer), "seconds",
-                               train_elapsed(job));
-    if (job->last.step > 0) json_object_set_new(object, "loss", json_real(job->last.loss));
+    json_t *object = json_object();
+    json_object_set_new(object, "run", json_string(job->run.path));
+    json_object_set_new(object, "steps",
+                        json_integer(ringmoe_trainer_steps_done(job->trainer)));
+    json_object_set_new(object, "seconds", json_number(train_elapsed(job)));
+    if (job->last.step > 0) json_object_set_new(object, "loss", json_number(job->last.loss));
     if (!isnan(job->val_loss))
-        json_object_set_new(object, "val_loss", json_real(job->val_loss));
-    int status = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    putchar('\n');
-    json_decref(object);
-    return status ? EXIT_FAILED : EXIT_DONE;
+        json_object_set_new(object, "val_loss", json_number(job->val_loss));
+    if (job->progress.chosen > 0)
+        json_object_set_new(object, "dropped", json_integer(job->progress.dropped));
+    return object;
 }
 
 int train_finish(train_job *job)
@@ -118,9 +124,12 @@ int train_finish(train_job *job)
         status = EXIT_FAILED;
     status = session_settle(job->session, status, job->run.error);
     if (status) return status;
+    job->finished = true;
     if (is_first) print_figures(job);
-    status = print_sample(job);
+    /* A sample that fails says why, and the run is finished all the same. */
+    print_sample(job);
     if (is_first) print_places(job);
-    if (is_first && job->options.json) status = print_json(job);
-    return status;
+    if (is_first && job->options.json && !json_print(result_to_json(job)))
+        return session_fail(job->session, EXIT_FAILED, "no memory for the result as JSON");
+    return EXIT_DONE;
 }

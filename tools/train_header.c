@@ -71,16 +71,8 @@ static void print_layout(const train_job *job)
 
 static void print_memory(const train_job *job, const ringmoe_machine *machine)
 {
-    const ringmoe_train_settings *train = &job->options.train;
-    ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(job->session->mesh);
-    ringmoe_batch_shape batch = {.seq_len = train->seq_len,
-                                 .microbatch = train->microbatch,
-                                 .n_microbatches = train->global_batch / train->microbatch};
     ringmoe_memory_plan plan;
-    if (ringmoe_model_memory_plan(job->session->context, &job->config, &dims,
-                                  (ringmoe_precision)job->options.placement.precision, &batch,
-                                  &plan) != RINGMOE_OK)
-        return;
+    if (!train_plan_memory(job, &plan)) return;
     fprintf(job->screen, "  memory   %s a rank expected; this node has %s free\n",
             text_bytes((double)plan.total).text,
             text_bytes((double)machine->memory_free_bytes).text);
@@ -99,7 +91,9 @@ void train_print_header(const train_job *job)
     print_memory(job, &machine);
     fprintf(job->screen, "  run      %s%s\n", job->run.path,
             job->options.resume ? " (resumed)" : "");
-    if (done > 0) fprintf(job->screen, "  from     step %lld\n", (long long)done);
+    if (job->options.resume)
+        fprintf(job->screen, "  from     step %lld%s\n", (long long)done,
+                job->saved_step < 0 ? ", since no checkpoint had been made" : "");
     advice_print(job->session, &machine, "  warning  ", job->screen);
     fputc('\n', job->screen);
     fflush(job->screen);

@@ -5,9 +5,8 @@
  */
 #include "train.h"
 
-#include <math.h>
-
 #include "interrupt.h"
+#include "json_text.h"
 
 /* What rank 0 decides after a step; the others receive it. */
 typedef struct step_decision {
@@ -17,15 +16,28 @@ typedef struct step_decision {
 
 static json_t *metrics_to_json(const ringmoe_step_metrics *m, bool has_val, double val_loss)
 {
-    json_t *line =
-        json_pack("{s:I, s:f, s:f, s:f, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}",
-                  "step", (json_int_t)m->step, "loss", m->loss, "grad_norm", m->grad_norm, "lr",
-                  m->lr, "tokens", (json_int_t)m->tokens, "tokens_per_s", m->tokens_per_s,
-                  "step_ms", m->step_ms, "compute_ms", m->compute_ms, "exchange_ms",
-                  m->exchange_ms, "wait_ms", m->wait_ms, "optimizer_ms", m->optimizer_ms,
-                  "load_max_over_mean", m->load_max_over_mean, "balance_loss", m->balance_loss,
-                  "z_loss", m->z_loss, "dropped", (json_int_t)m->n_dropped);
-    if (line && has_val) json_object_set_new(line, "val_loss", json_real(val_loss));
+    const struct {
+        const char *name;
+        double value;
+    } reals[] = {{"loss", m->loss},
+                 {"grad_norm", m->grad_norm},
+                 {"lr", m->lr},
+                 {"tokens_per_s", m->tokens_per_s},
+                 {"step_ms", m->step_ms},
+                 {"compute_ms", m->compute_ms},
+                 {"exchange_ms", m->exchange_ms},
+                 {"wait_ms", m->wait_ms},
+                 {"optimizer_ms", m->optimizer_ms},
+                 {"load_max_over_mean", m->load_max_over_mean},
+                 {"balance_loss", m->balance_loss},
+                 {"z_loss", m->z_loss}};
+    json_t *line = json_object();
+    json_object_set_new(line, "step", json_integer(m->step));
+    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
+        json_object_set_new(line, reals[i].name, json_number(reals[i].value));
+    json_object_set_new(line, "tokens", json_integer(m->tokens));
+    json_object_set_new(line, "dropped", json_integer(m->n_dropped));
+    if (has_val) json_object_set_new(line, "val_loss", json_number(val_loss));
     return line;
 }
 
@@ -34,42 +46,26 @@ static bool is_due(int64_t step, int64_t every)
     return every > 0 && step % every == 0;
 }
 
-static int validate(train_job *job)
+/* `sequences` of the held-out text; without one, of the text itself. */
+static ringmoe_status evaluate(train_job *job, int64_t sequences, double *loss)
 {
     const ringmoe_train_settings *train = &job->options.train;
     ringmoe_eval_result result;
-    ringmoe_model *model = ringmoe_trainer_model(job->trainer);
-    int status = session_check(
-        job->session, ringmoe_model_evaluate(model, job->val, train->seq_len, train->microbatch,
-                                             job->options.eval_sequences, &result));
-    if (!status) job->val_loss = result.loss;
-    return status;
+    ringmoe_status problem = ringmoe_model_evaluate(
+        ringmoe_trainer_model(job->trainer), job->val ? job->val : job->data, train->seq_len,
+        train->microbatch, sequences, &result);
+    if (problem == RINGMOE_OK) *loss = result.loss;
+    return problem;
 }
 
-int train_save(train_job *job)
+/* A checkpoint of the state in memory, which no loss has confirmed yet unless it has just been
+ * validated: a microbatch is enough to see whether it is worth keeping. */
+static int save_confirmed(train_job *job, bool is_validated)
 {
-    char folder[SOURCE_PATH];
-    int64_t step = ringmoe_trainer_steps_done(job->trainer);
-    if (step == job->saved_step) return EXIT_DONE;
-    run_checkpoint_path(&job->run, step, folder, sizeof folder);
-    int status = session_check(job->session, ringmoe_trainer_save(job->trainer, folder));
-    if (!status) job->saved_step = step;
-    return status;
-}
-
-/* A failed step: the weights are still those of the step before, so they are worth keeping. */
-static int fail_step(train_job *job, ringmoe_status problem)
-{
-    char text[1024];
-    snprintf(text, sizeof text, "%s", ringmoe_context_error(job->session->context));
-    progress_end(&job->progress);
-    job->progress.out = NULL;
-    if (problem != RINGMOE_ERROR_NUMERIC) return session_check(job->session, problem);
-    int status = train_save(job);
-    if (status) return status;
-    return session_fail(job->session, EXIT_FAILED,
-                        "%s; the state after step %lld is kept in %s/checkpoints", text,
-                        (long long)job->saved_step, job->run.path);
+    double loss;
+    ringmoe_status problem =
+        is_validated ? RINGMOE_OK : evaluate(job, job->options.train.microbatch, &loss);
+    return problem == RINGMOE_OK ? train_save(job) : train_fail(job, problem);
 }
 
 /* Rank 0 writes the metrics and decides; all ranks return the same. */
@@ -87,12 +83,11 @@ static step_decision conclude_step(train_job *job, bool has_val)
     return decision;
 }
 
-static int stop_interrupted(train_job *job)
+static int stop_interrupted(train_job *job, bool is_validated)
 {
-    int status = train_save(job);
+    int status = save_confirmed(job, is_validated);
     job->interrupted = true;
-    progress_end(&job->progress);
-    job->progress.out = NULL;
+    train_end_progress(job);
     if (status) return status;
     return session_fail(job->session, EXIT_FAILED,
                         "interrupted and saved after step %lld: go on with %s train "
@@ -109,23 +104,33 @@ static bool time_is_up(const train_job *job)
     return is_up;
 }
 
+/* The step's line of metrics is written whether its validation succeeds or not. */
+static int conclude_and_save(train_job *job, bool wants_val, bool is_last)
+{
+    ringmoe_status problem =
+        wants_val ? evaluate(job, job->options.eval_sequences, &job->val_loss) : RINGMOE_OK;
+    bool is_validated = wants_val && problem == RINGMOE_OK;
+    step_decision decision = conclude_step(job, is_validated);
+    if (decision.failed) return session_fail(job->session, EXIT_FAILED, "%s", job->run.error);
+    if (problem != RINGMOE_OK) return train_fail(job, problem);
+    if (decision.interrupted && !is_last) return stop_interrupted(job, is_validated);
+    return is_last || is_due(job->last.step, job->options.save_every)
+               ? save_confirmed(job, is_validated)
+               : EXIT_DONE;
+}
+
 /* One step with all that follows it; *done: the run ends here. */
 static int one_step(train_job *job, bool *done)
 {
     const train_options *options = &job->options;
     int64_t steps = options->train.steps, tenth = (steps + 9) / 10;
     ringmoe_status problem = ringmoe_trainer_step(job->trainer, &job->last);
-    if (problem != RINGMOE_OK) return fail_step(job, problem);
+    if (problem != RINGMOE_OK) return train_fail(job, problem);
     int64_t step = job->last.step;
     *done = step == steps || time_is_up(job);
-    bool has_val =
+    bool wants_val =
         job->val && (*done || is_due(step, options->eval_every ? options->eval_every : tenth));
-    int status = has_val ? validate(job) : EXIT_DONE;
-    if (status) return status;
-    step_decision decision = conclude_step(job, has_val);
-    if (decision.failed) return session_fail(job->session, EXIT_FAILED, "%s", job->run.error);
-    if (decision.interrupted) return stop_interrupted(job);
-    return *done || is_due(step, options->save_every) ? train_save(job) : EXIT_DONE;
+    return conclude_and_save(job, wants_val, *done);
 }
 
 int train_loop(train_job *job)

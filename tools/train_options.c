@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "train.h"
 
+#include <math.h>
+
 #define ROW(member, ...) OPTION_ROW(train_options, member, __VA_ARGS__)
 #define MANY 1e15
+#define MOST_STEPS 1e9
 
 static const option_row rows[] = {
     ROW(data, TEXT, "data", "PATH", "text file, folder, token file, or synthetic"),
@@ -11,23 +14,26 @@ static const option_row rows[] = {
     ROW(val_fraction, NUMBER, "val-fraction", "F", "part of --data held out for it",
         .high = 0.9),
     ROW(model, TEXT, "model", "NAME", "tiny, small, base, config.json or folder"),
-    ROW(train.steps, INTEGER, "steps", "N", "optimizer steps", .low = 1, .high = MANY),
+    ROW(train.steps, INTEGER, "steps", "N", "optimizer steps", .low = 1, .high = MOST_STEPS),
     ROW(minutes, NUMBER, "minutes", "M", "as many steps as fit; with --steps: a limit",
         .high = 1e6, .otherwise = "no limit", .forgotten = true),
     ROW(train.seq_len, INTEGER, "seq-len", "N", "tokens of a sequence", .low = 1, .high = MANY),
     ROW(train.microbatch, INTEGER, "microbatch", "N", "sequences of a microbatch", .low = 1,
-        .high = MANY),
+        .high = 1 << 24),
     ROW(train.global_batch, INTEGER, "global-batch", "N", "sequences of a step, over all ranks",
-        .low = 1, .high = MANY),
-    ROW(train.lr, NUMBER, "lr", "RATE", "peak learning rate", .high = 1e300),
+        .low = 1, .high = 1 << 30),
+    ROW(train.lr, NUMBER, "lr", "RATE", "peak learning rate", .high = 1e30),
     ROW(train.lr_min_ratio, NUMBER, "lr-min-ratio", "R", "final rate / peak rate", .high = 1),
-    ROW(train.warmup_steps, INTEGER, "warmup", "N", "steps of linear warm-up", .high = MANY),
+    ROW(train.warmup_steps, INTEGER, "warmup", "N", "steps of linear warm-up",
+        .high = MOST_STEPS),
     ROW(train.weight_decay, NUMBER, "weight-decay", "W", "decoupled; none on norms",
-        .high = 1e300),
-    ROW(train.beta1, NUMBER, "beta1", "B", "AdamW's first moment", .high = 1),
-    ROW(train.beta2, NUMBER, "beta2", "B", "AdamW's second moment", .high = 1),
+        .high = INFINITY),
+    ROW(train.beta1, NUMBER, "beta1", "B", "AdamW's first moment", .high = 0.999999),
+    ROW(train.beta2, NUMBER, "beta2", "B", "AdamW's second moment", .high = 0.999999),
+    ROW(train.epsilon, NUMBER, "epsilon", "E", "AdamW's, beside the root", .low = 1e-30,
+        .high = 1),
     ROW(train.clip_norm, NUMBER, "clip", "NORM", "of the whole gradient; 0: none",
-        .high = 1e300),
+        .high = INFINITY),
     ROW(train.seed, INTEGER, "seed", "N", "of weights, order of data, synthetic language",
         .low = -MANY, .high = MANY),
     PLACEMENT_ROWS(train_options),
@@ -35,8 +41,9 @@ static const option_row rows[] = {
         .forgotten = true),
     ROW(resume, FLAG, "resume", NULL, "go on from the newest checkpoint in --out",
         .forgotten = true),
-    ROW(save_every, INTEGER, "save-every", "N", "checkpoint each N steps, and at the end",
-        .high = MANY, .otherwise = "at the end"),
+    ROW(save_every, INTEGER, "save-every", "N", "checkpoint each N steps; 0: only at the end",
+        .high = MOST_STEPS, .otherwise = "a tenth of the run"),
+    ROW(keep, INTEGER, "keep", "N", "checkpoints that stay, the newest; 0: all", .high = MANY),
     ROW(eval_every, INTEGER, "eval-every", "N", "validate each N steps", .high = MANY,
         .otherwise = "ten times a run"),
     ROW(eval_sequences, INTEGER, "eval-sequences", "N", "sequences of a validation", .low = 1,
@@ -60,6 +67,8 @@ void train_options_default(train_options *options)
 {
     *options = (train_options){
         .model = "tiny",
+        .save_every = -1,
+        .keep = 2,
         .val_fraction = HELD_OUT_FRACTION,
         .eval_sequences = TRAIN_EVAL_SEQUENCES,
         .sample_tokens = 200,

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "json_text.h"
+#include "train.h"
+
+/* A key of config.json and the place of its value, an int or a double. */
+typedef struct config_row {
+    const char *key;
+    bool is_real;
+    size_t offset;
+} config_row;
+
+#define WHOLE(key)                                                                             \
+    {                                                                                          \
+#key, false, offsetof(ringmoe_model_config, key)                                       \
+    }
+#define REAL(key)                                                                              \
+    {                                                                                          \
+#key, true, offsetof(ringmoe_model_config, key)                                        \
+    }
+
+static const config_row config_rows[] = {
+    WHOLE(vocab_size),
+    WHOLE(hidden_size),
+    WHOLE(intermediate_size),
+    WHOLE(dense_intermediate_size),
+    WHOLE(num_hidden_layers),
+    WHOLE(num_attention_heads),
+    WHOLE(num_key_value_heads),
+    WHOLE(head_dim),
+    WHOLE(num_local_experts),
+    WHOLE(num_experts_per_tok),
+    WHOLE(max_position_embeddings),
+    REAL(rope_theta),
+    REAL(rms_norm_eps),
+    REAL(initializer_range),
+    REAL(router_aux_loss_coef),
+    REAL(router_z_loss_coef),
+    REAL(router_bias_rate),
+    REAL(capacity_factor),
+    REAL(router_jitter_noise),
+};
+
+static json_t *config_to_json(const ringmoe_model_config *config)
+{
+    json_t *object = json_object(), *dense = json_array();
+    for (size_t i = 0; i < sizeof config_rows / sizeof config_rows[0]; i++) {
+        const char *place = (const char *)config + config_rows[i].offset;
+        json_object_set_new(object, config_rows[i].key,
+                            config_rows[i].is_real ? json_number(*(const double *)place)
+                                                   : json_integer(*(const int *)place));
+    }
+    for (int layer = 0; layer < config->num_hidden_layers; layer++)
+        if (config->is_dense_layer[layer]) json_array_append_new(dense, json_integer(layer));
+    json_object_set_new(object, "tie_word_embeddings",
+                        json_boolean(config->tie_word_embeddings));
+    json_object_set_new(object, "mlp_only_layers", dense);
+    return object;
+}
+
+static json_t *layout_to_json(const tool_session *session)
+{
+    ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(session->mesh);
+    return json_pack("{s:i, s:i, s:i, s:i, s:s}", "ranks", session->size, "ep", dims.expert,
+                     "dp", dims.data, "threads", ringmoe_context_threads(session->context),
+                     "kernels", ringmoe_context_kernel_level(session->context));
+}
+
+json_t *train_describe(const train_job *job)
+{
+    char hash[17] = "";
+    json_t *record = json_object();
+    ringmoe_tokens_hash(job->all, hash);
+    json_object_set_new(record, "ringmoe", json_string(ringmoe_version()));
+    json_object_set_new(record, "state", json_string("running"));
+    json_object_set_new(record, "settings", options_to_json(&train_option_set, &job->options));
+    json_object_set_new(record, "config", config_to_json(&job->config));
+    json_object_set_new(record, "data_hash", json_string(hash));
+    json_object_set_new(record, "data_tokens", json_integer(ringmoe_tokens_count(job->all)));
+    json_object_set_new(record, "parameters",
+                        json_integer(ringmoe_model_config_parameters(&job->config)));
+    json_object_set_new(record, "active_parameters",
+                        json_integer(ringmoe_model_config_active_parameters(&job->config)));
+    json_object_set_new(record, "layout", layout_to_json(job->session));
+    return record;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What stays of a run that goes wrong. After a step the weights come from an update that no
+ * loss has confirmed; only a state whose loss was seen to be finite becomes a checkpoint.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "train.h"
+
+int train_save(train_job *job)
+{
+    char folder[SOURCE_PATH];
+    int64_t step = ringmoe_trainer_steps_done(job->trainer);
+    if (step == job->saved_step) return EXIT_DONE;
+    run_checkpoint_path(&job->run, step, folder, sizeof folder);
+    int status = session_check(job->session, ringmoe_trainer_save(job->trainer, folder));
+    if (status) return status;
+    job->saved_step = step;
+    if (job->session->rank == 0) run_keep_checkpoints(&job->run, step, job->options.keep);
+    return EXIT_DONE;
+}
+
+void train_end_progress(train_job *job)
+{
+    progress_end(&job->progress);
+    job->progress.out = NULL;
+}
+
+/* Whether the step that failed had a loss, so that only its gradient was not finite and the
+ * weights in memory are good. */
+static bool has_finite_loss(const train_job *job)
+{
+    return job->last.step == ringmoe_trainer_steps_done(job->trainer) + 1 &&
+           isfinite(job->last.loss);
+}
+
+int train_fail(train_job *job, ringmoe_status problem)
+{
+    char text[1024], folder[SOURCE_PATH];
+    long long step = (long long)ringmoe_trainer_steps_done(job->trainer);
+    snprintf(text, sizeof text, "%s", ringmoe_context_error(job->session->context));
+    train_end_progress(job);
+    if (problem != RINGMOE_ERROR_NUMERIC) return session_check(job->session, problem);
+    int status = has_finite_loss(job) ? train_save(job) : EXIT_DONE;
+    if (status) return status;
+    bool names_step = strncmp(text, "step ", 5) == 0;
+    char where[48] = "";
+    if (!names_step) snprintf(where, sizeof where, "after step %lld: ", step);
+    if (job->saved_step < 0)
+        return session_fail(job->session, EXIT_FAILED,
+                            "%s%s; no checkpoint had been made before (--save-every)", where,
+                            text);
+    run_checkpoint_path(&job->run, job->saved_step, folder, sizeof folder);
+    return session_fail(job->session, EXIT_FAILED,
+                        "%s%s; kept: %s, the last whose loss was finite", where, text, folder);
+}
