@@ -70,13 +70,15 @@ RINGMOE_API ringmoe_status ringmoe_model_config_check(ringmoe_context *context,
 RINGMOE_API int64_t ringmoe_model_config_parameters(const ringmoe_model_config *config);
 RINGMOE_API int64_t ringmoe_model_config_active_parameters(const ringmoe_model_config *config);
 
-/** Bytes one rank needs, by purpose. */
+/** Bytes one rank needs, by purpose: memory that is touched, not address space. Left out are
+ * the mapped text, program, libraries and MPI's own buffers (about 25 MiB), tokens and figures
+ * of a batch, and rows of unbalanced experts. */
 typedef struct ringmoe_memory_plan {
     int64_t parameters;  /**< master weights */
     int64_t packed;      /**< weights laid out for the kernels */
-    int64_t gradients;   /**< the buffers of the reduction tree */
+    int64_t gradients;   /**< the buffers of the reduction trees */
     int64_t optimizer;   /**< AdamW moments of this rank's share */
-    int64_t activations; /**< one microbatch, forward and backward */
+    int64_t activations; /**< one microbatch, forward and backward, and the threads' scratch */
     int64_t exchange;    /**< token and gradient exchange buffers, at balanced load */
     int64_t total;
 } ringmoe_memory_plan;
@@ -84,12 +86,14 @@ typedef struct ringmoe_memory_plan {
 typedef struct ringmoe_batch_shape {
     int64_t seq_len;        /**< tokens of a sequence */
     int64_t microbatch;     /**< sequences of a microbatch */
-    int64_t n_microbatches; /**< microbatches of the global batch, over all ranks */
+    int64_t n_microbatches; /**< microbatches of the global batch, over all ranks, 1..65536 */
 } ringmoe_batch_shape;
 
 /**
- * What training would take on each rank, without allocating it. Local.
- * Returns OK; ARGUMENT; LAYOUT (microbatches do not divide over the ranks).
+ * What training would take on each rank, with the context's threads, without allocating it.
+ * Local. Any layout, also of more ranks than the context has.
+ * Returns OK; ARGUMENT (the config's or batch's numbers are named); LAYOUT (microbatches do not
+ * divide over the ranks, more than 65536 ranks); MEMORY (more than the address space).
  */
 RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
     ringmoe_context *context, const ringmoe_model_config *config, const ringmoe_mesh_dims *dims,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Bytes of a model before it is made: the layout code on measuring arenas, and for training the
- * reduction tree's buffers and this rank's share of the optimizer's moments.
+ * reduction trees, this rank's share of the optimizer's moments and the threads' scratch.
  */
+#include "format/config.h"
 #include "model/state.h"
 
 ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_config *config,
@@ -34,12 +35,16 @@ static ringmoe_status check_batch(const ringmoe_batch_shape *batch, ringmoe_mesh
 {
     int64_t ranks = (int64_t)dims.data * dims.expert;
     if (batch->seq_len < 1 || batch->microbatch < 1 || batch->n_microbatches < 1 ||
-        batch->microbatch > INT32_MAX / batch->seq_len || batch->n_microbatches > INT32_MAX)
+        batch->microbatch > INT32_MAX / batch->seq_len)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "%lld microbatches of %lld sequences of %lld tokens; each must be at "
                        "least 1 and a microbatch at most %d tokens",
                        (long long)batch->n_microbatches, (long long)batch->microbatch,
                        (long long)batch->seq_len, INT32_MAX);
+    if (batch->n_microbatches > RM_MICROBATCHES_MOST)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "a global batch of %lld microbatches; at most %d: give larger ones",
+                       (long long)batch->n_microbatches, RM_MICROBATCHES_MOST);
     if (batch->n_microbatches % ranks != 0)
         return rm_fail(error, RINGMOE_ERROR_LAYOUT,
                        "%lld microbatches do not divide over %lld ranks; make the global batch "
@@ -60,14 +65,30 @@ static ringmoe_status add_training(const rm_parameter_table *table, rm_space spa
                            .n_leaves = n_microbatches,
                            .leaves_per_source = n_microbatches / ranks,
                            .n_sources = dense ? 1 : dims.expert};
-    int64_t bytes, element = sizeof(rm_real), gradients;
-    if (__builtin_mul_overflow(shape.n_elements, element, &bytes) ||
-        __builtin_mul_overflow(bytes, (int64_t)rm_tree_buffers(&shape), &gradients))
+    rm_arena arena = {0};
+    rm_tree *not_made;
+    if (shape.n_elements == 0) return RINGMOE_OK;
+    RM_TRY(rm_tree_layout(&shape, &arena, &not_made, error));
+    if (arena.overflow)
         return rm_fail(error, RINGMOE_ERROR_MEMORY,
                        "the gradients of this model exceed the address space");
+    int64_t bytes = shape.n_elements * (int64_t)sizeof(rm_real);
+    int64_t gradients = bytes * rm_tree_buffers(&shape);
     plan->gradients += gradients;
+    plan->exchange += (int64_t)arena.used - gradients;
     plan->optimizer += 2 * (bytes / axis_size);
     return RINGMOE_OK;
+}
+
+/* What the threads touch of their scratch. */
+static int64_t scratch_bytes(const ringmoe_model_config *config, int n_threads)
+{
+    int64_t sizes[] = {config->hidden_size, config->intermediate_size, config->vocab_size,
+                       (int64_t)config->num_attention_heads * config->head_dim};
+    int64_t widest = 0;
+    for (int i = 0; i < 4; i++)
+        if (sizes[i] > widest) widest = sizes[i];
+    return n_threads * rm_outer_scratch(widest);
 }
 
 static ringmoe_status plan_training(const ringmoe_model_config *config, ringmoe_mesh_dims dims,
@@ -80,7 +101,6 @@ static ringmoe_status plan_training(const ringmoe_model_config *config, ringmoe_
     for (int space = 0; space < RM_N_SPACES && status == RINGMOE_OK; space++)
         status = add_training(&table, space, dims, n_microbatches, plan, error);
     rm_parameter_table_free(&table);
-    plan->total += plan->gradients + plan->optimizer;
     return status;
 }
 
@@ -89,14 +109,27 @@ RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
     ringmoe_precision precision, const ringmoe_batch_shape *batch, ringmoe_memory_plan *plan)
 {
     rm_error *error = &context->error;
+    if (!config || !batch || !plan)
+        return rm_fail(
+            error, RINGMOE_ERROR_ARGUMENT,
+            "a memory plan needs a config, a batch and a place for the result; one of "
+            "them is NULL");
     ringmoe_mesh_dims chosen = dims ? *dims : (ringmoe_mesh_dims){0};
     bool given = chosen.data > 0 && chosen.expert > 0;
-    int n_ranks = given ? chosen.data * chosen.expert : context->world.size;
-    RM_TRY(rm_mesh_choose(n_ranks, config->num_local_experts, &chosen, error));
+    int64_t n_ranks = given ? (int64_t)chosen.data * chosen.expert : context->world.size;
+    RM_TRY(rm_config_check(config, error));
+    if (n_ranks > RM_MICROBATCHES_MOST)
+        return rm_fail(error, RINGMOE_ERROR_LAYOUT, "%d x %d ranks are %lld; at most %d",
+                       chosen.data, chosen.expert, (long long)n_ranks, RM_MICROBATCHES_MOST);
+    RM_TRY(rm_mesh_choose((int)n_ranks, config->num_local_experts, &chosen, error));
     RM_TRY(check_batch(batch, chosen, error));
     rm_compute compute = context->compute;
     compute.precision = precision;
     RM_TRY(rm_model_measure(&compute, config, chosen.expert, RM_MODEL_TRAINING,
                             batch->seq_len * batch->microbatch, plan, error));
-    return plan_training(config, chosen, (int)batch->n_microbatches, plan, error);
+    RM_TRY(plan_training(config, chosen, (int)batch->n_microbatches, plan, error));
+    plan->activations += scratch_bytes(config, compute.n_threads);
+    plan->total = plan->parameters + plan->packed + plan->gradients + plan->optimizer +
+                  plan->activations + plan->exchange;
+    return RINGMOE_OK;
 }

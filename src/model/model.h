@@ -112,6 +112,9 @@ typedef struct rm_kv_cache {
 ringmoe_status rm_model_decode(ringmoe_model *model, rm_kv_cache *cache, int64_t n_past,
                                const int32_t *tokens, int64_t n_new, rm_real *logits);
 
+/* Microbatches of the largest global batch, over all ranks, and so also ranks. */
+#define RM_MICROBATCHES_MOST 65536
+
 /* Bytes by purpose of rm_model_create with these arguments, without creating: parameters,
  * packed, activations, exchange are set. */
 ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_config *config,

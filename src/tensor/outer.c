@@ -22,6 +22,12 @@ _Static_assert((RM_DEPTH_BLOCK * (BLOCK_ROWS + RM_BLOCK_COLUMNS) +
                    RM_SCRATCH_BYTES,
                "both packed slices and a block of dW must fit into the scratch");
 
+int64_t rm_outer_scratch(int64_t widest)
+{
+    int64_t rows = rm_least(widest, BLOCK_ROWS), columns = rm_least(widest, RM_BLOCK_COLUMNS);
+    return (RM_DEPTH_BLOCK * (rows + columns) + rows * columns) * (int64_t)sizeof(rm_real);
+}
+
 /* A run of rows of one term. */
 typedef struct rm_slice {
     const rm_outer *term;

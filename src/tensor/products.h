@@ -100,4 +100,8 @@ void rm_pack_block(const rm_kernels *kernels, int64_t k, int64_t n, const rm_rea
                    int64_t row, int64_t col, rm_real *panels);
 int64_t rm_block_panels(const rm_kernels *kernels, int64_t k, int64_t n);
 
+/* Bytes of a thread's scratch that weight gradients of at most `widest` rows and columns touch:
+ * no operation touches more. */
+int64_t rm_outer_scratch(int64_t widest);
+
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/model.h"
+
 #define INTEGER(name, least, most)                                                             \
     {                                                                                          \
 #name, offsetof(ringmoe_train_settings, name), false, least, most                      \
@@ -107,6 +109,12 @@ static ringmoe_status check_batch(const ringmoe_train_settings *settings, int n_
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "global_batch is %lld; it must be a multiple of microbatch, %lld", batch,
                        microbatch);
+    if (batch / microbatch > RM_MICROBATCHES_MOST)
+        return rm_fail(
+            error, RINGMOE_ERROR_ARGUMENT,
+            "global_batch is %lld, which is %lld microbatches of %lld; at most %d: raise "
+            "microbatch",
+            batch, batch / microbatch, microbatch, RM_MICROBATCHES_MOST);
     if (batch / microbatch % n_ranks != 0)
         return rm_fail(
             error, RINGMOE_ERROR_LAYOUT,

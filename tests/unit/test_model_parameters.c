@@ -179,6 +179,16 @@ static void test_memory_plan(void **state)
     assert_int_equal(ringmoe_model_memory_plan(f.context, &config, &dims,
                                                RINGMOE_PRECISION_FP32, &batch, &two),
                      RINGMOE_ERROR_LAYOUT);
+    batch.n_microbatches = 100000000;
+    assert_int_equal(ringmoe_model_memory_plan(f.context, &config, NULL, RINGMOE_PRECISION_FP32,
+                                               &batch, &two),
+                     RINGMOE_ERROR_ARGUMENT);
+    assert_non_null(strstr(ringmoe_context_error(f.context), "100000000 microbatches"));
+    batch.n_microbatches = 4;
+    dims = (ringmoe_mesh_dims){.data = 65536, .expert = 65536};
+    assert_int_equal(ringmoe_model_memory_plan(f.context, &config, &dims,
+                                               RINGMOE_PRECISION_FP32, &batch, &two),
+                     RINGMOE_ERROR_LAYOUT);
     batch.microbatch = 0;
     assert_int_equal(ringmoe_model_memory_plan(f.context, &config, NULL, RINGMOE_PRECISION_FP32,
                                                &batch, &two),
