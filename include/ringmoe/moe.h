@@ -73,12 +73,13 @@ typedef struct ringmoe_moe_settings {
                         sign(mean count - count[e]) over the global batch; the bias takes
                         part in the choice, never in the weights. 0 (default): off */
 
-    ringmoe_real capacity_factor; /**< 0 (default): dropless. Else an expert takes at most
-                                       ceil(factor * tokens * k / n_experts) choices of a
-                                       microbatch: first choices of all tokens in token order,
-                                       then second choices, and so on; the rest are dropped (the
-                                       token keeps its other experts; their weights are not
-                                       raised) */
+    ringmoe_real capacity_factor; /**< 0..65536; 0 (default): dropless. Else an expert takes at
+                                       most ceil(factor * tokens * k / n_experts * (1 - 2e-7))
+                                       choices of a microbatch (the last factor keeps the binary
+                                       rounding of a factor such as 1.1 from adding a place):
+                                     first choices of all tokens in token order, then second
+                                     choices, and so on; the rest are dropped (the token keeps
+                                     its other experts; their weights are not raised) */
     ringmoe_real
         balance_coefficient; /**< of the balance loss (1 at perfect balance); default 0 */
     ringmoe_balance_scope balance_scope; /**< default microbatch */

@@ -61,7 +61,7 @@ static void list_fields(field fields[N_FIELDS])
         FIELD(top_groups, FIELD_INT, 1, most_columns),
         FIELD(group_score, FIELD_INT, 0, RINGMOE_GROUP_SCORE_TOP2_SUM),
         FIELD(bias_rate, FIELD_REAL, 0, largest),
-        FIELD(capacity_factor, FIELD_REAL, 0, largest),
+        FIELD(capacity_factor, FIELD_REAL, 0, most_columns),
         FIELD(balance_coefficient, FIELD_REAL, 0, largest),
         FIELD(balance_scope, FIELD_INT, 0, RINGMOE_BALANCE_GLOBAL),
         FIELD(z_coefficient, FIELD_REAL, 0, largest),

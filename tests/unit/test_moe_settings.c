@@ -84,6 +84,7 @@ static void numbers(void **state)
     REFUSES(bias_rate, -1);
     REFUSES(capacity_factor, -1);
     REFUSES(capacity_factor, INFINITY);
+    REFUSES(capacity_factor, 65537);
     REFUSES(balance_coefficient, NAN);
     REFUSES(z_coefficient, -1);
     REFUSES(init_std, -1);
