@@ -25,7 +25,8 @@ typedef struct ringmoe_train_settings {
     int64_t microbatch;   /**< sequences of a microbatch, the unit of accumulation, 1..2^24;
                              default 4 */
     int64_t global_batch; /**< sequences of a step over all ranks, 1..2^30; a multiple of
-                             microbatch times the ranks; default 16 */
+                             microbatch times the ranks, at most 65536 microbatches; default
+                             16 */
     double lr;            /**< peak learning rate, 0..1e30; default 1e-3 */
     double lr_min_ratio;  /**< final rate / peak rate, 0..1; default 0.1 */
     int64_t warmup_steps; /**< linear: step i of them has lr * i / warmup_steps; default 20 */
@@ -108,7 +109,9 @@ RINGMOE_API ringmoe_status ringmoe_trainer_save(ringmoe_trainer *trainer, const 
 
 /**
  * Goes on from a checkpoint, on any layout, to the last bit as if the run had not stopped.
- * Collective; each rank reads its own parts. A checkpoint that is refused changes nothing.
+ * Collective; each rank reads its own parts. A checkpoint that is refused changes nothing. If
+ * there is no `folder` but the checkpoint that a save was about to replace when it was cut off
+ * (`folder`.old), that gets its name back first.
  * Returns OK; FILE; FORMAT (a tensor is missing or misshapen, or the values are not those that
  * were written); ARGUMENT (the first setting that differs is named, with both values); MEMORY;
  * MPI.

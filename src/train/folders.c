@@ -39,14 +39,19 @@ ringmoe_status rm_folder_names_init(rm_folder_names *names, const char *folder, 
     return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its name", folder);
 }
 
+static bool is_checkpoint(const char *folder)
+{
+    char *state = rm_path_join(folder, RM_STATE_FILE);
+    bool found = state && access(state, F_OK) == 0;
+    free(state);
+    return found;
+}
+
 /* Only a checkpoint is ever replaced, or an empty folder. */
 static ringmoe_status check_replaceable(const char *folder, rm_error *error)
 {
     if (access(folder, F_OK) != 0 || rmdir(folder) == 0) return RINGMOE_OK;
-    char *state = rm_path_join(folder, RM_STATE_FILE);
-    bool is_checkpoint = state && access(state, F_OK) == 0;
-    free(state);
-    if (is_checkpoint) return RINGMOE_OK;
+    if (is_checkpoint(folder)) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_FILE,
                    "%s: exists and is not a checkpoint; it is left as it is: give another name",
                    folder);
@@ -54,6 +59,7 @@ static ringmoe_status check_replaceable(const char *folder, rm_error *error)
 
 ringmoe_status rm_folder_open(const rm_folder_names *names, rm_error *error)
 {
+    RM_TRY(rm_folder_recover(names, error));
     RM_TRY(check_replaceable(names->final, error));
     RM_TRY(rm_folder_remove(names->temporary, error));
     return rm_folder_create(names->temporary, error);
@@ -71,6 +77,12 @@ ringmoe_status rm_folder_publish(const rm_folder_names *names, rm_error *error)
     if (status == RINGMOE_OK) return rm_folder_remove(names->replaced, error);
     rm_path_rename(names->replaced, names->final, NULL);
     return status;
+}
+
+ringmoe_status rm_folder_recover(const rm_folder_names *names, rm_error *error)
+{
+    if (access(names->final, F_OK) == 0 || !is_checkpoint(names->replaced)) return RINGMOE_OK;
+    return rm_path_rename(names->replaced, names->final, error);
 }
 
 void rm_folder_abandon(const rm_folder_names *names)

@@ -23,6 +23,9 @@ void rm_folder_names_free(rm_folder_names *names);
 ringmoe_status rm_folder_open(const rm_folder_names *names, rm_error *error);
 /* Gives it its name; an older checkpoint of that name goes away. */
 ringmoe_status rm_folder_publish(const rm_folder_names *names, rm_error *error);
+/* Undoes a publication that was cut off between its two renamings: if `folder` is missing and
+ * the checkpoint it was to replace is there, that gets its name back. */
+ringmoe_status rm_folder_recover(const rm_folder_names *names, rm_error *error);
 /* Removes the temporary folder. */
 void rm_folder_abandon(const rm_folder_names *names);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "train/digest.h"
+#include "train/folders.h"
 #include "train/manifest.h"
 #include "train/tensor_files.h"
 
@@ -250,16 +251,25 @@ static ringmoe_status restore(ringmoe_trainer *trainer, const checkpoint *from,
     return RINGMOE_OK;
 }
 
+/* Rank 0 makes a checkpoint of that name whole, if need be, before the others look. */
+static ringmoe_status recover_folder(const ringmoe_trainer *trainer, const char *folder)
+{
+    const rm_axis *axis = &trainer->mesh->dense;
+    rm_error *error = &trainer->mesh->context->error;
+    rm_folder_names names;
+    ringmoe_status status = rm_folder_names_init(&names, folder, error);
+    if (status == RINGMOE_OK && axis->rank == 0) status = rm_folder_recover(&names, error);
+    rm_folder_names_free(&names);
+    return rm_agree(axis, status, error);
+}
+
 ringmoe_status ringmoe_trainer_restore(ringmoe_trainer *trainer, const char *folder)
 {
     if (!trainer) return RINGMOE_ERROR_ARGUMENT;
     rm_error *error = &trainer->mesh->context->error;
     checkpoint from = {0};
-    ringmoe_status status;
-    if (!folder)
-        status = rm_fail(error, RINGMOE_ERROR_ARGUMENT, "no folder to restore from is given");
-    else
-        status = open_checkpoint(trainer, folder, &from, error);
+    RM_TRY(recover_folder(trainer, folder));
+    ringmoe_status status = open_checkpoint(trainer, folder, &from, error);
     status = rm_agree(&trainer->mesh->dense, status, error);
     if (status == RINGMOE_OK) status = restore(trainer, &from, folder);
     close_checkpoint(&from);

@@ -201,6 +201,24 @@ static void bad_checkpoints_are_refused(void)
     world_close(&world);
 }
 
+/* As if the process had ended between the two renamings of a save. */
+static void a_cut_off_save_is_undone(void)
+{
+    struct world world;
+    char old[PATH_BYTES];
+    snprintf(old, sizeof old, "%s/saved.old", scratch);
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank == 0) CHECK(rename(path_of("saved"), old) == 0);
+    MPI_Barrier(MPI_COMM_WORLD);
+    world_create(&world, MPI_COMM_WORLD, (struct layout){1, n_ranks, 1},
+                 RINGMOE_PRECISION_FP32);
+    CHECK_STATUS(ringmoe_trainer_restore(world.trainer, path_of("saved")), RINGMOE_OK,
+                 ringmoe_context_error(world.context));
+    CHECK(ringmoe_trainer_steps_done(world.trainer) == 2);
+    CHECK(exists("saved/state.json") && !exists("saved.old"));
+    world_close(&world);
+}
+
 /* Files of rank 0 may not grow beyond 64 KiB, as on a disk that is almost full. */
 static void limit_files(bool limited)
 {
@@ -265,6 +283,7 @@ int main(int argc, char **argv)
     compare_layouts(RINGMOE_PRECISION_FP32);
     continue_alone(&expected);
     bad_checkpoints_are_refused();
+    a_cut_off_save_is_undone();
     a_full_disk_leaves_nothing_and_training_goes_on(&expected);
     foreign_folders_are_kept();
     remove_scratch();
