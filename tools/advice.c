@@ -57,8 +57,9 @@ static void look_at_blas(const ringmoe_machine *machine, advice *result)
             "OpenBLAS runs its %s kernel, which is slow on this CPU: set "
             "OPENBLAS_CORETYPE=%s",
             machine->blas_kernel, machine->blas_suggested);
-    if (machine->blas_threads > 1 && !strstr(machine->blas, "USE_OPENMP") &&
-        !getenv("OPENBLAS_NUM_THREADS"))
+    /* An OpenMP build has no threads beside ours unless it is told to. */
+    bool is_pool = getenv("OPENBLAS_NUM_THREADS") || !strstr(machine->blas, "USE_OPENMP");
+    if (machine->blas_threads > 1 && is_pool)
         say(result,
             "OpenBLAS has %d threads of its own beside ours: set OPENBLAS_NUM_THREADS=1",
             machine->blas_threads);

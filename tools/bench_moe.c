@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bench_flops.h"
+#include "json_text.h"
 #include "progress.h"
 
 typedef struct moe_options {
@@ -140,32 +141,49 @@ static void print_layer(const char *name, const layer_times *times, double flops
            forward, flops / forward * 1e-6, backward, 2 * flops / backward * 1e-6);
 }
 
-static void report(const moe_options *options, const moe_bench *bench)
+/* The figures of both layers, times in ms and rates of forward and backward together. */
+typedef struct moe_figures {
+    double moe_flops, dense_flops, moe_ms, dense_ms;
+} moe_figures;
+
+static json_t *figures_to_json(const moe_figures *figures, const moe_bench *bench)
+{
+    const struct {
+        const char *name;
+        double value;
+    } named[] = {
+        {"moe_forward_ms", bench_median(&bench->moe_times.forward)},
+        {"moe_backward_ms", bench_median(&bench->moe_times.backward)},
+        {"dense_forward_ms", bench_median(&bench->dense_times.forward)},
+        {"dense_backward_ms", bench_median(&bench->dense_times.backward)},
+        {"moe_gflops", 3 * figures->moe_flops / figures->moe_ms * 1e-6},
+        {"dense_gflops", 3 * figures->dense_flops / figures->dense_ms * 1e-6},
+        {"moe_over_dense", figures->moe_ms / figures->dense_ms},
+    };
+    json_t *object = json_object();
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
+        json_object_set_new(object, named[i].name, json_number(named[i].value));
+    return object;
+}
+
+static int report(const tool_session *session, const moe_options *options,
+                  const moe_bench *bench)
 {
     double tokens = (double)options->tokens, width = (double)options->d_model;
     double k = (double)options->top_k, d_ff = (double)options->d_ff;
-    double moe_flops = flops_of_moe(tokens, width, d_ff, k, (double)options->n_experts);
-    double dense_flops = flops_of_moe(tokens, width, d_ff * k, 1, 1);
-    double moe_ms = bench_median(&bench->moe_times.both);
-    double dense_ms = bench_median(&bench->dense_times.both);
-    if (options->json) {
-        json_t *object =
-            json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "moe_forward_ms",
-                      bench_median(&bench->moe_times.forward), "moe_backward_ms",
-                      bench_median(&bench->moe_times.backward), "dense_forward_ms",
-                      bench_median(&bench->dense_times.forward), "dense_backward_ms",
-                      bench_median(&bench->dense_times.backward), "moe_gflops",
-                      3 * moe_flops / moe_ms * 1e-6, "dense_gflops",
-                      3 * dense_flops / dense_ms * 1e-6, "moe_over_dense", moe_ms / dense_ms);
-        json_dumpf(object, stdout, JSON_INDENT(2));
-        putchar('\n');
-        json_decref(object);
-        return;
-    }
-    print_layer("moe", &bench->moe_times, moe_flops);
-    print_layer("dense", &bench->dense_times, dense_flops);
+    const moe_figures figures = {
+        .moe_flops = flops_of_moe(tokens, width, d_ff, k, (double)options->n_experts),
+        .dense_flops = flops_of_moe(tokens, width, d_ff * k, 1, 1),
+        .moe_ms = bench_median(&bench->moe_times.both),
+        .dense_ms = bench_median(&bench->dense_times.both),
+    };
+    if (options->json) return session_print_json(session, figures_to_json(&figures, bench));
+    print_layer("moe", &bench->moe_times, figures.moe_flops);
+    print_layer("dense", &bench->dense_times, figures.dense_flops);
     printf("MoE / dense  %.3f of the time, medians of %lld (published bar %.2f)\n",
-           moe_ms / dense_ms, (long long)options->repeat, BENCH_PUBLISHED_RATIO);
+           figures.moe_ms / figures.dense_ms, (long long)options->repeat,
+           BENCH_PUBLISHED_RATIO);
+    return EXIT_DONE;
 }
 
 static void close_bench(moe_bench *bench)
@@ -204,7 +222,7 @@ int bench_moe(tool_session *session, int argc, char **argv)
     }
     if (!status) status = open_layers(session, &options, bench);
     if (!status) status = time_layers(session, &options, bench);
-    if (!status && session->rank == 0) report(&options, bench);
+    if (!status && session->rank == 0) status = report(session, &options, bench);
     if (bench) close_bench(bench);
     free(bench);
     return status;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bench_flops.h"
+#include "json_text.h"
 #include "source.h"
 #include "text.h"
 
@@ -162,27 +163,28 @@ static void print_text(const step_options *options, const step_report *r)
                r->resident_peak / r->planned, text_bytes(r->resident_before).text);
 }
 
-static void print_json(const step_options *options, const step_report *r)
+static int print_json(const tool_session *session, const step_options *options,
+                      const step_report *r)
 {
     json_t *object = json_pack(
-        "{s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "model", options->model,
-        "tokens_per_s", r->tokens_per_s, "best_tokens_per_s", r->best_tokens_per_s, "step_ms",
-        r->median_ms, "best_step_ms", r->least_ms, "compute_ms", r->compute_ms, "exchange_ms",
-        r->exchange_ms, "wait_ms", r->wait_ms, "optimizer_ms", r->optimizer_ms, "gflops",
-        r->gflops, "ceiling_gflops", r->ceiling_gflops);
-    json_object_set_new(object, "blas_gflops", json_real(r->blas_gflops));
-    json_object_set_new(object, "read_gb_per_s", json_real(r->read_gb_per_s));
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model", options->model,
+        "tokens_per_s", json_number(r->tokens_per_s), "best_tokens_per_s",
+        json_number(r->best_tokens_per_s), "step_ms", json_number(r->median_ms), "best_step_ms",
+        json_number(r->least_ms), "compute_ms", json_number(r->compute_ms), "exchange_ms",
+        json_number(r->exchange_ms), "wait_ms", json_number(r->wait_ms), "optimizer_ms",
+        json_number(r->optimizer_ms), "gflops", json_number(r->gflops), "ceiling_gflops",
+        json_number(r->ceiling_gflops));
+    json_object_set_new(object, "blas_gflops", json_number(r->blas_gflops));
+    json_object_set_new(object, "read_gb_per_s", json_number(r->read_gb_per_s));
     if (options->against) {
-        json_object_set_new(object, "dense_step_ms", json_real(r->dense_ms));
-        json_object_set_new(object, "moe_over_dense", json_real(r->ratio));
+        json_object_set_new(object, "dense_step_ms", json_number(r->dense_ms));
+        json_object_set_new(object, "moe_over_dense", json_number(r->ratio));
     } else {
-        json_object_set_new(object, "resident_peak_bytes", json_real(r->resident_peak));
-        json_object_set_new(object, "resident_before_bytes", json_real(r->resident_before));
-        json_object_set_new(object, "planned_bytes", json_real(r->planned));
+        json_object_set_new(object, "resident_peak_bytes", json_number(r->resident_peak));
+        json_object_set_new(object, "resident_before_bytes", json_number(r->resident_before));
+        json_object_set_new(object, "planned_bytes", json_number(r->planned));
     }
-    json_dumpf(object, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(object);
+    return session_print_json(session, object);
 }
 
 static int measure(tool_session *session, const step_options *options, bench_subject *moe,
@@ -231,8 +233,10 @@ int bench_step(tool_session *session, int argc, char **argv)
             session_check(session, ringmoe_tokens_synthetic(session->context, 0,
                                                             SYNTHETIC_TOKENS / 4, &tokens));
     if (!status) status = measure(session, &options, &moe, &dense, tokens, &report);
-    if (!status && session->rank == 0)
-        (options.json ? print_json : print_text)(&options, &report);
+    if (!status && session->rank == 0 && options.json)
+        status = print_json(session, &options, &report);
+    else if (!status && session->rank == 0)
+        print_text(&options, &report);
     ringmoe_trainer_destroy(&moe.trainer);
     ringmoe_trainer_destroy(&dense.trainer);
     ringmoe_tokens_destroy(&tokens);

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "json_text.h"
 #include "source.h"
 #include "text.h"
 
@@ -40,7 +41,7 @@ static const option_set set = {
     .count = sizeof rows / sizeof rows[0],
 };
 
-static void print_result(const ringmoe_eval_result *result)
+static void print_text(const ringmoe_eval_result *result)
 {
     printf("loss           %.4f nats a token\n", result->loss);
     if (!isnan(result->bits_per_byte)) printf("bits per byte  %.4f\n", result->bits_per_byte);
@@ -48,15 +49,19 @@ static void print_result(const ringmoe_eval_result *result)
     printf("tokens         %lld\n", (long long)result->tokens);
 }
 
-static void print_json(const ringmoe_eval_result *result)
+static json_t *result_to_json(const ringmoe_eval_result *result)
 {
-    json_t *object =
-        json_pack("{s:f, s:o, s:f, s:I}", "loss", result->loss, "bits_per_byte",
-                  isnan(result->bits_per_byte) ? json_null() : json_real(result->bits_per_byte),
-                  "perplexity", result->perplexity, "tokens", (json_int_t)result->tokens);
-    json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    putchar('\n');
-    json_decref(object);
+    return json_pack("{s:o, s:o, s:o, s:I}", "loss", json_number(result->loss), "bits_per_byte",
+                     json_number(result->bits_per_byte), "perplexity",
+                     json_number(result->perplexity), "tokens", (json_int_t)result->tokens);
+}
+
+static int print_result(const tool_session *session, const eval_options *options,
+                        const ringmoe_eval_result *result)
+{
+    if (options->json) return session_print_json(session, result_to_json(result));
+    print_text(result);
+    return EXIT_DONE;
 }
 
 /* The synthetic language is cut as training cuts it; of a text all is taken. */
@@ -74,7 +79,7 @@ static int evaluate(tool_session *session, const eval_options *options, ringmoe_
             session_check(session, ringmoe_model_evaluate(model, last ? last : all,
                                                           options->seq_len, options->microbatch,
                                                           options->max_sequences, &result));
-    if (!status && session->rank == 0) (options->json ? print_json : print_result)(&result);
+    if (!status && session->rank == 0) status = print_result(session, options, &result);
     ringmoe_tokens_destroy(&first);
     ringmoe_tokens_destroy(&last);
     return status;

@@ -127,8 +127,8 @@ static json_t *ranks_to_json(const rank_report *reports, int count)
     return ranks;
 }
 
-static void print_json(const tool_session *session, const ringmoe_machine *machine,
-                       const rank_report *reports)
+static int print_json(const tool_session *session, const ringmoe_machine *machine,
+                      const rank_report *reports)
 {
     char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
     const char *before = openblas_repaired_from();
@@ -146,9 +146,7 @@ static void print_json(const tool_session *session, const ringmoe_machine *machi
         thread_level_name(session->thread_level), "ranks",
         ranks_to_json(reports, session->size), "warnings",
         collect_warnings(reports, session->size));
-    json_dumpf(object, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(object);
+    return session_print_json(session, object);
 }
 
 int info_machine(tool_session *session, const info_options *options)
@@ -165,8 +163,10 @@ int info_machine(tool_session *session, const info_options *options)
         advice_collect(session, &machine, &report.advice);
         MPI_Gather(&report, sizeof report, MPI_BYTE, reports, sizeof report, MPI_BYTE, 0,
                    MPI_COMM_WORLD);
-        if (session->rank == 0)
-            (options->json ? print_json : print_text)(session, &machine, reports);
+        if (session->rank == 0 && options->json)
+            status = print_json(session, &machine, reports);
+        else if (session->rank == 0)
+            print_text(session, &machine, reports);
     }
     free(reports);
     return status;

@@ -20,13 +20,29 @@ static const plan_row plan_rows[] = {
 };
 enum { N_PLAN_ROWS = sizeof plan_rows / sizeof plan_rows[0] };
 
+/* One sentence if training does not fit into this node's free memory as it is laid out. */
+static bool lacks_memory(const tool_session *session, const ringmoe_memory_plan *plan,
+                         char *text, size_t size)
+{
+    ringmoe_machine machine;
+    ringmoe_machine_describe(&machine);
+    double free_bytes = (double)machine.memory_free_bytes;
+    double needed = (double)plan->total * session->node_size;
+    if (free_bytes <= 0 || needed <= free_bytes) return false;
+    snprintf(text, size, "%d rank%s of this node would need %s, and %s are free",
+             session->node_size, session->node_size > 1 ? "s" : "", text_bytes(needed).text,
+             text_bytes(free_bytes).text);
+    return true;
+}
+
 static int64_t plan_value(const ringmoe_memory_plan *plan, const plan_row *row)
 {
     return *(const int64_t *)((const char *)plan + row->offset);
 }
 
-static void print_text(const info_options *options, const ringmoe_model_config *config,
-                       const ringmoe_mesh_dims *dims, const ringmoe_memory_plan *plan)
+static void print_text(const tool_session *session, const info_options *options,
+                       const ringmoe_model_config *config, const ringmoe_mesh_dims *dims,
+                       const ringmoe_memory_plan *plan)
 {
     printf("model        %s\n", options->model);
     printf("parameters   %s, %s active a token\n",
@@ -48,10 +64,14 @@ static void print_text(const info_options *options, const ringmoe_model_config *
     for (int i = 0; i < N_PLAN_ROWS; i++)
         printf("  %-12s %10s  %s\n", plan_rows[i].name,
                text_bytes((double)plan_value(plan, &plan_rows[i])).text, plan_rows[i].what);
+    char warning[256];
+    if (lacks_memory(session, plan, warning, sizeof warning))
+        printf("warning      %s\n", warning);
 }
 
-static void print_json(const info_options *options, const ringmoe_model_config *config,
-                       const ringmoe_mesh_dims *dims, const ringmoe_memory_plan *plan)
+static int print_json(const tool_session *session, const info_options *options,
+                      const ringmoe_model_config *config, const ringmoe_mesh_dims *dims,
+                      const ringmoe_memory_plan *plan)
 {
     json_t *memory = json_object();
     for (int i = 0; i < N_PLAN_ROWS; i++)
@@ -62,9 +82,10 @@ static void print_json(const info_options *options, const ringmoe_model_config *
                   (json_int_t)ringmoe_model_config_parameters(config), "active_parameters",
                   (json_int_t)ringmoe_model_config_active_parameters(config), "ep",
                   dims->expert, "dp", dims->data, "memory", memory);
-    json_dumpf(object, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(object);
+    char warning[256];
+    if (lacks_memory(session, plan, warning, sizeof warning))
+        json_object_set_new(object, "warning", json_string(warning));
+    return session_print_json(session, object);
 }
 
 /* The layout asked for need not be the one this process has: a plan allocates nothing. */
@@ -103,7 +124,8 @@ int info_model(tool_session *session, const info_options *options)
             session, ringmoe_model_memory_plan(session->context, &config, &dims,
                                                (ringmoe_precision)options->placement.precision,
                                                &batch, &plan));
-    if (!status && session->rank == 0)
-        (options->json ? print_json : print_text)(options, &config, &dims, &plan);
-    return status;
+    if (status || session->rank != 0) return status;
+    if (options->json) return print_json(session, options, &config, &dims, &plan);
+    print_text(session, options, &config, &dims, &plan);
+    return EXIT_DONE;
 }

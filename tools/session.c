@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "json_text.h"
 #include "share.h"
 
 /* Waits by testing and yielding: with more ranks than cores a blocking call would burn the
@@ -84,6 +85,14 @@ int session_check(const tool_session *session, ringmoe_status status)
     bool usage = status == RINGMOE_ERROR_ARGUMENT || status == RINGMOE_ERROR_LAYOUT;
     int exit_status = status == RINGMOE_OK ? EXIT_DONE : usage ? EXIT_USAGE : EXIT_FAILED;
     return session_settle(session, exit_status, ringmoe_context_error(session->context));
+}
+
+int session_print_json(const tool_session *session, json_t *result)
+{
+    if (json_print(result)) return EXIT_DONE;
+    return session_fail(
+        session, EXIT_FAILED,
+        "cannot write the result as JSON: a name that is not UTF-8, or no memory");
 }
 
 int session_default_threads(const tool_session *session)

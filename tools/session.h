@@ -65,6 +65,9 @@ int session_settle(const tool_session *session, int status, const char *text);
 /* The same for a status of the library: ARGUMENT and LAYOUT end with 2, the others with 1. */
 int session_check(const tool_session *session, ringmoe_status status);
 
+/* Prints a result, which it takes over, on rank 0. Returns an exit status. */
+int session_print_json(const tool_session *session, json_t *result);
+
 /* Opens the context; then the mesh. Both return an exit status. */
 int session_open(tool_session *session, const tool_placement *placement);
 int session_layout(tool_session *session, const tool_placement *placement, int n_experts);

@@ -38,24 +38,33 @@ static void join_presets(char *names, size_t size)
 }
 
 /* Where config.json is to be found: the path itself, or in a run its newest checkpoint. */
-static int find_model(tool_session *session, const char *model, char path[SOURCE_PATH])
+static int look_for_model(const char *model, char path[SOURCE_PATH], char *text, size_t size)
 {
-    char names[256], text[SOURCE_PATH + 512] = "";
+    char names[256];
     struct stat about;
     int64_t step;
-    int status = EXIT_DONE;
     join_presets(names, sizeof names);
     snprintf(path, SOURCE_PATH, "%s", model);
     if (stat(model, &about) != 0) {
-        snprintf(text, sizeof text,
+        snprintf(text, size,
                  "--model %s: no such file or folder, nor a preset (%s): give one of them",
                  model, names);
-        status = EXIT_FAILED;
-    } else if (run_exists(model) && !run_newest_checkpoint(model, path, SOURCE_PATH, &step)) {
-        snprintf(text, sizeof text,
-                 "--model %s: this run has no checkpoint yet: wait for its first save", model);
-        status = EXIT_FAILED;
+        return EXIT_FAILED;
     }
+    if (!run_exists(model) || run_newest_checkpoint(model, path, SOURCE_PATH, &step))
+        return EXIT_DONE;
+    snprintf(text, size, "--model %s: this run has no checkpoint yet: wait for its first save",
+             model);
+    return EXIT_FAILED;
+}
+
+/* Rank 0 looks, since a run that goes on may save a newer checkpoint meanwhile. */
+static int find_model(tool_session *session, const char *model, char path[SOURCE_PATH])
+{
+    char text[SOURCE_PATH + 512] = "";
+    int status = EXIT_DONE;
+    if (session->rank == 0) status = look_for_model(model, path, text, sizeof text);
+    session_share(session, path, SOURCE_PATH);
     return session_settle(session, status, text);
 }
 
@@ -73,14 +82,16 @@ int source_config(tool_session *session, const char *model, ringmoe_model_config
 int source_weights(tool_session *session, const char *model, char folder[SOURCE_PATH])
 {
     struct stat about;
+    char text[SOURCE_PATH + 512] = "";
     int status = find_model(session, model, folder);
     if (status) return status;
-    if (stat(folder, &about) != 0 || !S_ISDIR(about.st_mode))
-        return session_fail(session, EXIT_USAGE,
-                            "--model %s: this is not a folder with trained weights: give a "
-                            "run's folder or a checkpoint",
-                            model);
-    return EXIT_DONE;
+    bool is_folder = stat(folder, &about) == 0 && S_ISDIR(about.st_mode);
+    if (!is_folder)
+        snprintf(text, sizeof text,
+                 "--model %s: this is not a folder with trained weights: give a run's folder "
+                 "or a checkpoint",
+                 model);
+    return session_settle(session, is_folder ? EXIT_DONE : EXIT_USAGE, text);
 }
 
 int source_model(tool_session *session, const tool_placement *placement, const char *model,

@@ -129,7 +129,7 @@ int train_finish(train_job *job)
     /* A sample that fails says why, and the run is finished all the same. */
     print_sample(job);
     if (is_first) print_places(job);
-    if (is_first && job->options.json && !json_print(result_to_json(job)))
-        return session_fail(job->session, EXIT_FAILED, "no memory for the result as JSON");
+    if (is_first && job->options.json)
+        return session_print_json(job->session, result_to_json(job));
     return EXIT_DONE;
 }
