@@ -6,14 +6,36 @@
 
 small_config >small.json
 
-# shellcheck disable=SC2086
-refused 'loss is not a number' 1 'step [0-9]+.*layer|layer.*step [0-9]+' "$ringmoe" train \
-    $small_run --threads 1 --lr 1e30 --clip 0 --out nan
-has '"state": "failed"' nan/run.json
-checkpoint=$(ls -d nan/checkpoints/step-?????? 2>/dev/null | tail -1)
-[ -n "$checkpoint" ] || fail "no checkpoint of the last good state"
-[ "$(wc -l <nan/metrics.jsonl)" -eq "$((10#${checkpoint##*-}))" ] ||
-    fail "the checkpoint is not that of the last line of metrics.jsonl"
+# no_number NAME PATTERN OPTIONS...: a run that fails with numbers that are not finite.
+no_number() {
+    local name=$1 pattern=$2
+    shift 2
+    # shellcheck disable=SC2086
+    refused "$name" 1 "$pattern" "$ringmoe" train $small_run --threads 1 --out "$name" "$@"
+    has '"state": "failed"' "$name/run.json"
+}
+
+# The first update spoils the weights: seen by the look before a checkpoint, by a validation, or
+# by the next step, and never kept.
+spoilt='step [0-9]+.*layer.*no checkpoint had been made'
+no_number unsaved "$spoilt" --lr 1e30 --clip 0
+no_number unvalidated "$spoilt" --lr 1e30 --clip 0 --save-every 0 --eval-every 1
+no_number unstepped "$spoilt" --lr 1e30 --clip 0 --save-every 0
+for name in unsaved unvalidated unstepped; do
+    [ -z "$(ls $name/checkpoints)" ] || fail "$name: a spoilt state was kept"
+    [ "$(wc -l <$name/metrics.jsonl)" -eq 1 ] || fail "$name: not one line of metrics"
+done
+
+# Weights that grow from step to step: a good part first, whose newest checkpoint stays usable.
+no_number grown 'step [0-9]+.*kept: grown/checkpoints/step-[0-9]+, the last' --steps 60 \
+    --warmup 0 --weight-decay 5e3 --save-every 4 --keep 3
+[ "$(ls grown/checkpoints | wc -l)" -eq 3 ] || fail "--keep 3: $(ls grown/checkpoints)"
+kept=$(grep -o 'kept: [^,]*' err | cut -d' ' -f2)
+[ "$kept" = "$(ls -d grown/checkpoints/* | tail -1)" ] || fail "$kept is not the newest"
+done_well 'generate from what was kept' "$ringmoe" generate --model grown --prompt a --max-new 4
+done_well 'eval of what was kept' "$ringmoe" eval --model grown --data synthetic --seq-len 32 \
+    --max-sequences 4 --json
+has '"perplexity": null' out
 
 # A file may grow to so many KiB only. UCX keeps to TCP, since MPI's own files in shared memory
 # would not fit either; where MPI does not start that way, this part is left out.
@@ -22,7 +44,7 @@ limited() { (trap '' XFSZ; ulimit -f "$1"; shift; exec "$@"); }
 if limited 2 "$ringmoe" --version >/dev/null 2>&1; then
     # shellcheck disable=SC2086
     refused 'metrics that cannot be written' 1 'metrics.jsonl.*check the disk' limited 2 \
-        "$ringmoe" train $small_run --steps 40 --threads 1 --out full
+        "$ringmoe" train $small_run --steps 40 --save-every 0 --threads 1 --out full
     [ "$(tail -c 1 full/metrics.jsonl | od -An -c | tr -d ' ')" = '\n' ] ||
         fail "metrics.jsonl ends within a line"
     has '"state": "failed"' full/run.json

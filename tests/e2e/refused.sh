@@ -20,6 +20,11 @@ train_refused 'missing data' 1 'missing.txt' --data missing.txt
 train_refused 'empty data' 1 'empty.txt' --data empty.txt
 train_refused 'short text' 1 'shorter|longer text' --data short.txt
 train_refused 'missing validation text' 1 'missing.txt' --val missing.txt
+train_refused 'short validation text' 1 'val: 9 tokens.* 33' --val short.txt
+train_refused 'short held-out part' 1 'val-fraction: 4 tokens.* 33' --val-fraction 0.000001
+train_refused 'more memory than there is' 1 'need.*free.*microbatch' --model small.json \
+    --seq-len 256 --microbatch 4000000 --global-batch 4000000
+train_refused 'a batch above its bound' 2 'from 1 to 1073741824' --global-batch 2000000000
 train_refused 'unknown option' 2 'did you mean --steps' --stepz 4
 train_refused 'unknown option far from any' 2 'help' --xylophone-quartet
 train_refused 'missing value' 2 'give it a value' --steps
@@ -69,6 +74,12 @@ cp -r taken before
 # shellcheck disable=SC2086
 refused 'folder of another run' 2 'holds a run already' "$ringmoe" train $small_run --out taken
 diff -r taken before >/dev/null || fail "the other run was touched"
+mkdir -p remains/checkpoints
+printf '{}\n' >remains/metrics.jsonl
+# shellcheck disable=SC2086
+refused 'what is left of another run' 2 'holds a run already' "$ringmoe" train $small_run \
+    --out remains
+[ "$(cat remains/metrics.jsonl)" = '{}' ] || fail "the remains were touched"
 printf x >file
 # shellcheck disable=SC2086
 refused 'a file as folder' 1 'file' "$ringmoe" train $small_run --threads 1 --out file/run
@@ -82,6 +93,9 @@ refused 'generate beyond the longest sequence' 2 'max_position|max_new|256' "$ri
     --model taken --max-new 300
 refused 'generate with two prompts' 2 'only one' "$ringmoe" generate --model taken --prompt a \
     --prompt-file b
+head -c 1048577 /dev/zero >long
+refused 'generate from a prompt that is too long' 1 'longer than 1048576' "$ringmoe" generate \
+    --model taken --prompt-file long
 refused 'unknown command' 2 'did you mean train' "$ringmoe" trian
 refused 'no command' 2 'help' "$ringmoe"
 refused 'bench of nothing' 2 'step or moe' "$ringmoe" bench

@@ -9,6 +9,9 @@ done_well whole "$ringmoe" train $small_run --threads 1 --out whole || finish
 # shellcheck disable=SC2086
 done_well part "$ringmoe" train $small_run --threads 1 --save-every 2 --out part || finish
 
+[ "$(ls part/checkpoints | tr '\n' ' ')" = 'step-000004 step-000006 ' ] ||
+    fail "not the two newest checkpoints: $(ls part/checkpoints)"
+
 # As after a crash behind step 5: the newest checkpoint is that of step 4, half a line at the end.
 rm -r part/checkpoints/step-000006
 head -5 part/metrics.jsonl >lines
@@ -24,6 +27,14 @@ for key in step loss grad_norm lr val_loss; do
         fail "$key differs: $(diff <(column "$key" whole/metrics.jsonl) \
             <(column "$key" part/metrics.jsonl) | head -4)"
 done
+
+# Before the first checkpoint.
+cp -r part early
+rm -r early/checkpoints/*
+done_well 'resumed without a checkpoint' "$ringmoe" train --resume --out early --threads 1
+has 'from +step 0, since no checkpoint' out
+cmp -s <(column loss whole/metrics.jsonl) <(column loss early/metrics.jsonl) ||
+    fail "a run that begins again is another"
 
 done_well 'a finished run' "$ringmoe" train --resume --out part --threads 1
 has 'all 6 steps were done before' out

@@ -53,6 +53,20 @@ done_well 'generate from a file on two ranks' "$mpiexec" -n 2 "$ringmoe" generat
     --model runs/tiny-1 --prompt-file prompt --max-new 20 --seed 3
 cmp -s out once || fail "two ranks give another text"
 
+# A vocabulary that is not bytes: token ids go in and come out.
+small_config | sed 's/"vocab_size": 256/"vocab_size": 300, "capacity_factor": 1/' >ids.json
+# shellcheck disable=SC2086
+done_well 'train with token ids' "$ringmoe" train $small_run --threads 1 --model ids.json --out ids
+has '^ [0-9]+ [0-9]+ [0-9 ]+$' out
+has 'step 6/6 .* dropped [0-9.]+%' out
+has '[0-9.k ]+ of 6.14 k choices dropped' out
+done_well 'generate token ids' "$ringmoe" generate --model ids --prompt '7 299' --max-new 3
+has '^7 299 [0-9]+ [0-9]+ [0-9]+$' out
+refused 'a text for token ids' 2 'from 0 to 299' "$ringmoe" generate --model ids --prompt 'ab'
+has '"lr": 0.001,' ids/run.json
+has '"epsilon": 1e-8,' ids/run.json
+has '"vocab_size": 300,' ids/run.json
+
 done_well 'info of a run' "$ringmoe" info --model runs/tiny-1
 has 'total +[0-9.]+ [KMG]?i?B' out
 finish
