@@ -22,11 +22,7 @@ static bool refuse_range(option_result *result, const option_row *row, const cha
 {
     char want[128];
     const char *whole = row->kind == OPTION_INTEGER ? " whole" : "";
-    if (isinf(row->high))
-        snprintf(want, sizeof want, "a%s number from %.15g on", whole, row->low);
-    else
-        snprintf(want, sizeof want, "a%s number from %.15g to %.15g", whole, row->low,
-                 row->high);
+    snprintf(want, sizeof want, "a%s number from %.15g to %.15g", whole, row->low, row->high);
     return refuse(result, row->name, given, want);
 }
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "train.h"
 
-#include <math.h>
-
 #define ROW(member, ...) OPTION_ROW(train_options, member, __VA_ARGS__)
 #define MANY 1e15
 #define MOST_STEPS 1e9
@@ -27,13 +25,13 @@ static const option_row rows[] = {
     ROW(train.warmup_steps, INTEGER, "warmup", "N", "steps of linear warm-up",
         .high = MOST_STEPS),
     ROW(train.weight_decay, NUMBER, "weight-decay", "W", "decoupled; none on norms",
-        .high = INFINITY),
+        .high = 1e6),
     ROW(train.beta1, NUMBER, "beta1", "B", "AdamW's first moment", .high = 0.999999),
     ROW(train.beta2, NUMBER, "beta2", "B", "AdamW's second moment", .high = 0.999999),
     ROW(train.epsilon, NUMBER, "epsilon", "E", "AdamW's, beside the root", .low = 1e-30,
         .high = 1),
     ROW(train.clip_norm, NUMBER, "clip", "NORM", "of the whole gradient; 0: none",
-        .high = INFINITY),
+        .high = 1e30),
     ROW(train.seed, INTEGER, "seed", "N", "of weights, order of data, synthetic language",
         .low = -MANY, .high = MANY),
     PLACEMENT_ROWS(train_options),

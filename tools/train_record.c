@@ -53,6 +53,8 @@ static json_t *config_to_json(const ringmoe_model_config *config)
         if (config->is_dense_layer[layer]) json_array_append_new(dense, json_integer(layer));
     json_object_set_new(object, "tie_word_embeddings",
                         json_boolean(config->tie_word_embeddings));
+    json_object_set_new(object, "router_balance_scope",
+                        json_string(config->router_balance_global ? "global" : "microbatch"));
     json_object_set_new(object, "mlp_only_layers", dense);
     return object;
 }
