@@ -125,13 +125,15 @@ static ringmoe_status read_prompt(generation *run)
     return RINGMOE_OK;
 }
 
-/* Hands a token over; all ranks stop if one wants to. */
-static ringmoe_status deliver(const generation *run, int64_t index, int32_t token,
-                              ringmoe_token_function on_token, void *user)
+/* Hands a token over, if drawing it went well; all ranks stop if one wants to or could not. */
+static ringmoe_status deliver(const generation *run, int64_t index, ringmoe_status drawn,
+                              int32_t token, ringmoe_token_function on_token, void *user)
 {
-    int stop = on_token ? on_token(user, token) != 0 : 0;
-    int all[3] = {stop, token, -token};
-    RM_TRY(rm_allreduce(run->axis, all, 3, MPI_INT, MPI_MAX, run->error));
+    bool failed = drawn != RINGMOE_OK;
+    int stop = on_token && !failed ? on_token(user, token) != 0 : 0;
+    int all[4] = {stop, token, -token, failed};
+    RM_TRY(rm_allreduce(run->axis, all, 4, MPI_INT, MPI_MAX, run->error));
+    if (all[3]) return rm_agree(run->axis, drawn, run->error);
     if (all[1] != -all[2])
         return rm_fail(run->error, RINGMOE_ERROR_MISMATCH,
                        "the ranks drew different tokens (%d here) at new token %lld; are their "
@@ -148,10 +150,10 @@ static ringmoe_status write_tokens(generation *run, ringmoe_token_function on_to
     const ringmoe_generate_settings *settings = run->settings;
     for (int64_t i = 0; i < settings->max_new_tokens; i++) {
         int64_t position = run->n_prompt + i;
-        int32_t token;
-        RM_TRY(rm_sample(settings, run->logits, run->config->vocab_size, position, run->pool,
-                         &token, run->error));
-        RM_TRY(deliver(run, i, token, on_token, user));
+        int32_t token = 0;
+        ringmoe_status drawn = rm_sample(settings, run->logits, run->config->vocab_size,
+                                         position, run->pool, &token, run->error);
+        RM_TRY(deliver(run, i, drawn, token, on_token, user));
         if (i + 1 < settings->max_new_tokens)
             RM_TRY(rm_model_decode(run->model, &run->cache, position, &token, 1, run->logits));
     }
