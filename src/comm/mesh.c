@@ -125,7 +125,10 @@ static ringmoe_status make_axes(ringmoe_mesh *mesh, const ringmoe_mesh_dims *dim
 ringmoe_status ringmoe_mesh_create(ringmoe_context *context, const ringmoe_mesh_dims *dims,
                                    int n_experts, ringmoe_mesh **mesh)
 {
-    if (!context || !mesh) return RINGMOE_ERROR_ARGUMENT;
+    if (!context) return RINGMOE_ERROR_ARGUMENT;
+    if (!mesh)
+        return rm_fail(&context->error, RINGMOE_ERROR_ARGUMENT,
+                       "the place for the mesh's handle is NULL");
     rm_error *error = &context->error;
     const rm_axis *world = &context->world;
     ringmoe_mesh_dims chosen = dims ? *dims : (ringmoe_mesh_dims){0};

@@ -176,7 +176,10 @@ int ringmoe_moe_parameter_count(const ringmoe_moe *layer)
 ringmoe_status ringmoe_moe_parameter(const ringmoe_moe *layer, int index,
                                      ringmoe_parameter_view *view)
 {
-    if (!layer || !view) return RINGMOE_ERROR_ARGUMENT;
+    if (!layer) return RINGMOE_ERROR_ARGUMENT;
+    if (!view)
+        return rm_fail(&layer->mesh->context->error, RINGMOE_ERROR_ARGUMENT,
+                       "the place for the parameter's view is NULL");
     if (index < 0 || index >= layer->n_parameters)
         return rm_fail(&layer->mesh->context->error, RINGMOE_ERROR_ARGUMENT,
                        "parameter index is %d; the layer has parameters 0 to %d", index,

@@ -79,5 +79,10 @@ ringmoe_status rm_shards_digest(const ringmoe_trainer *trainer,
 
 ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[17])
 {
-    return trainer && hex ? rm_weights_digest(trainer, hex) : RINGMOE_ERROR_ARGUMENT;
+    if (!trainer) return RINGMOE_ERROR_ARGUMENT;
+    rm_error *error = &trainer->mesh->context->error;
+    ringmoe_status status = RINGMOE_OK;
+    if (!hex) status = rm_fail(error, RINGMOE_ERROR_ARGUMENT, "the place for the hash is NULL");
+    RM_TRY(rm_agree(&trainer->mesh->dense, status, error));
+    return rm_weights_digest(trainer, hex);
 }

@@ -166,7 +166,7 @@ ringmoe_status ringmoe_model_evaluate(ringmoe_model *model, const ringmoe_tokens
                                       int64_t seq_len, int64_t microbatch,
                                       int64_t max_sequences, ringmoe_eval_result *result)
 {
-    if (!model || !tokens || !result) return RINGMOE_ERROR_ARGUMENT;
+    if (!model) return RINGMOE_ERROR_ARGUMENT;
     ringmoe_mesh *mesh = rm_model_mesh(model);
     const rm_axis *axis = &mesh->dense;
     rm_error *error = &mesh->context->error;
@@ -175,7 +175,12 @@ ringmoe_status ringmoe_model_evaluate(ringmoe_model *model, const ringmoe_tokens
                        .seq_len = seq_len,
                        .microbatch = microbatch,
                        .max_sequences = max_sequences};
-    ringmoe_status status = prepare_all(&work, axis, error);
+    ringmoe_status status = RINGMOE_OK;
+    if (!tokens || !result)
+        status = rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                         "an evaluation needs tokens and a place for the result; one is NULL");
+    status = rm_agree(axis, status, error);
+    if (status == RINGMOE_OK) status = prepare_all(&work, axis, error);
     if (status == RINGMOE_OK) status = rm_agree(axis, evaluate_rounds(&work, axis), error);
     if (status == RINGMOE_OK) status = gather_figures(&work, axis, error);
     if (status == RINGMOE_OK) status = summarize(&work, result, error);
