@@ -5,6 +5,12 @@
  * nothing and may work at the same time in different threads (with MPI_THREAD_MULTIPLE) or on
  * different sub-communicators.
  *
+ * The caller's duties: handles are not NULL except where a function says so (a NULL handle
+ * leads to no context, so at best ARGUMENT comes back without a line of text), and all ranks of
+ * a collective function call the same one. Ranks that mix up steps, layers, microbatches or
+ * directions within the exchanges of tokens are told so (MISMATCH); different collective
+ * functions, such as a forward pass on one rank and a reduction on another, may wait for ever.
+ *
  * The library never calls MPI_Init or MPI_Finalize, prints, exits, or changes signal handlers,
  * floating-point modes or the process's OpenMP settings.
  */

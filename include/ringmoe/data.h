@@ -56,6 +56,7 @@ RINGMOE_API ringmoe_status ringmoe_tokens_split(ringmoe_context *context,
                                                 ringmoe_tokens *tokens, double fraction,
                                                 ringmoe_tokens **first, ringmoe_tokens **last);
 
+/** Number of tokens. Local. */
 RINGMOE_API int64_t ringmoe_tokens_count(const ringmoe_tokens *tokens);
 /** Entropy of a token in nats for the synthetic language, NaN for real text. Local. */
 RINGMOE_API double ringmoe_tokens_entropy(const ringmoe_tokens *tokens);
@@ -64,7 +65,8 @@ RINGMOE_API int ringmoe_tokens_are_bytes(const ringmoe_tokens *tokens);
 /** A 64-bit hash of the tokens' bytes and their width as 16 hex digits, which names the data in
  *  run.json. Local. */
 RINGMOE_API ringmoe_status ringmoe_tokens_hash(const ringmoe_tokens *tokens, char hex[17]);
-/** Copies `count` token ids from `first` on. Local. Returns OK; ARGUMENT. */
+/** Copies `count` token ids from `first` on. Local. Returns OK; ARGUMENT (outside the stream; a
+ * stream knows no context, so no line of text is left). */
 RINGMOE_API ringmoe_status ringmoe_tokens_read(const ringmoe_tokens *tokens, int64_t first,
                                                int64_t count, int32_t *ids);
 

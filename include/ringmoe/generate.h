@@ -20,6 +20,7 @@ typedef struct ringmoe_generate_settings {
     int64_t seed;           /**< default 0 */
 } ringmoe_generate_settings;
 
+/** Fills every field with its default. Local. */
 RINGMOE_API void ringmoe_generate_settings_default(ringmoe_generate_settings *settings);
 
 /** Receives each new token as it comes, on every rank; returns 0 to go on, else to stop. */

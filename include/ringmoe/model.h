@@ -3,6 +3,11 @@
  * A decoder-only transformer language model with Mixture-of-Experts feed-forward layers.
  * Parameters carry the Hugging Face names and shapes of Mixtral; the configuration is Hugging
  * Face's config.json.
+ *
+ * The router is Mixtral's: softmax over all experts, then the k best with their weights
+ * renormalised; with jitter, selection bias, balance and z losses and capacity as configured.
+ * The other variants (sigmoid, noisy top-k, groups, shared experts) are the stand-alone layer's
+ * alone, moe.h.
  */
 #ifndef RINGMOE_MODEL_H
 #define RINGMOE_MODEL_H
@@ -57,7 +62,7 @@ RINGMOE_API const char *const *ringmoe_model_preset_names(void);
 
 /**
  * Reads a config.json, or the one in a folder. Local.
- * Returns OK; FILE; FORMAT (the message names the key, its value and its range).
+ * Returns OK; FILE; FORMAT (the message names the key, its value and its range); MEMORY.
  */
 RINGMOE_API ringmoe_status ringmoe_model_config_read(ringmoe_context *context, const char *path,
                                                      ringmoe_model_config *config);
@@ -105,7 +110,8 @@ typedef struct ringmoe_model ringmoe_model;
  * Loads a model for evaluation and generation from a folder with config.json and
  * model*.safetensors (fp32, bf16 or fp16). Collective over the mesh; each rank reads its part.
  *   max_tokens  in  most tokens handed to one call of evaluate or generate at a time
- * Returns OK; FILE; FORMAT (a missing, extra or misshapen tensor is named); LAYOUT; MEMORY.
+ * Returns OK; ARGUMENT (max_tokens); FILE; FORMAT (a missing, extra or misshapen tensor is
+ * named); LAYOUT; MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
                                               int64_t max_tokens, ringmoe_model **model);

@@ -101,9 +101,12 @@ RINGMOE_API void ringmoe_moe_settings_default(ringmoe_moe_settings *settings);
 
 /**
  * Makes a layer with initial weights that depend on the seed, the parameter's name and the
- * index in its global shape, not on the layout. Collective over the mesh. settings  in   the
- * same on every rank; of max_tokens the largest counts layer     out  destroy before the mesh;
- * NULL on failure Returns OK; ARGUMENT (names the field, its value and its range); LAYOUT;
+ * index in its global shape, not on the layout. Collective over the mesh.
+ *
+ *   settings  in   the same on every rank; of max_tokens the largest counts
+ *   layer     out  destroy before the mesh; NULL on failure
+ *
+ * Returns OK; ARGUMENT (names the field, its value and its range); LAYOUT;
  * MISMATCH (names the field that differs); MEMORY; MPI. A failure on one rank is returned on
  * all.
  */
@@ -130,9 +133,11 @@ typedef struct ringmoe_moe_stats {
  *   train     in   1: noise is applied and a backward pass may follow
  *   y         out  [n_tokens][d_model]; not x
  *   stats     out  or NULL
- * Returns OK; ARGUMENT; STATE (too many forward passes in this step); MISMATCH (ranks are in
- * different steps, layers, microbatches or operations: named); MPI. ARGUMENT and STATE of one
- * rank are returned on all of the expert axis, before anything is sent.
+ * A layer keeps the activations of its last forward pass only: an evaluation (train = 0)
+ * between a training pass and its backward pass discards them, and the backward pass is then
+ * STATE. Returns OK; ARGUMENT; STATE (too many forward passes in this step); MISMATCH (ranks
+ * are in different steps, layers, microbatches or operations: named); MPI. ARGUMENT and STATE
+ * of one rank are returned on all of the expert axis, before anything is sent.
  */
 RINGMOE_API ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tokens,
                                                const ringmoe_real *x, int train,

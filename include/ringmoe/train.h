@@ -59,7 +59,7 @@ typedef struct ringmoe_step_metrics {
  * Makes a model with initial weights and the state to train it. Collective over the mesh.
  *   data  in  must outlive the trainer; longer than one sequence; the same on every rank
  * Returns OK; ARGUMENT (names the setting); LAYOUT; FORMAT (text shorter than a sequence);
- * MISMATCH (ranks have different data or settings); MEMORY.
+ * MISMATCH (ranks have different data or settings); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_create(ringmoe_mesh *mesh,
                                                   const ringmoe_model_config *config,

@@ -3,8 +3,10 @@
  * Balance of the experts: counts of choices, the auxiliary losses and the selection bias.
  *
  *   balance loss   E / (k T^2) * sum_e n_e sum_t p_te   =   E / T * sum_t sum_e f_e p_te
- *   z-loss         mean over t of logsumexp(l_t)^2                    (ST-MoE, Zoph et al.
- * 2022) bias           b_e += rate * sign(mean(n) - n_e)                  (DeepSeek-V3)
+ *
+ *   z-loss         mean over t of logsumexp(l_t)^2             (ST-MoE, Zoph et al. 2022)
+ *
+ *   bias           b_e += rate * sign(mean(n) - n_e)           (DeepSeek-V3)
  *
  * f_e = n_e / (k T), of this microbatch or of a whole global batch: units no layout changes.
  */

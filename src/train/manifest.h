@@ -3,8 +3,13 @@
  * A checkpoint's folder and its state.json: what step it is of, the recipe it was made by, and
  * hashes of what its tensor files hold.
  *
- *   config.json, model-00001-of-00001.safetensors, model.safetensors.index.json   Hugging
- * Face's optimizer.safetensors   exp_avg.<parameter>, exp_avg_sq.<parameter> state.json
+ *   config.json                         Hugging Face's, as are the weights
+ *
+ *   model-00001-of-00001.safetensors    with model.safetensors.index.json
+ *
+ *   optimizer.safetensors               exp_avg.<parameter>, exp_avg_sq.<parameter>
+ *
+ *   state.json
  */
 #ifndef RM_MANIFEST_H
 #define RM_MANIFEST_H
