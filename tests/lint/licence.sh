@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Each source file says its licence in its first three lines.
+# Each file of ours that can carry a comment says its licence in its first three lines.
 . "$(dirname "$0")/common.sh"
 
 licensed_files() {
     local pattern name
-    for pattern in '*.c' '*.h' '*.cpp' '*.f90' '*.py' '*.sh' 'meson.build'; do
+    for pattern in '*.c' '*.h' '*.cpp' '*.f90' '*.py' '*.sh' 'meson.build' '*.txt' '.clang-format' \
+        '.gitignore'; do
         files "$pattern" .
     done
-    for name in .ci/run tools/quickstart tools/check meson_options.txt; do
+    for name in .ci/run tools/quickstart tools/check; do
         [ -e "$name" ] && echo "$name"
     done
 }
