@@ -61,8 +61,8 @@ static void print_layout(const train_job *job)
     fprintf(job->screen, "  layout   %d rank%s x %d thread%s", session->size,
             session->size > 1 ? "s" : "", threads, threads > 1 ? "s" : "");
     if (job->config.num_local_experts)
-        fprintf(job->screen, ", %d experts a rank",
-                job->config.num_local_experts / dims.expert);
+        fprintf(job->screen, ", %d of %d experts a rank",
+                job->config.num_local_experts / dims.expert, job->config.num_local_experts);
     if (dims.data > 1) fprintf(job->screen, ", %d replicas", dims.data);
     fprintf(job->screen, ", %s, kernels %s\n",
             job->options.placement.precision ? "bf16" : "fp32",

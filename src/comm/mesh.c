@@ -61,16 +61,17 @@ static ringmoe_status complete_dims(int n_ranks, int n_experts, ringmoe_mesh_dim
     if ((!dims->data || !dims->expert) && n_ranks % given)
         return rm_fail(
             error, RINGMOE_ERROR_LAYOUT,
-            "%d ranks cannot be split by --%s %d: it must divide the number of ranks", n_ranks,
-            dims->data ? "dp" : "ep", given);
+            "%d rank%s cannot be split by --%s %d: it must divide the number of ranks, which "
+            "mpiexec -n or srun -n sets",
+            n_ranks, n_ranks > 1 ? "s" : "", dims->data ? "dp" : "ep", given);
     if (!dims->data) dims->data = n_ranks / dims->expert;
     if (!dims->expert) dims->expert = n_ranks / dims->data;
     if ((int64_t)dims->data * dims->expert != n_ranks)
         return rm_fail(
             error, RINGMOE_ERROR_LAYOUT,
-            "%d ranks cannot be split into --dp %d x --ep %d: the product must be the "
+            "%d rank%s cannot be split into --dp %d x --ep %d: the product must be the "
             "number of ranks",
-            n_ranks, dims->data, dims->expert);
+            n_ranks, n_ranks > 1 ? "s" : "", dims->data, dims->expert);
     return RINGMOE_OK;
 }
 
