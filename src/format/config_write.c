@@ -9,20 +9,15 @@
 #include <string.h>
 
 #include "base/files.h"
+#include "base/number.h"
 #include "format/config.h"
 #include "format/config_fields.h"
 
-/* The process's locale may have a decimal comma, which is no JSON; and transformers takes 0 for
- * an integer where it wants 0.0. */
+/* transformers takes 0 for an integer where it wants 0.0. */
 static void print_double(FILE *out, double value)
 {
-    char text[40];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
-    }
-    char *comma = strchr(text, ',');
-    if (comma) *comma = '.';
+    char text[RM_NUMBER_TEXT];
+    rm_number_format(value, text);
     fprintf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
 }
 

@@ -3,7 +3,6 @@
 
 #include <float.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "model/model.h"
@@ -65,16 +64,6 @@ static int64_t integer_of(const rm_setting *setting, const ringmoe_train_setting
     int64_t integer;
     memcpy(&integer, (const char *)settings + setting->offset, sizeof integer);
     return integer;
-}
-
-void rm_number_format(double number, char text[RM_NUMBER_TEXT])
-{
-    for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, RM_NUMBER_TEXT, "%.*g", digits, number);
-        if (strtod(text, NULL) == number) break;
-    }
-    char *comma = strchr(text, ',');
-    if (comma) *comma = '.';
 }
 
 void rm_setting_format(const rm_setting *setting, const ringmoe_train_settings *settings,

@@ -9,6 +9,7 @@
 
 #include <ringmoe/train.h>
 
+#include "base/number.h"
 #include "base/status.h"
 
 /* Steps of the longest run: times the largest global batch they still count in an int64. */
@@ -24,10 +25,7 @@ typedef struct rm_setting {
 extern const rm_setting rm_settings[];
 extern const int rm_n_settings;
 
-#define RM_NUMBER_TEXT 32
-/* The shortest text that reads back as this number; valid JSON, whatever the locale. */
-void rm_number_format(double number, char text[RM_NUMBER_TEXT]);
-/* The setting's value as such a text. */
+/* The setting's value as a JSON number. */
 void rm_setting_format(const rm_setting *setting, const ringmoe_train_settings *settings,
                        char text[RM_NUMBER_TEXT]);
 

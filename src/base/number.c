@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/number.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* 15 digits survive the way through a double and back, 17 tell all doubles apart. */
+void rm_number_format(double number, char text[RM_NUMBER_TEXT])
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, RM_NUMBER_TEXT, "%.*g", digits, number);
+        if (strtod(text, NULL) == number) break;
+    }
+    char *comma = strchr(text, ',');
+    if (comma) *comma = '.';
+}
