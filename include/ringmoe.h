@@ -10,6 +10,7 @@
  *   train.h     training, evaluation, checkpoints
  *   generate.h  sampling
  *   machine.h   what the machine is and reaches
+ *   products.h  grouped matrix products, for layers of your own
  */
 #ifndef RINGMOE_H
 #define RINGMOE_H
@@ -23,6 +24,7 @@
 #include <ringmoe/train.h>
 #include <ringmoe/generate.h>
 #include <ringmoe/machine.h>
+#include <ringmoe/products.h>
 
 #define RINGMOE_VERSION_MAJOR 0
 #define RINGMOE_VERSION_MINOR 1

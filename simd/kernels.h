@@ -28,29 +28,53 @@ typedef struct rm_adamw {
     rm_real epsilon;
 } rm_adamw;
 
+/* Products in one precision. Both operands are packed first, in a layout that belongs to the
+ * level: only the five functions below know it. A packed panel of A holds up to `mr` rows, one
+ * of B up to `nr` columns; what is missing up to mr or nr, and in depth up to a multiple of
+ * depth_step, is zero. Panels are contiguous, and so is any slice of one whose first term is a
+ * multiple of depth_step: term p of a panel of B begins nr * p * b_size bytes after its start.
+ *
+ *   lines   the terms of one row of A (column of B) lie together:  lines[i][p]
+ *   steps   the rows of A (columns of B) of one term lie together: steps[p][i]
+ *
+ * The pointers may be any, so that rows are gathered while they are packed. */
+typedef struct rm_tile_kernels {
+    int mr, nr;         /* rows and columns of a tile of C */
+    int depth_step;     /* packed depths are multiples of it */
+    int a_size, b_size; /* bytes a term takes in a packed row of A, column of B */
+    int depth_block;    /* terms of a slice of the depth: part of a result's bits */
+    int block_rows;     /* rows of A, depth_block deep, that stay in the second-level cache */
+
+    /* Copies, or rounds to bf16 (nearest even; NaN stays NaN). 1 <= m <= mr, 1 <= n <= nr. */
+    void (*pack_a_lines)(int64_t k, int m, const rm_real *const *lines, void *panel);
+    void (*pack_a_steps)(int64_t k, int m, const rm_real *const *steps, void *panel);
+    void (*pack_b_lines)(int64_t k, int n, const rm_real *const *lines, void *panel);
+    void (*pack_b_steps)(int64_t k, int n, const rm_real *const *steps, void *panel);
+    /* C[m][n] = A[m][k] * B[k][n], or += when `add`; C[i][j] = c[i * c_row + j]. An element is
+     * one sum over p = 0..k-1 from zero in an order that belongs to the level (with `add`, that
+     * sum is added to C once), the same for every m, n, i and j. */
+    void (*tile)(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
+                 int n, bool add);
+
+    /* Around the tiles of one thread, if the level needs it (tile registers); NULL: not. Between
+     * them the thread may call any kernel. */
+    void (*begin)(void);
+    void (*end)(void);
+    /* Multiplies and adds on registers alone, as the tile does: the ceiling of a product.
+     * Returns the operations done, about `rounds` thousand. */
+    double (*peak)(int64_t rounds);
+} rm_tile_kernels;
+
 typedef struct rm_kernels {
     const char *level;
 
-    /* --- matrix products -----------------------------------------------------------------
-     * B is packed into panels of `nr` columns: panel[p * nr + j] = B[p][j], columns beyond n
-     * are zero. A is read in place: A[i][p] = a[i * a_row + p * a_col]. tile: C[m][n] = A[m][k]
-     * * B[k][n], or += when `add`, for 1 <= m <= mr, 1 <= n <= nr; C[i][j] = c[i * c_row + j].
-     * Each element is one chain of multiply-adds over p = 0..k-1 from zero (or, with `add`,
-     * that sum added to C once), the same for every m, n, i and j. */
-    int mr, nr;
-    void (*tile)(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col, const rm_real *b,
-                 rm_real *c, int64_t c_row, int m, int n, bool add);
-    /* As tile, B's panel in bf16 (same layout); A holds values already rounded to bf16. */
-    void (*tile_bf16)(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col,
-                      const rm_bf16 *b, rm_real *c, int64_t c_row, int m, int n, bool add);
-    /* One panel of B: B[p][j] = src[p * row + j * col], for p < k, j < n <= nr. Exact copy. */
-    void (*pack)(int64_t k, int n, const rm_real *src, int64_t row, int64_t col,
-                 rm_real *panel);
-    /* The same rounded to bf16 (nearest even; NaN stays NaN). */
-    void (*pack_bf16)(int64_t k, int n, const rm_real *src, int64_t row, int64_t col,
-                      rm_bf16 *panel);
-    /* dst[i] = src[i] rounded to bf16 and back. dst may be src. */
-    void (*round_bf16)(int64_t n, const rm_real *src, rm_real *dst);
+    /* --- matrix products ----------------------------------------------------------------- */
+    rm_tile_kernels fp32; /* rm_real operands and sums */
+    rm_tile_kernels bf16; /* bf16 operands, rm_real sums */
+    /* As fp32.tile, but A is read in place: A[i][p] = a[i * a_row + p * a_col]. For small
+     * products whose A is used once. The bits are fp32.tile's. */
+    void (*tile_in_place)(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col,
+                          const void *b, rm_real *c, int64_t c_row, int m, int n, bool add);
 
     /* --- rows -----------------------------------------------------------------------------
      * y += x; y += alpha x; x *= alpha. Element-wise, one rounding per operation (fused). */
@@ -69,11 +93,19 @@ typedef struct rm_kernels {
     void (*rmsnorm_backward)(int64_t n, rm_real rstd, const rm_real *x, const rm_real *w,
                              const rm_real *d_y, rm_real *d_x, rm_real *d_w);
 
-    /* h = gate * sigmoid(gate) * up, and its gradients. h may be gate or up; d_gate, d_up may
-     * be gate, up. */
-    void (*silu_mul)(int64_t n, const rm_real *gate, const rm_real *up, rm_real *h);
-    void (*silu_mul_backward)(int64_t n, const rm_real *gate, const rm_real *up,
-                              const rm_real *d_h, rm_real *d_gate, rm_real *d_up);
+    /* h = weight * gate * sigmoid(gate) * up. h may be gate or up. */
+    void (*silu_mul)(int64_t n, rm_real weight, const rm_real *gate, const rm_real *up,
+                     rm_real *h);
+    /* Its gradients, d_gate and d_up, which may be gate and up; returns the weight's, the sum of
+     * d_h * gate * sigmoid(gate) * up (as `dot`). */
+    rm_real (*silu_mul_backward)(int64_t n, rm_real weight, const rm_real *gate,
+                                 const rm_real *up, const rm_real *d_h, rm_real *d_gate,
+                                 rm_real *d_up);
+
+    /* The backward pass of a softmax row: d_x = p * (d_p - delta) * scale, where delta = sum(p *
+     * d_p) is given. d_x may be d_p. */
+    void (*softmax_backward)(int64_t n, rm_real delta, rm_real scale, const rm_real *p,
+                             const rm_real *d_p, rm_real *d_x);
 
     /* Rotary embedding of one head (NeoX halves, as Hugging Face): pairs (i, i + n/2) turned by
      * the angles whose cosines and sines are given, [n/2] each; sign -1 turns back (the
@@ -86,9 +118,11 @@ typedef struct rm_kernels {
                   rm_real *m, rm_real *v);
 } rm_kernels;
 
-/* The table of a level ("scalar", "avx2", "neon"); NULL if this build or CPU has it not. */
+/* The table of a level ("scalar"; "avx2", "avx512", "avx512bf16", "amx"; "neon", "neonbf16");
+ * NULL if this build or CPU has it not. */
 const rm_kernels *rm_kernels_of_level(const char *level);
-/* The best table this CPU can run. */
+/* The best table this CPU can run: the highest level, less those whose own products turn out
+ * clearly slower than the level's below (measured; takes well under a millisecond). */
 const rm_kernels *rm_kernels_best(void);
 /* Names of the levels this build and CPU can run, worst first, NULL-terminated. */
 const char *const *rm_kernels_levels(void);

@@ -37,6 +37,12 @@ void rm_matrix_layout(rm_matrix *matrix, const rm_compute *compute, int64_t out,
                       ringmoe_precision precision, bool with_backward, rm_arena *arena);
 /* Packs the weights of all matrices anew, after an optimizer step. Threads over panels. */
 void rm_matrices_pack(const rm_compute *compute, rm_matrix *const *matrices, int n_matrices);
+/* Packs rows [first, first + n) of one matrix, on the calling thread: for an optimizer that has
+ * just updated them. `first` and the end are multiples of rm_matrix_strip, but for the matrix's
+ * own end. */
+void rm_matrix_pack_rows(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
+                         int64_t n);
+int64_t rm_matrix_strip(const rm_compute *compute, const rm_matrix *matrix);
 
 /* C rows = A rows * B for one group of rows. */
 typedef struct rm_product {
@@ -49,8 +55,15 @@ typedef struct rm_product {
     int64_t c_stride;
     const int32_t *c_rows; /* NULL: i */
     bool add;              /* C += the product, in one addition an element */
+    /* With `up`, a gated pair (add must be false): C_up = A rows * up as well, and, while both
+     * are in the cache, hidden = weight * silu(C) * C_up. Rows of c_up and hidden are laid out
+     * as those of c; hidden may be c or c_up. */
+    const rm_packed *up;
+    rm_real *c_up, *hidden;
+    const rm_real *weights; /* of row i, [n_rows]; NULL: 1 */
 } rm_product;
-/* All groups in one call, balanced over threads by cost. Groups write different rows. */
+/* All groups in one call, balanced over threads by cost, whatever the skew of their rows. Groups
+ * write different rows. */
 void rm_product_grouped(const rm_compute *compute, const rm_product *groups, int n_groups);
 
 /* Where a gradient goes: stored, or added in one addition an element to what is there. Every
@@ -64,8 +77,9 @@ typedef struct rm_sink {
 /* dW = dY^T X over one run of rows; rows 0 gives zeros (or nothing, with add). */
 typedef struct rm_outer {
     int64_t n_rows;
-    const rm_real *d_y; /* row i is d_y + i * d_y_stride, `out` elements */
+    const rm_real *d_y; /* row i is d_y + d_y_rows[i] * d_y_stride, `out` elements */
     int64_t d_y_stride;
+    const int32_t *d_y_rows; /* NULL: i */
     const rm_real *x; /* row i is x + x_rows[i] * x_stride, `in` elements */
     int64_t x_stride;
     const int32_t *x_rows; /* NULL: i */
