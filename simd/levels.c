@@ -9,15 +9,25 @@
 
 #if defined(RM_HAVE_AVX2)
 
+#include <cpuid.h>
+
 enum { N_LEVELS = 2 };
 static const rm_kernels *const tables[N_LEVELS] = {&rm_kernels_scalar, &rm_kernels_avx2};
 static const char *const names[N_LEVELS][N_LEVELS + 1] = {{"scalar"}, {"scalar", "avx2"}};
+
+/* Not among clang 14's names for __builtin_cpu_supports. */
+static bool has_f16c(void)
+{
+    unsigned int eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
 
 /* __builtin_cpu_supports also asks whether the system saves the wide registers. */
 static int count_usable(void)
 {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 2 : 1;
+    bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return has_avx2 && has_f16c() ? 2 : 1;
 }
 
 #elif defined(RM_HAVE_NEON)

@@ -198,20 +198,13 @@ static inline void vec_store_bf16(rm_bf16 *p, vec v)
 
 /* --- tiles -------------------------------------------------------------------------------- */
 enum { TILE_ROWS = 6, TILE_VECTORS = 4 };
+/* A slice of a panel of B takes half of a first-level cache of 32 KiB, a block of A three
+ * quarters of a second-level cache of 256 KiB. */
+enum { TILE_DEPTH_BLOCK = 256, TILE_BLOCK_ROWS = 192 };
 
 typedef struct tile_row {
     vec v[TILE_VECTORS];
 } tile_row;
-
-static inline tile_row tile_row_zero(void)
-{
-    return (tile_row){{vec_all(0), vec_all(0), vec_all(0), vec_all(0)}};
-}
-
-static inline tile_row tile_row_load(const rm_real *p)
-{
-    return (tile_row){{vec_load(p), vec_load(p + 4), vec_load(p + 8), vec_load(p + 12)}};
-}
 
 static inline tile_row tile_row_load_bf16(const rm_bf16 *p)
 {

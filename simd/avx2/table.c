@@ -5,6 +5,7 @@
 
 const rm_kernels rm_kernels_avx2 = {
     .level = "avx2",
-    VECTOR_PRODUCT_KERNELS,
+    .fp32 = VECTOR_FP32_TILES,
+    .bf16 = VECTOR_BF16_TILES,
     VECTOR_ROW_KERNELS,
 };

@@ -1,39 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * SwiGLU's product, rotary embedding and AdamW on a row, in plain C.
+ * The gradient of softmax, rotary embedding and AdamW on a row, in plain C.
  */
 #include "simd/scalar/scalar.h"
 
 #include <math.h>
 
-/* sigmoid(x) and sigmoid(-x), both without cancellation: exp(-|x|) never overflows. */
-typedef struct sigmoids {
-    rm_real plus, minus;
-} sigmoids;
-
-static sigmoids sigmoids_of(rm_real x)
+void rm_softmax_backward_scalar(int64_t n, rm_real delta, rm_real scale, const rm_real *p,
+                                const rm_real *d_p, rm_real *d_x)
 {
-    rm_real decay = (rm_real)exp(-fabs((double)x));
-    rm_real major = 1 / (1 + decay), minor = decay * major;
-    return x < 0 ? (sigmoids){minor, major} : (sigmoids){major, minor};
-}
-
-void rm_silu_mul_scalar(int64_t n, const rm_real *gate, const rm_real *up, rm_real *h)
-{
-    for (int64_t i = 0; i < n; i++) h[i] = gate[i] * sigmoids_of(gate[i]).plus * up[i];
-}
-
-/* silu' = sigmoid(x) (1 + x sigmoid(-x)) */
-void rm_silu_mul_backward_scalar(int64_t n, const rm_real *gate, const rm_real *up,
-                                 const rm_real *d_h, rm_real *d_gate, rm_real *d_up)
-{
-    for (int64_t i = 0; i < n; i++) {
-        rm_real x = gate[i], scale = up[i];
-        sigmoids s = sigmoids_of(x);
-        rm_real d_out = d_h[i];
-        d_up[i] = d_out * (x * s.plus);
-        d_gate[i] = d_out * (scale * (s.plus * (1 + x * s.minus)));
-    }
+    for (int64_t i = 0; i < n; i++) d_x[i] = p[i] * (d_p[i] - delta) * scale;
 }
 
 void rm_rope_scalar(int64_t n, const rm_real *cosine, const rm_real *sine, rm_real sign,

@@ -10,15 +10,21 @@
 
 enum { RM_SCALAR_ROWS = 4, RM_SCALAR_COLUMNS = 8 };
 
-void rm_tile_scalar(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col, const rm_real *b,
-                    rm_real *c, int64_t c_row, int m, int n, bool add);
-void rm_tile_bf16_scalar(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col,
-                         const rm_bf16 *b, rm_real *c, int64_t c_row, int m, int n, bool add);
-void rm_pack_scalar(int64_t k, int n, const rm_real *src, int64_t row, int64_t col,
-                    rm_real *panel);
-void rm_pack_bf16_scalar(int64_t k, int n, const rm_real *src, int64_t row, int64_t col,
-                         rm_bf16 *panel);
-void rm_round_bf16_scalar(int64_t n, const rm_real *src, rm_real *dst);
+void rm_pack_a_lines_scalar(int64_t k, int m, const rm_real *const *lines, void *panel);
+void rm_pack_a_steps_scalar(int64_t k, int m, const rm_real *const *steps, void *panel);
+void rm_pack_b_lines_scalar(int64_t k, int n, const rm_real *const *lines, void *panel);
+void rm_pack_b_steps_scalar(int64_t k, int n, const rm_real *const *steps, void *panel);
+void rm_pack_a_lines_bf16_scalar(int64_t k, int m, const rm_real *const *lines, void *panel);
+void rm_pack_a_steps_bf16_scalar(int64_t k, int m, const rm_real *const *steps, void *panel);
+void rm_pack_b_lines_bf16_scalar(int64_t k, int n, const rm_real *const *lines, void *panel);
+void rm_pack_b_steps_bf16_scalar(int64_t k, int n, const rm_real *const *steps, void *panel);
+void rm_tile_scalar(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
+                    int n, bool add);
+void rm_tile_bf16_scalar(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row,
+                         int m, int n, bool add);
+void rm_tile_in_place_scalar(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col,
+                             const void *b, rm_real *c, int64_t c_row, int m, int n, bool add);
+double rm_tile_peak_scalar(int64_t rounds);
 
 void rm_add_scalar(int64_t n, const rm_real *x, rm_real *y);
 void rm_axpy_scalar(int64_t n, rm_real alpha, const rm_real *x, rm_real *y);
@@ -32,9 +38,13 @@ rm_real rm_rmsnorm_scalar(int64_t n, rm_real eps, const rm_real *x, const rm_rea
                           rm_real *y);
 void rm_rmsnorm_backward_scalar(int64_t n, rm_real rstd, const rm_real *x, const rm_real *w,
                                 const rm_real *d_y, rm_real *d_x, rm_real *d_w);
-void rm_silu_mul_scalar(int64_t n, const rm_real *gate, const rm_real *up, rm_real *h);
-void rm_silu_mul_backward_scalar(int64_t n, const rm_real *gate, const rm_real *up,
-                                 const rm_real *d_h, rm_real *d_gate, rm_real *d_up);
+void rm_silu_mul_scalar(int64_t n, rm_real weight, const rm_real *gate, const rm_real *up,
+                        rm_real *h);
+rm_real rm_silu_mul_backward_scalar(int64_t n, rm_real weight, const rm_real *gate,
+                                    const rm_real *up, const rm_real *d_h, rm_real *d_gate,
+                                    rm_real *d_up);
+void rm_softmax_backward_scalar(int64_t n, rm_real delta, rm_real scale, const rm_real *p,
+                                const rm_real *d_p, rm_real *d_x);
 void rm_rope_scalar(int64_t n, const rm_real *cosine, const rm_real *sine, rm_real sign,
                     rm_real *x);
 void rm_adamw_scalar(int64_t n, const rm_adamw *step, const rm_real *gradient, rm_real *w,

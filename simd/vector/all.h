@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * All kernels over a vector vocabulary. A level's table.c includes its vocabulary, then this,
- * and names its table; so these headers define functions, once in each level.
+ * and names its table; so these headers define functions, once in each level. A level with
+ * products of its own takes VECTOR_ROW_KERNELS alone, or with one of the VECTOR_TILES.
  */
 #ifndef RM_VECTOR_ALL_H
 #define RM_VECTOR_ALL_H
@@ -11,17 +12,27 @@
 #include "simd/vector/norm.h"
 #include "simd/vector/pack.h"
 #include "simd/vector/sums.h"
+#include "simd/vector/swiglu.h"
 #include "simd/vector/tile.h"
 
-#define VECTOR_PRODUCT_KERNELS                                                                 \
-    .mr = TILE_ROWS, .nr = TILE_COLUMNS, .tile = tile, .tile_bf16 = tile_bf16, .pack = pack,   \
-    .pack_bf16 = pack_bf16
+/* An rm_tile_kernels: of fp32, or of bf16 without instructions for it. */
+#define VECTOR_TILES(precision, size_of_b)                                                     \
+    {                                                                                          \
+        .mr = TILE_ROWS, .nr = TILE_COLUMNS, .depth_step = 1, .a_size = sizeof(rm_real),       \
+        .b_size = size_of_b, .depth_block = TILE_DEPTH_BLOCK, .block_rows = TILE_BLOCK_ROWS,   \
+        .pack_a_lines = pack_a_lines_##precision, .pack_a_steps = pack_a_steps_##precision,    \
+        .pack_b_lines = pack_b_lines_##precision, .pack_b_steps = pack_b_steps_##precision,    \
+        .tile = tile_##precision, .peak = tile_peak                                            \
+    }
+#define VECTOR_FP32_TILES VECTOR_TILES(fp32, sizeof(rm_real))
+#define VECTOR_BF16_TILES VECTOR_TILES(bf16, sizeof(rm_bf16))
 
 #define VECTOR_ROW_KERNELS                                                                     \
-    .round_bf16 = row_round_bf16, .add = row_add, .axpy = row_axpy, .scale = row_scale,        \
+    .tile_in_place = tile_in_place, .add = row_add, .axpy = row_axpy, .scale = row_scale,      \
     .dot = row_dot, .max = row_max, .exp_shift = row_exp_shift,                                \
     .sum_squares = row_sum_squares, .rmsnorm = row_rmsnorm,                                    \
     .rmsnorm_backward = row_rmsnorm_backward, .silu_mul = row_silu_mul,                        \
-    .silu_mul_backward = row_silu_mul_backward, .rope = row_rope, .adamw = row_adamw
+    .silu_mul_backward = row_silu_mul_backward, .softmax_backward = row_softmax_backward,      \
+    .rope = row_rope, .adamw = row_adamw
 
 #endif

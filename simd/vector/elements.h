@@ -40,14 +40,4 @@ static void row_scale(int64_t n, rm_real alpha, rm_real *x)
     FOR_EACH_VECTOR(n, scale_at, vec_all(alpha), x);
 }
 
-BODY round_bf16_at(int64_t i, int64_t count, const rm_real *src, rm_real *dst)
-{
-    vec_store_first(dst + i, count, vec_round_bf16(vec_load_first(src + i, count)));
-}
-
-static void row_round_bf16(int64_t n, const rm_real *src, rm_real *dst)
-{
-    FOR_EACH_VECTOR(n, round_bf16_at, src, dst);
-}
-
 #endif

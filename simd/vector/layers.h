@@ -1,42 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * SwiGLU's product, rotary embedding and AdamW on a row, over the vector vocabulary.
+ * The gradient of softmax, rotary embedding and AdamW on a row, over the vector vocabulary.
  */
 #ifndef RM_VECTOR_LAYERS_H
 #define RM_VECTOR_LAYERS_H
 
 #include "simd/kernels.h"
-#include "simd/vector/exp.h"
 #include "simd/vector/loop.h"
 
-BODY silu_mul_at(int64_t i, int64_t count, const rm_real *gate, const rm_real *up, rm_real *h)
+/* The backward pass of a softmax row. */
+BODY softmax_backward_at(int64_t i, int64_t count, vec delta, vec scale, const rm_real *p,
+                         const rm_real *d_p, rm_real *d_x)
 {
-    vec x = vec_load_first(gate + i, count);
-    vec silu = vec_mul(x, sigmoids_of(x).plus);
-    vec_store_first(h + i, count, vec_mul(silu, vec_load_first(up + i, count)));
+    vec above = vec_sub(vec_load_first(d_p + i, count), delta);
+    vec product = vec_mul(vec_load_first(p + i, count), above);
+    vec_store_first(d_x + i, count, vec_mul(product, scale));
 }
 
-static void row_silu_mul(int64_t n, const rm_real *gate, const rm_real *up, rm_real *h)
+static void row_softmax_backward(int64_t n, rm_real delta, rm_real scale, const rm_real *p,
+                                 const rm_real *d_p, rm_real *d_x)
 {
-    FOR_EACH_VECTOR(n, silu_mul_at, gate, up, h);
-}
-
-/* silu' = sigmoid(x) (1 + x sigmoid(-x)) */
-BODY silu_mul_backward_at(int64_t i, int64_t count, const rm_real *gate, const rm_real *up,
-                          const rm_real *d_h, rm_real *d_gate, rm_real *d_up)
-{
-    vec x = vec_load_first(gate + i, count), d_out = vec_load_first(d_h + i, count);
-    vec up_lanes = vec_load_first(up + i, count);
-    sigmoids s = sigmoids_of(x);
-    vec slope = vec_mul(s.plus, vec_fma(x, s.minus, vec_all(1)));
-    vec_store_first(d_up + i, count, vec_mul(d_out, vec_mul(x, s.plus)));
-    vec_store_first(d_gate + i, count, vec_mul(d_out, vec_mul(up_lanes, slope)));
-}
-
-static void row_silu_mul_backward(int64_t n, const rm_real *gate, const rm_real *up,
-                                  const rm_real *d_h, rm_real *d_gate, rm_real *d_up)
-{
-    FOR_EACH_VECTOR(n, silu_mul_backward_at, gate, up, d_h, d_gate, d_up);
+    FOR_EACH_VECTOR(n, softmax_backward_at, vec_all(delta), vec_all(scale), p, d_p, d_x);
 }
 
 BODY rope_at(int64_t i, int64_t count, vec sign, const rm_real *cosine, const rm_real *sine,

@@ -1,103 +1,102 @@
 /* SPDX-License-Identifier: MIT
  *
- * Panels of B over the vector vocabulary. Three kinds of source:
+ * Packed panels of A and B over the vector vocabulary: `width` numbers a term, zeros beyond
+ * `n`, the terms following each other without a gap.
  *
- *   col == 1   a row of the panel is contiguous: copied
- *   row == 1   a column is contiguous (B = W^T): VEC_WIDTH columns by VEC_WIDTH rows at a time
- *              are loaded along the columns and transposed in registers
- *   other      gathered one by one
+ *   panel   | [0][0] .. [0][n-1] 0 .. 0 | [1][0] .. [1][n-1] 0 .. 0 | ...   k times width
+ *
+ * From lines (a line's terms lie together) squares of VEC_WIDTH lines by VEC_WIDTH terms are
+ * transposed in registers; from steps the panel's terms are copied. Where the width is no
+ * multiple of the vector, whole vectors are stored nonetheless: what spills into the next term
+ * is overwritten when that one is stored, and the last term alone is stored exactly.
  */
 #ifndef RM_VECTOR_PACK_H
 #define RM_VECTOR_PACK_H
 
 #include "simd/kernels.h"
-#include "simd/scalar_math.h"
 #include "simd/vector/tile.h"
 
-typedef struct pack_source {
-    const rm_real *src;
-    int64_t row, col;
-    int n;
-} pack_source;
+/* A packed element: a number as it is, a number rounded to bf16, or two bytes of bf16. */
+typedef enum pack_format { PACK_EXACT, PACK_ROUNDED, PACK_BF16 } pack_format;
 
-/* A panel of either type; the one that is not meant is NULL. */
-typedef struct pack_target {
-    rm_real *panel;
-    rm_bf16 *panel_bf16;
-} pack_target;
+/* Of a panel: how wide, how deep, of how many lines. All but n and k are constants. */
+typedef struct pack_shape {
+    pack_format format;
+    int width, n;
+    int64_t k;
+} pack_shape;
 
-BODY pack_store(pack_target target, int64_t at, vec v)
+/* Terms of a line that are taken at once: a cache line, lest it be gone from the first-level
+ * cache (where lines of equal remainder displace each other) before its second half is used. */
+enum { PACK_STEP = VEC_WIDTH > 16 ? VEC_WIDTH : 16 };
+/* How far ahead memory is asked for, in terms. */
+enum { PACK_AHEAD_LINES = 128, PACK_AHEAD_STEPS = 16 };
+
+/* Stores v as elements j .. j + VEC_WIDTH - 1 of term p. */
+BODY pack_store(const pack_shape shape, void *panel, int64_t p, int j, vec v)
 {
-    if (target.panel)
-        vec_store(target.panel + at, v);
+    int64_t at = p * shape.width + j, count = p + 1 < shape.k ? VEC_WIDTH : shape.width - j;
+    if (shape.format == PACK_BF16)
+        vec_store_bf16((rm_bf16 *)panel + at, v);
     else
-        vec_store_bf16(target.panel_bf16 + at, v);
+        vec_store_first((rm_real *)panel + at, count,
+                        shape.format == PACK_ROUNDED ? vec_round_bf16(v) : v);
 }
 
-BODY pack_rows(int64_t k, pack_source source, pack_target target)
-{
-    for (int64_t p = 0; p < k; p++)
-        for (int j = 0; j < TILE_COLUMNS; j += VEC_WIDTH) {
-            vec v = vec_load_first(source.src + p * source.row + j, source.n - j);
-            pack_store(target, p * TILE_COLUMNS + j, v);
-        }
-}
-
-/* `rows` (at most VEC_WIDTH) rows from p on, of the VEC_WIDTH columns from j on. */
-BODY pack_square(int64_t p, int64_t rows, int j, pack_source source, pack_target target)
+/* `terms` (at most VEC_WIDTH) terms from p on, of the VEC_WIDTH lines from j on. */
+BODY pack_square(const pack_shape shape, int64_t p, int64_t terms, int j,
+                 const rm_real *const *lines, void *panel)
 {
     vec square[VEC_WIDTH];
-    FOR_UNROLLED (i, VEC_WIDTH) {
-        const rm_real *column = source.src + p + (j + i) * source.col;
-        square[i] = j + i < source.n ? vec_load_first(column, rows) : vec_all(0);
-    }
+    FOR_UNROLLED (i, VEC_WIDTH)
+        square[i] = j + i < shape.n ? vec_load_first(lines[j + i] + p, terms) : vec_all(0);
     vec_transpose(square);
     FOR_UNROLLED (i, VEC_WIDTH)
-        if (i < rows) pack_store(target, (p + i) * TILE_COLUMNS + j, square[i]);
+        if (i < terms) pack_store(shape, panel, p + i, j, square[i]);
 }
 
-BODY pack_columns(int64_t k, pack_source source, pack_target target)
+/* Later lines first: what their vectors spill into the next term, the first lines overwrite. */
+BODY pack_squares(const pack_shape shape, int64_t p, int64_t terms, const rm_real *const *lines,
+                  void *panel)
+{
+    for (int j = (shape.width - 1) / VEC_WIDTH * VEC_WIDTH; j >= 0; j -= VEC_WIDTH)
+        for (int64_t first = 0; first < terms; first += VEC_WIDTH)
+            pack_square(shape, p + first, terms - first, j, lines, panel);
+}
+
+BODY pack_lines(const pack_shape shape, const rm_real *const *lines, void *panel)
 {
     int64_t p = 0;
-    for (; p + VEC_WIDTH <= k; p += VEC_WIDTH)
-        for (int j = 0; j < TILE_COLUMNS; j += VEC_WIDTH)
-            pack_square(p, VEC_WIDTH, j, source, target);
-    for (int j = 0; p < k && j < TILE_COLUMNS; j += VEC_WIDTH)
-        pack_square(p, k - p, j, source, target);
+    for (; p + PACK_STEP <= shape.k; p += PACK_STEP) {
+        for (int i = 0; i < shape.n; i++)
+            __builtin_prefetch(lines[i] + p + PACK_AHEAD_LINES, 0, 2);
+        pack_squares(shape, p, PACK_STEP, lines, panel);
+    }
+    if (p < shape.k) pack_squares(shape, p, shape.k - p, lines, panel);
 }
 
-BODY pack_elements(int64_t k, pack_source source, pack_target target)
+BODY pack_steps(const pack_shape shape, const rm_real *const *steps, void *panel)
 {
-    for (int64_t p = 0; p < k; p++)
-        for (int j = 0; j < TILE_COLUMNS; j++) {
-            const rm_real *from = source.src + p * source.row + j * source.col;
-            rm_real value = j < source.n ? *from : 0;
-            if (target.panel)
-                target.panel[p * TILE_COLUMNS + j] = value;
-            else
-                target.panel_bf16[p * TILE_COLUMNS + j] = rm_bf16_narrow(value);
-        }
+    for (int64_t p = 0; p < shape.k; p++) {
+        if (p + PACK_AHEAD_STEPS < shape.k) __builtin_prefetch(steps[p + PACK_AHEAD_STEPS]);
+        for (int j = 0; j < shape.width; j += VEC_WIDTH)
+            pack_store(shape, panel, p, j, vec_load_first(steps[p] + j, shape.n - j));
+    }
 }
 
-BODY pack_any(int64_t k, pack_source source, pack_target target)
-{
-    if (source.col == 1)
-        pack_rows(k, source, target);
-    else if (source.row == 1)
-        pack_columns(k, source, target);
-    else
-        pack_elements(k, source, target);
-}
+#define PACK_FUNCTION(name, from, format, width)                                               \
+    static void name(int64_t k, int n, const rm_real *const *from, void *panel)                \
+    {                                                                                          \
+        pack_##from((pack_shape){format, width, n, k}, from, panel);                           \
+    }
 
-static void pack(int64_t k, int n, const rm_real *src, int64_t row, int64_t col, rm_real *panel)
-{
-    pack_any(k, (pack_source){src, row, col, n}, (pack_target){.panel = panel});
-}
-
-static void pack_bf16(int64_t k, int n, const rm_real *src, int64_t row, int64_t col,
-                      rm_bf16 *panel)
-{
-    pack_any(k, (pack_source){src, row, col, n}, (pack_target){.panel_bf16 = panel});
-}
+PACK_FUNCTION(pack_a_lines_fp32, lines, PACK_EXACT, TILE_ROWS)
+PACK_FUNCTION(pack_a_steps_fp32, steps, PACK_EXACT, TILE_ROWS)
+PACK_FUNCTION(pack_b_lines_fp32, lines, PACK_EXACT, TILE_COLUMNS)
+PACK_FUNCTION(pack_b_steps_fp32, steps, PACK_EXACT, TILE_COLUMNS)
+PACK_FUNCTION(pack_a_lines_bf16, lines, PACK_ROUNDED, TILE_ROWS)
+PACK_FUNCTION(pack_a_steps_bf16, steps, PACK_ROUNDED, TILE_ROWS)
+PACK_FUNCTION(pack_b_lines_bf16, lines, PACK_BF16, TILE_COLUMNS)
+PACK_FUNCTION(pack_b_steps_bf16, steps, PACK_BF16, TILE_COLUMNS)
 
 #endif
