@@ -4,34 +4,65 @@
  */
 #include "tensor/tiles.h"
 
+/* Terms of the depth packed at once; a multiple of every level's depth_step. */
+enum { STEPS_AT_ONCE = 64 };
+
+/* Elements from one panel to the next. */
+static int64_t panel_elements(const rm_tile_kernels *tiles, int64_t k)
+{
+    return rm_whole(k, tiles->depth_step) * tiles->nr * tiles->b_size /
+           (int64_t)sizeof(rm_real);
+}
+
 int64_t rm_block_panels(const rm_kernels *kernels, int64_t k, int64_t n)
 {
-    return rm_ceil_divide(n, kernels->nr) * kernels->nr * k;
+    return rm_ceil_divide(n, kernels->fp32.nr) * panel_elements(&kernels->fp32, k);
+}
+
+static void pack_panel_lines(const rm_tile_kernels *tiles, int64_t k, int n, const rm_real *src,
+                             int64_t col, rm_real *panel)
+{
+    const rm_real *lines[RM_TILE_MOST];
+    for (int j = 0; j < n; j++) lines[j] = src + j * col;
+    tiles->pack_b_lines(k, n, lines, panel);
+}
+
+static void pack_panel_steps(const rm_tile_kernels *tiles, int64_t k, int n, const rm_real *src,
+                             int64_t row, rm_real *panel)
+{
+    const rm_real *steps[STEPS_AT_ONCE];
+    for (int64_t first = 0; first < k; first += STEPS_AT_ONCE) {
+        int64_t count = rm_least(k - first, STEPS_AT_ONCE);
+        for (int64_t p = 0; p < count; p++) steps[p] = src + (first + p) * row;
+        tiles->pack_b_steps(count, n, steps, (char *)panel + first * tiles->nr * tiles->b_size);
+    }
 }
 
 void rm_pack_block(const rm_kernels *kernels, int64_t k, int64_t n, const rm_real *src,
                    int64_t row, int64_t col, rm_real *panels)
 {
-    for (int64_t column = 0; column < n; column += kernels->nr)
-        kernels->pack(k, (int)rm_least(n - column, kernels->nr), src + column * col, row, col,
-                      panels + column * k);
+    const rm_tile_kernels *tiles = &kernels->fp32;
+    for (int64_t column = 0; column < n; column += tiles->nr) {
+        int width = (int)rm_least(n - column, tiles->nr);
+        rm_real *panel = panels + column / tiles->nr * panel_elements(tiles, k);
+        if (row == 1)
+            pack_panel_lines(tiles, k, width, src + column * col, col, panel);
+        else
+            pack_panel_steps(tiles, k, width, src + column, row, panel);
+    }
 }
 
 void rm_block_product(const rm_kernels *kernels, int64_t m, int64_t n, int64_t k,
                       const rm_real *a, int64_t a_row, int64_t a_col, const rm_real *b,
                       rm_real *c, int64_t c_row, bool add)
 {
-    rm_tiles_run(kernels, &(rm_tiles){.m = m,
-                                      .n = n,
-                                      .depth = k,
-                                      .a = a,
-                                      .a_row = a_row,
-                                      .a_col = a_col,
-                                      .a_tile = a_row * kernels->mr,
-                                      .b = b,
-                                      .b_panel = k * kernels->nr,
-                                      .b_precision = RINGMOE_PRECISION_FP32,
-                                      .c = c,
-                                      .c_row = c_row,
-                                      .add = add});
+    const rm_tile_kernels *tiles = &kernels->fp32;
+    for (int64_t column = 0; column < n; column += tiles->nr) {
+        const rm_real *panel = b + column / tiles->nr * panel_elements(tiles, k);
+        int width = (int)rm_least(n - column, tiles->nr);
+        for (int64_t row = 0; row < m; row += tiles->mr)
+            kernels->tile_in_place(k, a + row * a_row, a_row, a_col, panel,
+                                   c + row * c_row + column, c_row,
+                                   (int)rm_least(m - row, tiles->mr), width, add);
+    }
 }

@@ -4,7 +4,7 @@
  * free; within a block the rows of A, gathered and rounded, are copied to scratch one slice of
  * the depth at a time:
  *
- *   scratch   | A: block rows x RM_DEPTH_BLOCK | C: block rows x block columns |
+ *   scratch   | A: packed, block rows x depth_block | C: block rows x block columns |
  *
  * C in scratch is used where the product must be complete before it goes to its place (rows
  * scattered, or added to what is there).
@@ -13,83 +13,104 @@
 
 #include <string.h>
 
-/* Greatest rows of a block, whose slice of A is to stay in the second-level cache. */
-enum { BLOCK_ROWS = 192 };
+typedef struct product_block {
+    const rm_tile_kernels *kernels;
+    const rm_product *product;
+    rm_block place;
+    char *a;       /* packed */
+    rm_real *c[2]; /* of b and of `up`, beside the product's own */
+} product_block;
 
-_Static_assert((RM_DEPTH_BLOCK + RM_BLOCK_COLUMNS) * BLOCK_ROWS * sizeof(rm_real) <=
-                   RM_SCRATCH_BYTES,
-               "a block of A and a block of C must fit into the scratch");
-
-/* a[i][p] = A[row + i][first + p], rounded to bf16 if B is. */
-static void gather_rows(const rm_kernels *kernels, const rm_product *product,
-                        const rm_block *block, int64_t first, int64_t depth, rm_real *a)
+/* Packs terms [first, first + depth) of the block's rows. */
+static void pack_rows(const product_block *block, int64_t first, int64_t depth)
 {
-    for (int64_t i = 0; i < block->n_rows; i++) {
-        int64_t row = block->row + i;
-        const rm_real *src =
-            product->a + (product->a_rows ? product->a_rows[row] : row) * product->a_stride;
-        if (product->b->precision == RINGMOE_PRECISION_BF16)
-            kernels->round_bf16(depth, src + first, a + i * depth);
-        else
-            memcpy(a + i * depth, src + first, (size_t)depth * sizeof *a);
+    const rm_tile_kernels *kernels = block->kernels;
+    const rm_product *product = block->product;
+    int64_t panel = rm_whole(depth, kernels->depth_step) * kernels->mr * kernels->a_size;
+    for (int64_t i = 0; i < block->place.n_rows; i += kernels->mr) {
+        const rm_real *lines[RM_TILE_MOST];
+        int m = (int)rm_least(block->place.n_rows - i, kernels->mr);
+        for (int j = 0; j < m; j++) {
+            int64_t row = block->place.row + i + j;
+            lines[j] = product->a + first +
+                       (product->a_rows ? product->a_rows[row] : row) * product->a_stride;
+        }
+        kernels->pack_a_lines(depth, m, lines, block->a + i / kernels->mr * panel);
     }
 }
 
-static const void *panels_at(const rm_kernels *kernels, const rm_packed *b, int64_t column,
-                             int64_t first)
+static void run_slice(const product_block *block, const rm_packed *b, rm_real *c, int64_t first,
+                      int64_t depth)
 {
-    int64_t element = column * b->k + first * kernels->nr;
-    return b->precision == RINGMOE_PRECISION_BF16
-               ? (const void *)((const rm_bf16 *)b->data + element)
-               : (const void *)((const rm_real *)b->data + element);
+    const rm_tile_kernels *kernels = block->kernels;
+    int64_t b_panel = rm_whole(b->k, kernels->depth_step) * kernels->nr * kernels->b_size;
+    const char *panels = (const char *)b->data + block->place.column / kernels->nr * b_panel;
+    rm_tiles tiles = {.m = block->place.n_rows,
+                      .n = block->place.n_columns,
+                      .depth = depth,
+                      .a = block->a,
+                      .a_panel =
+                          rm_whole(depth, kernels->depth_step) * kernels->mr * kernels->a_size,
+                      .b = panels + first * kernels->nr * kernels->b_size,
+                      .b_panel = b_panel,
+                      .c = c,
+                      .c_row = block->place.n_columns,
+                      .add = first > 0};
+    rm_tiles_run(kernels, &tiles);
+}
+
+/* Rows of the block to where the product wants them. */
+static void store(const rm_compute *compute, const product_block *block)
+{
+    const rm_product *product = block->product;
+    int64_t n = block->place.n_columns;
+    for (int64_t i = 0; i < block->place.n_rows; i++) {
+        int64_t row = block->place.row + i;
+        int64_t at = (product->c_rows ? product->c_rows[row] : row) * product->c_stride +
+                     block->place.column;
+        const rm_real *c = block->c[0] + i * n, *up = block->c[1] + i * n;
+        if (product->add)
+            compute->kernels->add(n, c, product->c + at);
+        else
+            memcpy(product->c + at, c, (size_t)n * sizeof *c);
+        if (!product->up) continue;
+        memcpy(product->c_up + at, up, (size_t)n * sizeof *up);
+        compute->kernels->silu_mul(n, product->weights ? product->weights[row] : 1, c, up,
+                                   product->hidden + at);
+    }
 }
 
 static void run_block(const rm_compute *compute, const rm_product *product,
-                      const rm_block *block)
+                      const rm_block *place)
 {
-    const rm_kernels *kernels = compute->kernels;
-    const rm_packed *b = product->b;
-    rm_real *a = rm_compute_scratch(compute);
-    rm_real *beside = a + block->n_rows * RM_DEPTH_BLOCK;
-    bool is_beside = product->c_rows || (product->add && b->k > RM_DEPTH_BLOCK);
-    rm_real *place = product->c + block->column;
-    if (!product->c_rows) place += block->row * product->c_stride;
+    const rm_tile_kernels *kernels = rm_tiles_of(compute, product->b->precision);
+    int64_t size = place->n_rows * place->n_columns;
+    rm_real *c = rm_compute_scratch(compute);
+    product_block block = {kernels, product, *place, (char *)(c + 2 * size), {c, c + size}};
     int64_t first = 0;
     do {
-        int64_t depth = rm_least(b->k - first, RM_DEPTH_BLOCK);
-        gather_rows(kernels, product, block, first, depth, a);
-        rm_tiles_run(kernels,
-                     &(rm_tiles){.m = block->n_rows,
-                                 .n = block->n_columns,
-                                 .depth = depth,
-                                 .a = a,
-                                 .a_row = depth,
-                                 .a_col = 1,
-                                 .a_tile = depth * kernels->mr,
-                                 .b = panels_at(kernels, b, block->column, first),
-                                 .b_panel = b->k * kernels->nr,
-                                 .b_precision = b->precision,
-                                 .c = is_beside ? beside : place,
-                                 .c_row = is_beside ? block->n_columns : product->c_stride,
-                                 .add = first > 0 || (product->add && !is_beside)});
+        int64_t depth = rm_least(product->b->k - first, kernels->depth_block);
+        pack_rows(&block, first, depth);
+        run_slice(&block, product->b, block.c[0], first, depth);
+        if (product->up) run_slice(&block, product->up, block.c[1], first, depth);
         first += depth;
-    } while (first < b->k);
-    if (is_beside)
-        rm_block_store(kernels, block->n_rows, block->n_columns, beside, place,
-                       product->c_stride, product->c_rows ? product->c_rows + block->row : NULL,
-                       product->add);
+    } while (first < product->b->k);
+    store(compute, &block);
 }
 
 void rm_product_grouped(const rm_compute *compute, const rm_product *groups, int n_groups)
 {
 #pragma omp parallel num_threads(compute->n_threads)
     for (int g = 0; g < n_groups; g++) {
-        rm_grid grid =
-            rm_grid_cut(compute, groups[g].n_rows, groups[g].b->n, BLOCK_ROWS, n_groups);
+        const rm_tile_kernels *kernels = rm_tiles_of(compute, groups[g].b->precision);
+        rm_grid grid = rm_grid_cut(kernels, compute->n_threads, groups[g].n_rows,
+                                   groups[g].b->n, kernels->block_rows, n_groups);
+        if (kernels->begin) kernels->begin();
 #pragma omp for schedule(dynamic) nowait
         for (int64_t i = 0; i < grid.n_blocks; i++) {
             rm_block block = rm_grid_block(&grid, i);
             run_block(compute, &groups[g], &block);
         }
+        if (kernels->end) kernels->end();
     }
 }

@@ -62,8 +62,8 @@ typedef struct rm_product {
     rm_real *c_up, *hidden;
     const rm_real *weights; /* of row i, [n_rows]; NULL: 1 */
 } rm_product;
-/* All groups in one call, balanced over threads by cost, whatever the skew of their rows. Groups
- * write different rows. */
+/* All groups in one call, balanced over threads by cost, whatever the skew of their rows.
+ * Groups write different rows. */
 void rm_product_grouped(const rm_compute *compute, const rm_product *groups, int n_groups);
 
 /* Where a gradient goes: stored, or added in one addition an element to what is there. Every
@@ -80,7 +80,7 @@ typedef struct rm_outer {
     const rm_real *d_y; /* row i is d_y + d_y_rows[i] * d_y_stride, `out` elements */
     int64_t d_y_stride;
     const int32_t *d_y_rows; /* NULL: i */
-    const rm_real *x; /* row i is x + x_rows[i] * x_stride, `in` elements */
+    const rm_real *x;        /* row i is x + x_rows[i] * x_stride, `in` elements */
     int64_t x_stride;
     const int32_t *x_rows; /* NULL: i */
     rm_sink sink;          /* [out][in] */

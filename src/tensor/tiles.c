@@ -18,7 +18,7 @@ static int64_t even_part(int64_t count, int64_t tile, int64_t most)
     return parts ? rm_ceil_divide(rm_ceil_divide(count, tile), parts) * tile : tile;
 }
 
-static rm_grid cut_evenly(const rm_kernels *kernels, int64_t n_rows, int64_t n_columns,
+static rm_grid cut_evenly(const rm_tile_kernels *kernels, int64_t n_rows, int64_t n_columns,
                           int64_t most_rows, int64_t most_columns)
 {
     rm_grid grid = {.n_rows = n_rows, .n_columns = n_columns};
@@ -29,13 +29,13 @@ static rm_grid cut_evenly(const rm_kernels *kernels, int64_t n_rows, int64_t n_c
     return grid;
 }
 
-rm_grid rm_grid_cut(const rm_compute *compute, int64_t n_rows, int64_t n_columns,
-                    int64_t most_rows, int n_groups)
+rm_grid rm_grid_cut(const rm_tile_kernels *kernels, int n_threads, int64_t n_rows,
+                    int64_t n_columns, int64_t most_rows, int n_groups)
 {
-    int64_t blocks = compute->n_threads > 1 ? BLOCKS_A_THREAD * (int64_t)compute->n_threads : 1;
+    int64_t blocks = n_threads > 1 ? BLOCKS_A_THREAD * (int64_t)n_threads : 1;
     int64_t wanted = rm_ceil_divide(blocks, n_groups), most_columns = RM_BLOCK_COLUMNS;
     for (;;) {
-        rm_grid grid = cut_evenly(compute->kernels, n_rows, n_columns, most_rows, most_columns);
+        rm_grid grid = cut_evenly(kernels, n_rows, n_columns, most_rows, most_columns);
         if (grid.n_blocks >= wanted) return grid;
         if (most_rows > LEAST_ROWS)
             most_rows /= 2;
@@ -72,31 +72,24 @@ static void prefetch_tile(const rm_real *c, int64_t c_row, int m, int n)
     }
 }
 
-static void run_tile(const rm_kernels *kernels, const rm_tiles *tiles, int64_t row,
+static void run_tile(const rm_tile_kernels *kernels, const rm_tiles *tiles, int64_t row,
                      const char *b, rm_real *c, int n)
 {
     int m = (int)rm_least(tiles->m - row, kernels->mr);
-    const rm_real *a = tiles->a + row / kernels->mr * tiles->a_tile;
     if (tiles->depth >= DEEP_TILE) prefetch_tile(c, tiles->c_row, m, n);
-    if (tiles->b_precision == RINGMOE_PRECISION_BF16)
-        kernels->tile_bf16(tiles->depth, a, tiles->a_row, tiles->a_col, (const rm_bf16 *)b, c,
-                           tiles->c_row, m, n, tiles->add);
-    else
-        kernels->tile(tiles->depth, a, tiles->a_row, tiles->a_col, (const rm_real *)b, c,
-                      tiles->c_row, m, n, tiles->add);
+    kernels->tile(tiles->depth, tiles->a + row / kernels->mr * tiles->a_panel, b, c,
+                  tiles->c_row, m, n, tiles->add);
 }
 
 /* Down the rows with one panel, which stays in the first-level cache; meanwhile the next one
  * is fetched part by part. */
-static void run_panel(const rm_kernels *kernels, const rm_tiles *tiles, int64_t column)
+static void run_panel(const rm_tile_kernels *kernels, const rm_tiles *tiles, int64_t column)
 {
-    bool is_bf16 = tiles->b_precision == RINGMOE_PRECISION_BF16;
-    int64_t size = is_bf16 ? sizeof(rm_bf16) : sizeof(rm_real);
-    const char *panel = (const char *)tiles->b + column / kernels->nr * tiles->b_panel * size;
+    const char *panel = tiles->b + column / kernels->nr * tiles->b_panel;
     bool has_next = column + kernels->nr < tiles->n && tiles->m >= LONG_PANEL;
-    int64_t to_fetch = has_next ? tiles->depth * kernels->nr * size : 0;
+    int64_t to_fetch = has_next ? tiles->depth * kernels->nr * kernels->b_size : 0;
     int64_t part = rm_ceil_divide(to_fetch, rm_ceil_divide(tiles->m, kernels->mr));
-    const char *next = panel + tiles->b_panel * size;
+    const char *next = panel + tiles->b_panel;
     int n = (int)rm_least(tiles->n - column, kernels->nr);
     for (int64_t row = 0; row < tiles->m; row += kernels->mr) {
         prefetch(next, rm_least(part, to_fetch));
@@ -105,7 +98,7 @@ static void run_panel(const rm_kernels *kernels, const rm_tiles *tiles, int64_t 
     }
 }
 
-void rm_tiles_run(const rm_kernels *kernels, const rm_tiles *tiles)
+void rm_tiles_run(const rm_tile_kernels *kernels, const rm_tiles *tiles)
 {
     for (int64_t column = 0; column < tiles->n; column += kernels->nr)
         run_panel(kernels, tiles, column);
