@@ -150,9 +150,11 @@ static void print_text(const step_options *options, const step_report *r)
     printf(
         "step       %.1f ms median: compute %.1f, exchange %.1f, wait %.1f, optimizer %.1f\n",
         r->median_ms, r->compute_ms, r->exchange_ms, r->wait_ms, r->optimizer_ms);
-    printf("speed      %.1f GFLOP/s a rank, %.0f %% of the fp32 peak measured here (%.0f; "
-           "OpenBLAS reaches %.0f)\n",
-           r->gflops, 100 * r->gflops / r->ceiling_gflops, r->ceiling_gflops, r->blas_gflops);
+    printf("speed      %.1f GFLOP/s a rank, %.0f %% of the %s peak measured here (%.0f; "
+           "OpenBLAS reaches %.0f in fp32)\n",
+           r->gflops, 100 * r->gflops / r->ceiling_gflops,
+           options->placement.precision == RINGMOE_PRECISION_BF16 ? "bf16" : "fp32",
+           r->ceiling_gflops, r->blas_gflops);
     if (options->against)
         printf("dense      %.1f ms median for the same active size: MoE / dense %.3f "
                "(published bar %.2f)\n",
@@ -199,7 +201,9 @@ static int measure(tool_session *session, const step_options *options, bench_sub
     report->resident_peak = session_largest(session, bench_peak_resident());
     if (!status)
         status = session_check(session, ringmoe_machine_measure(session->context, &ceilings));
-    report->ceiling_gflops = ceilings.fma_gflops;
+    report->ceiling_gflops = options->placement.precision == RINGMOE_PRECISION_BF16
+                                 ? ceilings.peak.bf16_gflops
+                                 : ceilings.peak.fp32_gflops;
     report->blas_gflops = ceilings.blas_gflops;
     report->read_gb_per_s = ceilings.read_gb_per_s;
     if (!status) fill_report(session, options, moe, dense, report);

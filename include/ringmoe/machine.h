@@ -40,23 +40,39 @@ typedef struct ringmoe_machine {
  */
 RINGMOE_API void ringmoe_machine_describe(ringmoe_machine *machine);
 
+#define RINGMOE_MACHINE_LEVELS 8
+#define RINGMOE_MACHINE_LEVEL_NAME 16
+
+/** What one kernel level reaches with operands that stay in registers, all threads together; a
+ * multiply-add counts as two operations. No product can be faster with that level's
+ * instructions. */
+typedef struct ringmoe_machine_peak {
+    char level[RINGMOE_MACHINE_LEVEL_NAME]; /**< "avx2" */
+    double fp32_gflops;                     /**< the instructions of its fp32 products */
+    double bf16_gflops; /**< those of its bf16 products: the fp32 ones where the level has no
+                           multiplication of bf16 */
+} ringmoe_machine_peak;
+
 typedef struct ringmoe_machine_ceilings {
-    double fma_gflops;    /**< best rate of the level's fp32 product tile on operands in the
-                               first-level cache, all threads together (2 operations an FMA): what
-                               the level's matrix products can reach at most, not the bare FMA
-                               units' peak */
-    double read_gb_per_s; /**< best rate of the level's dot product over a buffer larger than
-                             the caches (256 MiB, 32 MiB a thread or 4 times the third-level
-                             cache, the greatest of them), all threads together */
-    double blas_gflops;   /**< OpenBLAS's fp32 product of two 768 x 768 matrices, one in each
-                             thread (with one thread: OpenBLAS's own number of threads) */
+    int n_threads;             /**< the context's, all of them busy at the same time */
+    ringmoe_machine_peak peak; /**< of the context's level */
+    int n_levels;
+    ringmoe_machine_peak levels[RINGMOE_MACHINE_LEVELS]; /**< of all levels this build and CPU
+                                                            can run, best last */
+    double read_gb_per_s;  /**< reading memory, in 8 streams a thread */
+    double write_gb_per_s; /**< writing it (memset) */
+    double copy_gb_per_s;  /**< copying it (memcpy); bytes read and bytes written both count */
+    double blas_gflops;    /**< OpenBLAS's fp32 product of two 768 x 768 matrices, one in each
+                              thread */
 } ringmoe_machine_ceilings;
 
 /**
- * Measures the ceilings with the context's threads and level: the best of 15 rounds each.
+ * Measures the ceilings with the context's threads: the best of 15 rounds, in each of which
+ * everything is measured once, on a buffer larger than the caches where memory is meant
+ * (256 MiB, 32 MiB a thread or 4 times the third-level cache, the greatest of them).
  *
- * Local; takes about a second. Other programs on the machine lower the result.
- *   context   in   its threads and scratch memory are used; not for two calls at a time
+ * Local; takes about two seconds. Other programs on the machine lower the result.
+ *   context   in   its threads are used; not for two calls at a time
  *   ceilings  out  untouched on failure
  * Returns RINGMOE_OK; ARGUMENT (a NULL); MEMORY (no room for the buffer).
  */

@@ -1,139 +1,113 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the machine can do at most, measured: the tile of the level in use on operands that stay
- * in the first-level cache, `dot` over memory larger than the caches, and beside them OpenBLAS
- * on a square product, as the library to compare with. All threads work at the same time; of
- * several rounds, each as long as its slowest thread, the best counts, since other programs can
- * only make a round slower.
+ * What the machine can do at most, measured: multiplications on registers alone at every level,
+ * memory beyond the caches, and beside them OpenBLAS on a square product, as the library to
+ * compare with. Probes (probes.h) take turns, since the speed of a shared machine changes
+ * within seconds; of several rounds the best counts, since other programs can only make one
+ * slower.
  */
 #include <ringmoe/machine.h>
 
-#include <cblas.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "comm/context.h"
+#include "plan/probes.h"
 #include "plan/system.h"
 
-enum { ROUNDS = 15, TILE_DEPTH = 256, SQUARE = 768 };
-static const double least_round_seconds = 0.01;
+enum { ROUNDS = 15, FIRST_PEAK_ROUNDS = 1000 };
+/* Long enough for the clock and for the threads to start. */
+static const double least_peak_seconds = 0.003;
 
-/* The buffer read: well above the last-level caches of the cores that share it. */
+/* The buffer: well above the last-level caches of the cores that share it. */
 static const int64_t least_buffer_bytes = 256 << 20, buffer_bytes_a_thread = 32 << 20;
 
-typedef struct probe {
-    const rm_compute *compute;
-    rm_real *buffer; /* of n elements */
-    int64_t n;
-    int64_t repeats;
-} probe;
+/* The probes, and where the rate of each goes. */
+typedef struct probe_list {
+    rm_probe probes[2 * RINGMOE_MACHINE_LEVELS + 4];
+    double *rates[2 * RINGMOE_MACHINE_LEVELS + 4];
+    int count;
+} probe_list;
 
-/* Numbers of moderate size that are neither equal nor denormal. */
-static void fill(rm_real *values, int64_t n)
+static double measure_rate(const rm_probe *probe)
 {
-    for (int64_t i = 0; i < n; i++) values[i] = (rm_real)1 / (rm_real)(1 + i % 7);
+    double start = rm_clock_seconds();
+    double work = probe->run(probe);
+    return work / (rm_clock_seconds() - start) * 1e-9;
 }
 
-static void run_tiles(const probe *tiles)
+static void add_probe(probe_list *list, const rm_probe *probe, double *rate)
 {
-    const rm_compute *compute = tiles->compute;
-    const rm_kernels *kernels = compute->kernels;
-#pragma omp parallel num_threads(compute->n_threads)
-    {
-        rm_real *a = rm_compute_scratch(compute), *b = a + kernels->mr * TILE_DEPTH;
-        rm_real *c = b + kernels->nr * TILE_DEPTH;
-        fill(a, (kernels->mr + kernels->nr) * TILE_DEPTH);
-        for (int64_t i = 0; i < tiles->repeats; i++)
-            kernels->tile(TILE_DEPTH, a, TILE_DEPTH, 1, b, c, kernels->nr, kernels->mr,
-                          kernels->nr, false);
+    *rate = 0;
+    list->probes[list->count] = *probe;
+    list->rates[list->count++] = rate;
+}
+
+static double seconds_of(const rm_probe *probe)
+{
+    double start = rm_clock_seconds();
+    probe->run(probe);
+    return rm_clock_seconds() - start;
+}
+
+static void add_peak(probe_list *list, const rm_tile_kernels *tiles, int n_threads,
+                     double *rate)
+{
+    rm_probe probe = {.run = rm_probe_peak,
+                      .n_threads = n_threads,
+                      .tiles = tiles,
+                      .rounds = FIRST_PEAK_ROUNDS};
+    while (seconds_of(&probe) < least_peak_seconds) probe.rounds *= 2;
+    add_probe(list, &probe, rate);
+}
+
+static void add_levels(probe_list *list, ringmoe_machine_ceilings *ceilings)
+{
+    const char *const *level = rm_kernels_levels();
+    for (; *level && ceilings->n_levels < RINGMOE_MACHINE_LEVELS; level++) {
+        const rm_kernels *kernels = rm_kernels_of_level(*level);
+        ringmoe_machine_peak *peak = &ceilings->levels[ceilings->n_levels++];
+        snprintf(peak->level, sizeof peak->level, "%s", *level);
+        add_peak(list, &kernels->fp32, ceilings->n_threads, &peak->fp32_gflops);
+        add_peak(list, &kernels->bf16, ceilings->n_threads, &peak->bf16_gflops);
     }
 }
 
-static void for_each_part(const probe *read, bool is_first)
+static void add_memory(probe_list *list, const rm_arena *buffer,
+                       ringmoe_machine_ceilings *ceilings)
 {
-    const rm_compute *compute = read->compute;
-    int64_t part = read->n / compute->n_threads;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(static)
-    for (int i = 0; i < compute->n_threads; i++) {
-        rm_real *start = read->buffer + i * part;
-        if (is_first)
-            fill(start, part);
-        else
-            compute->kernels->dot(part / 2, start, start + part / 2);
+    rm_probe probe = {.n_threads = ceilings->n_threads,
+                      .buffer = buffer->base,
+                      .bytes = (int64_t)buffer->reserved};
+    const struct {
+        double (*run)(const rm_probe *);
+        double *rate;
+    } kinds[] = {{rm_probe_read, &ceilings->read_gb_per_s},
+                 {rm_probe_write, &ceilings->write_gb_per_s},
+                 {rm_probe_copy, &ceilings->copy_gb_per_s}};
+    rm_probe_fill(&probe);
+    for (int i = 0; i < 3; i++) {
+        probe.run = kinds[i].run;
+        add_probe(list, &probe, kinds[i].rate);
     }
 }
 
-static void run_read(const probe *read)
+static void run_rounds(const probe_list *list)
 {
-    for_each_part(read, false);
+    for (int round = 0; round < ROUNDS; round++)
+        for (int i = 0; i < list->count; i++) {
+            double rate = measure_rate(&list->probes[i]);
+            if (rate > *list->rates[i]) *list->rates[i] = rate;
+        }
 }
 
-static double best_seconds(void (*run)(const probe *), const probe *work)
-{
-    double best = 0;
-    for (int round = 0; round < ROUNDS; round++) {
-        double start = rm_clock_seconds();
-        run(work);
-        double seconds = rm_clock_seconds() - start;
-        if (round == 0 || seconds < best) best = seconds;
-    }
-    return best;
-}
-
-/* Repeats until a round is long enough for the clock and for the threads to start. */
-static double measure_tiles(const rm_compute *compute)
-{
-    const rm_kernels *kernels = compute->kernels;
-    probe tiles = {.compute = compute, .repeats = 512};
-    double seconds;
-    while ((seconds = best_seconds(run_tiles, &tiles)) < least_round_seconds)
-        tiles.repeats *= 2;
-    double operations = 2.0 * TILE_DEPTH * kernels->mr * kernels->nr * (double)tiles.repeats;
-    return operations * compute->n_threads / seconds * 1e-9;
-}
-
-static void square_product(const rm_real *a, const rm_real *b, rm_real *c)
-{
-#ifdef RINGMOE_DOUBLE
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, SQUARE, SQUARE, SQUARE, 1, a, SQUARE,
-                b, SQUARE, 0, c, SQUARE);
-#else
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, SQUARE, SQUARE, SQUARE, 1, a, SQUARE,
-                b, SQUARE, 0, c, SQUARE);
-#endif
-}
-
-/* OpenBLAS runs on the calling thread alone inside a parallel region of several threads. */
-static void run_blas(const probe *blas)
-{
-    int n_threads = blas->compute->n_threads;
-#pragma omp parallel for num_threads(n_threads) schedule(static)
-    for (int i = 0; i < n_threads; i++) {
-        rm_real *a = blas->buffer + i * blas->n, *b = a + SQUARE * SQUARE;
-        square_product(a, b, b + SQUARE * SQUARE);
-    }
-}
-
-static ringmoe_status measure_blas(const rm_compute *compute, double *gflops, rm_error *error)
-{
-    rm_arena arena = {0};
-    probe blas = {.compute = compute, .n = (int64_t)3 * SQUARE * SQUARE};
-    int64_t elements = blas.n * compute->n_threads;
-    RM_TRY(rm_arena_reserve(&arena, (size_t)elements * sizeof(rm_real), error));
-    blas.buffer = (rm_real *)arena.base;
-    fill(blas.buffer, elements);
-    double operations = 2.0 * SQUARE * SQUARE * SQUARE * compute->n_threads;
-    *gflops = operations / best_seconds(run_blas, &blas) * 1e-9;
-    rm_arena_free(&arena);
-    return RINGMOE_OK;
-}
-
-static ringmoe_status measure_read(const rm_compute *compute, double *gb_per_s, rm_error *error)
+static ringmoe_status reserve_buffer(int n_threads, rm_arena *buffer, rm_error *error)
 {
     ringmoe_machine machine = {0};
     rm_system_describe(&machine);
     int64_t bytes = least_buffer_bytes;
-    if (bytes < compute->n_threads * buffer_bytes_a_thread)
-        bytes = compute->n_threads * buffer_bytes_a_thread;
+    if (bytes < n_threads * buffer_bytes_a_thread) bytes = n_threads * buffer_bytes_a_thread;
     if (bytes < 4 * machine.l3_bytes) bytes = 4 * machine.l3_bytes;
     if (machine.memory_free_bytes && bytes > machine.memory_free_bytes / 2)
         return rm_fail(
@@ -141,14 +115,34 @@ static ringmoe_status measure_read(const rm_compute *compute, double *gb_per_s, 
             "measuring the memory's speed needs %lld MiB, but only %lld MiB are free; "
             "use fewer threads or stop other programs",
             (long long)(bytes >> 20), (long long)(machine.memory_free_bytes >> 20));
-    rm_arena arena = {0};
-    RM_TRY(rm_arena_reserve(&arena, (size_t)bytes, error));
-    probe read = {.compute = compute,
-                  .buffer = (rm_real *)arena.base,
-                  .n = bytes / (int64_t)sizeof(rm_real)};
-    for_each_part(&read, true);
-    *gb_per_s = (double)bytes / best_seconds(run_read, &read) * 1e-9;
-    rm_arena_free(&arena);
+    return rm_arena_reserve(buffer, (size_t)bytes, error);
+}
+
+static ringmoe_machine_peak peak_of_level(const ringmoe_machine_ceilings *ceilings,
+                                          const char *level)
+{
+    for (int i = 0; i < ceilings->n_levels; i++)
+        if (strcmp(ceilings->levels[i].level, level) == 0) return ceilings->levels[i];
+    return (ringmoe_machine_peak){.fp32_gflops = 0};
+}
+
+/* The square product has a buffer of its own: its numbers must stay what they are. */
+static ringmoe_status measure_all(const rm_compute *compute, rm_arena buffers[2],
+                                  ringmoe_machine_ceilings *ceilings, rm_error *error)
+{
+    probe_list list = {.count = 0};
+    rm_probe blas = {.run = rm_probe_blas,
+                     .n_threads = compute->n_threads,
+                     .bytes = rm_probe_blas_bytes(compute->n_threads)};
+    RM_TRY(reserve_buffer(compute->n_threads, &buffers[0], error));
+    RM_TRY(rm_arena_reserve(&buffers[1], (size_t)blas.bytes, error));
+    blas.buffer = buffers[1].base;
+    rm_probe_fill(&blas);
+    add_levels(&list, ceilings);
+    add_memory(&list, &buffers[0], ceilings);
+    add_probe(&list, &blas, &ceilings->blas_gflops);
+    run_rounds(&list);
+    ceilings->peak = peak_of_level(ceilings, compute->kernels->level);
     return RINGMOE_OK;
 }
 
@@ -159,11 +153,11 @@ ringmoe_status ringmoe_machine_measure(ringmoe_context *context,
     if (!ceilings)
         return rm_fail(&context->error, RINGMOE_ERROR_ARGUMENT,
                        "ringmoe_machine_measure: ceilings is NULL; pass where to put them");
-    ringmoe_machine_ceilings measured;
-    const rm_compute *compute = &context->compute;
-    RM_TRY(measure_read(compute, &measured.read_gb_per_s, &context->error));
-    RM_TRY(measure_blas(compute, &measured.blas_gflops, &context->error));
-    measured.fma_gflops = measure_tiles(compute);
-    *ceilings = measured;
-    return RINGMOE_OK;
+    ringmoe_machine_ceilings measured = {.n_threads = context->compute.n_threads};
+    rm_arena buffers[2] = {{0}, {0}};
+    ringmoe_status status = measure_all(&context->compute, buffers, &measured, &context->error);
+    rm_arena_free(&buffers[0]);
+    rm_arena_free(&buffers[1]);
+    if (status == RINGMOE_OK) *ceilings = measured;
+    return status;
 }
