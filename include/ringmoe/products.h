@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * Grouped matrix products on one rank: the kernels under the MoE layer, for programs that bring
- * their own layers. A set of matrices (a rank's experts) is packed once after each change of its
- * weights; then all its products over ragged groups of rows are one call each.
+ * their own layers. A set of matrices (a rank's experts) is packed once after each change of
+ * its weights; then all its products over ragged groups of rows are one call each.
  *
  *   forward          Y = X W^T      X [rows][in],  Y [rows][out]
  *   input gradient   dX = dY W
  *   weight gradient  dW = dY^T X    [out][in]
  *
- * A row of Y or dX depends on that row of the input alone, to the last bit: not on the number of
- * rows, their order, the other groups or the number of threads. With the context's precision
+ * An index list says which row of an array is row i of the groups, so that rows are gathered
+ * and scattered within the products and need not be copied by the caller.
+ *
+ * A row of Y or dX depends on that row of the input alone, to the last bit: not on the number
+ * of rows, their order, the other groups or the number of threads. With the context's precision
  * RINGMOE_PRECISION_BF16 both operands are rounded to bf16, sums are fp32.
  */
 #ifndef RINGMOE_PRODUCTS_H
@@ -30,7 +33,7 @@ typedef struct ringmoe_matrices ringmoe_matrices;
  * Local.
  *   context        in   its threads, kernel level and precision are used; must outlive the set
  *   n              in   matrices, >= 1
- *   n_out, n_in    in   shape of each, [n_out][n_in], >= 1
+ *   n_out, n_in    in   shape of each, [n_out][n_in], 1 <= each < 2^31
  *   with_backward  in   0: forward products only, in half the memory
  *   matrices       out  NULL on failure
  * Returns RINGMOE_OK; ARGUMENT; MEMORY.
@@ -39,8 +42,8 @@ RINGMOE_API ringmoe_status ringmoe_matrices_create(ringmoe_context *context, int
                                                    int64_t n_out, int64_t n_in,
                                                    int with_backward,
                                                    ringmoe_matrices **matrices);
-/** Frees it; NULL is fine. Local. */
-RINGMOE_API void ringmoe_matrices_destroy(ringmoe_matrices *matrices);
+/** Frees it. Local. NULL or *matrices NULL: nothing. */
+RINGMOE_API void ringmoe_matrices_destroy(ringmoe_matrices **matrices);
 
 /**
  * Packs new weights, [n][n_out][n_in], row-major; they need not be kept afterwards.
@@ -55,7 +58,7 @@ RINGMOE_API ringmoe_status ringmoe_matrices_pack(ringmoe_matrices *matrices,
  *
  * Local.
  *   offsets  in   [n + 1], ascending from 0
- *   x        in   row i is x + x_rows[i] * n_in
+ *   x        in   row i is x + x_rows[i] * n_in; not in y's memory
  *   x_rows   in   NULL: i
  *   y        out  row i is y + y_rows[i] * n_out; written; no two rows the same
  *   y_rows   in   NULL: i

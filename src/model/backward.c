@@ -54,9 +54,13 @@ static void backward_dense(const gradient_pass *pass, int layer)
     const rm_layer_saved *saved = &model->saved[layer];
     int64_t offsets[] = {0, pass->n_tokens};
     rm_swiglu_sinks sinks = swiglu_sinks(pass->dense, model->spaces[RM_SPACE_DENSE], weights);
-    rm_swiglu_backward(pass->compute, weights, 1, offsets, saved->ffn_input, NULL,
-                       &saved->dense, model->backward.d_stream, model->backward.d_input, NULL,
-                       1, &pass->n_tokens, &sinks);
+    rm_swiglu_rows rows = {.n_experts = 1, .offsets = offsets, .x = saved->ffn_input};
+    rm_swiglu_gradients gradients = {.d_y = model->backward.d_stream,
+                                     .d_x = model->backward.d_input,
+                                     .n_sources = 1,
+                                     .run_rows = &pass->n_tokens,
+                                     .sinks = &sinks};
+    rm_swiglu_backward(pass->compute, weights, &rows, &saved->dense, &gradients);
 }
 
 static ringmoe_status backward_moe(const gradient_pass *pass, int layer)

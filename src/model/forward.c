@@ -158,8 +158,9 @@ static ringmoe_status feed_forward(ringmoe_model *model, const rm_compute *compu
     note_layer(result, finite, layer);
     if (!rm_layer_is_dense(&model->config, layer))
         return route_through_experts(model, walk, layer, result);
-    rm_swiglu_forward(compute, &model->layers[layer].dense, 1, offsets, saved->ffn_input, NULL,
-                      &saved->dense, rm_stream_after(model, layer), NULL);
+    rm_swiglu_rows rows = {.n_experts = 1, .offsets = offsets, .x = saved->ffn_input};
+    rm_swiglu_forward(compute, &model->layers[layer].dense, &rows, &saved->dense,
+                      rm_stream_after(model, layer), NULL);
     return RINGMOE_OK;
 }
 

@@ -4,7 +4,8 @@
  *
  *   weights_arena      dense space | expert space | router biases
  *   packed_arena       each matrix for the forward and, for training, the backward products
- *   activations_arena  layer 0 | layer 1 | ... | head and loss | backward buffers
+ *   activations_arena  MoE workspace | layer 0 | layer 1 | ... | head and loss | backward
+ * buffers
  */
 #include "model/state.h"
 
@@ -163,8 +164,21 @@ static void lay_out_ffn(ringmoe_model *model, int layer, rm_arena *arena)
         return;
     }
     size_t before = arena->used;
-    rm_moe_saved_layout(&saved->moe, &model->layers[layer].settings, model->expert_ranks,
-                        training, arena, model->moe_expected);
+    rm_moe_saved_layout(&saved->moe, model->moe_workspace, &model->layers[layer].settings,
+                        model->expert_ranks, training, arena, model->moe_expected);
+    model->moe_reserved += (int64_t)(arena->used - before);
+}
+
+/* One for all MoE layers, which are of one size. */
+static void lay_out_moe_workspace(ringmoe_model *model, rm_arena *arena)
+{
+    size_t before = arena->used;
+    int layer = 0, n_layers = model->config.num_hidden_layers;
+    while (layer < n_layers && rm_layer_is_dense(&model->config, layer)) layer++;
+    if (layer == n_layers) return;
+    rm_moe_workspace_layout(&model->moe_workspace, &model->layers[layer].settings,
+                            model->expert_ranks, model->use == RM_MODEL_TRAINING, arena,
+                            model->moe_expected);
     model->moe_reserved += (int64_t)(arena->used - before);
 }
 
@@ -213,6 +227,7 @@ static void lay_out_activations(ringmoe_model *model)
     int64_t n = model->max_tokens, d = config->hidden_size;
     bool training = model->use == RM_MODEL_TRAINING;
     int n_sets = training ? config->num_hidden_layers : 1;
+    lay_out_moe_workspace(model, arena);
     for (int layer = 0; layer < n_sets; layer++) {
         lay_out_attention(model, &model->saved[layer], arena);
         if (training) lay_out_ffn(model, layer, arena);

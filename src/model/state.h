@@ -73,6 +73,7 @@ struct ringmoe_model {
     int n_matrices;
 
     rm_layer_saved *saved;
+    rm_moe_workspace *moe_workspace; /* of all MoE layers */
     rm_real *last_x, *head_input; /* [T][d]: after the last layer, and normed */
     rm_real *last_rstd;           /* [T] */
     rm_real *logits;              /* [T][vocab]; their gradients after the loss */

@@ -35,6 +35,8 @@ typedef struct rm_moe_sinks {
 
 /* Activations of one microbatch, from forward to backward. Opaque outside moe/. */
 typedef struct rm_moe_saved rm_moe_saved;
+/* Buffers of one pass. Opaque too. */
+typedef struct rm_moe_workspace rm_moe_workspace;
 
 /* What a pass is told. */
 typedef struct rm_moe_pass {
@@ -61,9 +63,14 @@ int rm_moe_weights_matrices(rm_moe_weights *weights, const ringmoe_moe_settings 
 /* Takes the activations from the arena; *saved is NULL while measuring. Buffers for received
  * rows are reserved for the worst case but touched only as far as rows arrive; `expected` (may
  * be NULL) gets the bytes at balanced load added: [0] activations, [1] exchange. */
-void rm_moe_saved_layout(rm_moe_saved **saved, const ringmoe_moe_settings *settings,
-                         int expert_ranks, bool with_backward, rm_arena *arena,
-                         int64_t expected[2]);
+void rm_moe_saved_layout(rm_moe_saved **saved, const rm_moe_workspace *workspace,
+                         const ringmoe_moe_settings *settings, int expert_ranks,
+                         bool with_backward, rm_arena *arena, int64_t expected[2]);
+/* Likewise what a single pass needs. Layers of the same sizes share one, since no two are at
+ * work at a time. */
+void rm_moe_workspace_layout(rm_moe_workspace **workspace, const ringmoe_moe_settings *settings,
+                             int expert_ranks, bool with_backward, rm_arena *arena,
+                             int64_t expected[2]);
 
 /* y = layer(x): [n_tokens][d_model]; y is written. counts (NULL: not wanted) gets the choices
  * of this rank's tokens for each of the n_experts, before dropping. */

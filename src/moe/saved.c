@@ -6,65 +6,105 @@
  */
 #include "moe/saved.h"
 
-static void row_buffers_layout(rm_moe_saved *saved, const ringmoe_moe_settings *settings,
-                               int expert_ranks, int64_t max_received, bool with_backward,
-                               rm_arena *activations, rm_arena *exchange)
+/* Who a layout is for. */
+typedef struct layout_sizes {
+    const ringmoe_moe_settings *settings;
+    int expert_ranks;
+    int64_t max_received;
+    bool with_backward;
+} layout_sizes;
+
+/* Where things go; both may be the same. */
+typedef struct layout_arenas {
+    rm_arena *activations, *exchange;
+} layout_arenas;
+
+static rm_moe_workspace *workspace_layout(const layout_sizes *sizes, layout_arenas arenas)
 {
-    int64_t width = settings->d_model, sent = settings->max_tokens * settings->top_k * width;
-    int64_t received = max_received * width;
-    saved->outputs = RM_TAKE(activations, sent, rm_real);
-    if (with_backward) saved->d_outputs = RM_TAKE(activations, received, rm_real);
-    if (expert_ranks == 1) return;
-    saved->travelling = RM_TAKE(exchange, sent, rm_real);
-    saved->received = RM_TAKE(exchange, received, rm_real);
-    saved->arriving = RM_TAKE(exchange, received, rm_real);
+    const ringmoe_moe_settings *settings = sizes->settings;
+    int64_t width = settings->d_model, n_sent = settings->max_tokens * settings->top_k;
+    rm_moe_workspace unused, *workspace = RM_TAKE(arenas.activations, 1, rm_moe_workspace);
+    rm_moe_workspace *target = workspace ? workspace : &unused;
+    *target = (rm_moe_workspace){.rows = RM_TAKE(arenas.activations, n_sent * width, rm_real)};
+    if (settings->shared_gate && sizes->with_backward)
+        target->d_gates = RM_TAKE(arenas.activations, settings->max_tokens, rm_real);
+    if (sizes->expert_ranks == 1) return workspace;
+    target->arriving = RM_TAKE(arenas.exchange, sizes->max_received * width, rm_real);
+    target->sent_weights = RM_TAKE(arenas.exchange, n_sent, rm_real);
+    target->received_weights = RM_TAKE(arenas.exchange, sizes->max_received, rm_real);
+    return workspace;
 }
 
-static void shared_layout(rm_moe_saved *saved, const ringmoe_moe_settings *settings,
-                          bool with_backward, rm_arena *arena)
+static void shared_layout(rm_moe_saved *saved, const layout_sizes *sizes, rm_arena *arena)
 {
-    int64_t n = settings->max_tokens;
+    const ringmoe_moe_settings *settings = sizes->settings;
     if (settings->d_ff_shared == 0) return;
-    rm_swiglu_saved_layout(&saved->shared, n, settings->d_ff_shared, with_backward, arena);
-    saved->shared_outputs = RM_TAKE(arena, n * settings->d_model, rm_real);
-    if (settings->shared_gate) saved->gates = RM_TAKE(arena, n, rm_real);
+    rm_swiglu_saved_layout(&saved->shared, settings->max_tokens, settings->d_ff_shared,
+                           sizes->with_backward, arena);
+    if (settings->shared_gate) saved->gates = RM_TAKE(arena, settings->max_tokens, rm_real);
 }
 
-/* Both arenas may be the same. */
-static rm_moe_saved *layout(const ringmoe_moe_settings *settings, int expert_ranks,
-                            int64_t max_received, bool with_backward, rm_arena *activations,
-                            rm_arena *exchange)
+static rm_moe_saved *saved_layout(const layout_sizes *sizes, layout_arenas arenas)
 {
-    rm_moe_saved unused, *saved = RM_TAKE(activations, 1, rm_moe_saved), *target = saved;
-    if (!target) target = &unused;
+    const ringmoe_moe_settings *settings = sizes->settings;
+    rm_moe_saved unused, *saved = RM_TAKE(arenas.activations, 1, rm_moe_saved);
+    rm_moe_saved *target = saved ? saved : &unused;
     *target = (rm_moe_saved){0};
-    rm_routing_layout(&target->routing, settings, with_backward, activations);
-    rm_route_layout(&target->plan, settings, expert_ranks, max_received, exchange);
-    row_buffers_layout(target, settings, expert_ranks, max_received, with_backward, activations,
-                       exchange);
-    rm_swiglu_saved_layout(&target->experts, max_received, settings->d_ff, with_backward,
-                           activations);
-    shared_layout(target, settings, with_backward, activations);
+    rm_routing_layout(&target->routing, settings, sizes->with_backward, arenas.activations);
+    rm_route_layout(&target->plan, settings, sizes->expert_ranks, sizes->max_received,
+                    arenas.exchange);
+    if (sizes->expert_ranks > 1)
+        target->received =
+            RM_TAKE(arenas.exchange, sizes->max_received * settings->d_model, rm_real);
+    rm_swiglu_saved_layout(&target->experts, sizes->max_received, settings->d_ff,
+                           sizes->with_backward, arenas.activations);
+    target->row_weights = RM_TAKE(arenas.activations, sizes->max_received, rm_real);
+    shared_layout(target, sizes, arenas.activations);
     return saved;
 }
 
-static int64_t worst_received(const ringmoe_moe_settings *settings, int expert_ranks)
+/* --- worst and expected sizes --- */
+
+static layout_sizes worst_sizes(const ringmoe_moe_settings *settings, int expert_ranks,
+                                bool with_backward)
 {
     int n_local = settings->n_experts / expert_ranks;
     int most = settings->top_k < n_local ? settings->top_k : n_local;
-    return settings->max_tokens * most * expert_ranks;
+    return (layout_sizes){settings, expert_ranks, settings->max_tokens * most * expert_ranks,
+                          with_backward};
 }
 
-void rm_moe_saved_layout(rm_moe_saved **saved, const ringmoe_moe_settings *settings,
-                         int expert_ranks, bool with_backward, rm_arena *arena,
-                         int64_t expected[2])
+static layout_sizes expected_sizes(layout_sizes sizes)
 {
-    *saved = layout(settings, expert_ranks, worst_received(settings, expert_ranks),
-                    with_backward, arena, arena);
+    sizes.max_received = sizes.settings->max_tokens * sizes.settings->top_k;
+    return sizes;
+}
+
+void rm_moe_workspace_layout(rm_moe_workspace **workspace, const ringmoe_moe_settings *settings,
+                             int expert_ranks, bool with_backward, rm_arena *arena,
+                             int64_t expected[2])
+{
+    layout_sizes sizes = worst_sizes(settings, expert_ranks, with_backward);
+    *workspace = workspace_layout(&sizes, (layout_arenas){arena, arena});
     if (!expected) return;
     rm_arena activations = {0}, exchange = {0};
-    layout(settings, expert_ranks, settings->max_tokens * settings->top_k, with_backward,
-           &activations, &exchange);
+    sizes = expected_sizes(sizes);
+    workspace_layout(&sizes, (layout_arenas){&activations, &exchange});
+    expected[0] += (int64_t)activations.used;
+    expected[1] += (int64_t)exchange.used;
+}
+
+void rm_moe_saved_layout(rm_moe_saved **saved, const rm_moe_workspace *workspace,
+                         const ringmoe_moe_settings *settings, int expert_ranks,
+                         bool with_backward, rm_arena *arena, int64_t expected[2])
+{
+    layout_sizes sizes = worst_sizes(settings, expert_ranks, with_backward);
+    *saved = saved_layout(&sizes, (layout_arenas){arena, arena});
+    if (*saved) (*saved)->workspace = workspace;
+    if (!expected) return;
+    rm_arena activations = {0}, exchange = {0};
+    sizes = expected_sizes(sizes);
+    saved_layout(&sizes, (layout_arenas){&activations, &exchange});
     expected[0] += (int64_t)activations.used;
     expected[1] += (int64_t)exchange.used;
 }

@@ -50,7 +50,9 @@ static ringmoe_status layout(ringmoe_moe *layer, rm_arena *arena)
     layer->pass_counts = RM_TAKE(arena, n, int64_t);
     layer->step_counts = RM_TAKE(arena, n, int64_t);
     layer->last_counts = RM_TAKE(arena, n, int64_t);
-    rm_moe_saved_layout(&layer->saved, settings, ranks, true, arena, NULL);
+    rm_moe_workspace *workspace;
+    rm_moe_workspace_layout(&workspace, settings, ranks, true, arena, NULL);
+    rm_moe_saved_layout(&layer->saved, workspace, settings, ranks, true, arena, NULL);
     return RINGMOE_OK;
 }
 
