@@ -23,7 +23,7 @@ void rm_silu_mul_scalar(int64_t n, rm_real weight, const rm_real *gate, const rm
                         rm_real *h)
 {
     for (int64_t i = 0; i < n; i++)
-        h[i] = weight * (gate[i] * sigmoids_of(gate[i]).plus * up[i]);
+        h[i] = weight * (gate[i] * sigmoids_of(gate[i]).plus) * up[i];
 }
 
 /* silu' = sigmoid(x) (1 + x sigmoid(-x)) */

@@ -15,9 +15,8 @@ BODY silu_mul_at(int64_t i, int64_t count, vec weight, const rm_real *gate, cons
                  rm_real *h)
 {
     vec x = vec_load_first(gate + i, count);
-    vec silu = vec_mul(x, sigmoids_of(x).plus);
-    vec product = vec_mul(silu, vec_load_first(up + i, count));
-    vec_store_first(h + i, count, vec_mul(weight, product));
+    vec silu = vec_mul(weight, vec_mul(x, sigmoids_of(x).plus));
+    vec_store_first(h + i, count, vec_mul(silu, vec_load_first(up + i, count)));
 }
 
 static void row_silu_mul(int64_t n, rm_real weight, const rm_real *gate, const rm_real *up,

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * Speed of the kernels: tiles in GFLOP/s beside the peak of the registers alone, the others in
- * GB/s of their operands. Each figure is the best of many runs, on random values in the cache
- * (the last column: in memory). Kernels that work in place are run on their own results again:
- * those of scale and rope do not stay random but run to zero or infinity.
+ * Speed of the row kernels: GB/s of the bytes each must touch (an array that is read and
+ * written counts twice), in the cache and from memory, beside a copy's. Each figure is the best
+ * of many runs. Kernels that work in place are run on their own results again: those of scale
+ * and rope do not stay random but run to zero or infinity.
  */
-#include "check.h"
+#include "bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
-enum { TRIALS = 100, SHORT_ROW = 1024, LONG_ROW = 1 << 23 };
+enum { MOST_TRIALS = 100, SHORT_ROW = 1024, LONG_ROW = 1 << 24, HUGE_PAGE = 1 << 21 };
 static const double trial_seconds = 3e-4; /* short: some trials are then undisturbed */
+static const double most_seconds = 0.5;
 
 static double seconds(void)
 {
@@ -22,18 +24,14 @@ static double seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Work to be timed: run(context) any number of times. */
-typedef void work(void *context);
-
-/* Seconds of one run, the best of TRIALS. */
-static double time_of(work *run, void *context)
+double time_of(work *run, void *context)
 {
     run(context);
-    double start = seconds();
+    double start = seconds(), begin = start;
     run(context);
-    double once = seconds() - start + 1e-9, best = 1e30;
+    double once = seconds() - start + 1e-9, best = once;
     int rounds = once < trial_seconds ? (int)(trial_seconds / once) + 1 : 1;
-    for (int trial = 0; trial < TRIALS; trial++) {
+    for (int trial = 0; trial < MOST_TRIALS && seconds() - begin < most_seconds; trial++) {
         start = seconds();
         for (int round = 0; round < rounds; round++) run(context);
         double time = (seconds() - start) / rounds;
@@ -42,83 +40,61 @@ static double time_of(work *run, void *context)
     return best;
 }
 
-static rm_real *random_row(check *c, int64_t n)
+rm_real *random_row(check *c, int64_t n)
 {
-    rm_real *row = aligned_alloc(64, ((size_t)n * sizeof *row + 63) / 64 * 64);
+    size_t size = ((size_t)n * sizeof(rm_real) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    rm_real *row = aligned_alloc(HUGE_PAGE, size);
     if (!row) {
         fprintf(stderr, "check_kernels: no memory for the bench\n");
-        exit(1);
+        exit(EXIT_FAILURE);
     }
+    madvise(row, size, MADV_HUGEPAGE);
     for (int64_t i = 0; i < n; i++) row[i] = (rm_real)random_between(c, 0.25, 1);
     return row;
 }
 
-typedef struct product_work {
-    const rm_kernels *kernels;
-    bool bf16, transposed;
-    int64_t k, stride;
-    rm_real *a, *b, *c;
-    rm_bf16 *b_bf16;
-} product_work;
+/* --- ceilings --------------------------------------------------------------------------------
+ */
+typedef struct copy_work {
+    rm_real *from, *to;
+    int64_t n;
+    volatile uint64_t result;
+} copy_work;
 
-static void run_product(void *context)
+static void run_copy(void *context)
 {
-    const product_work *w = context;
-    const rm_kernels *kernels = w->kernels;
-    int64_t a_row = w->transposed ? 1 : w->k, a_col = w->transposed ? kernels->mr : 1;
-    if (w->bf16)
-        kernels->tile_bf16(w->k, w->a, a_row, a_col, w->b_bf16, w->c, kernels->nr, kernels->mr,
-                           kernels->nr, true);
-    else
-        kernels->tile(w->k, w->a, a_row, a_col, w->b, w->c, kernels->nr, kernels->mr,
-                      kernels->nr, true);
+    copy_work *w = context;
+    memcpy(w->to, w->from, (size_t)w->n * sizeof *w->to);
+    __asm__ volatile("" : : : "memory");
 }
 
-static void run_pack(void *context)
+static void run_read(void *context)
 {
-    const product_work *w = context;
-    int64_t row = w->transposed ? 1 : w->stride, col = w->transposed ? w->stride : 1;
-    if (w->bf16)
-        w->kernels->pack_bf16(w->k, w->kernels->nr, w->a, row, col, w->b_bf16);
-    else
-        w->kernels->pack(w->k, w->kernels->nr, w->a, row, col, w->b);
+    enum { CHAINS = 16 };
+    copy_work *w = context;
+    const uint64_t *words = (const uint64_t *)(const void *)w->from;
+    int64_t n = w->n * (int64_t)sizeof(rm_real) / (int64_t)sizeof *words;
+    uint64_t chains[CHAINS] = {0};
+    for (int64_t i = 0; i + CHAINS <= n; i += CHAINS)
+        for (int j = 0; j < CHAINS; j++) chains[j] ^= words[i + j];
+    for (int j = 0; j < CHAINS; j++) w->result ^= chains[j];
 }
 
-static void bench_tiles(check *c, bool bf16, double peak)
+static ceilings measure_ceilings(check *c)
 {
-    const rm_kernels *kernels = c->kernels;
-    for (int64_t k = 64; k <= 1024; k *= 2)
-        for (int transposed = 0; transposed < 2; transposed++) {
-            product_work w = {.kernels = kernels, .bf16 = bf16, .transposed = transposed};
-            w.k = k, w.stride = k;
-            w.a = random_row(c, k * kernels->nr), w.b = random_row(c, k * kernels->nr);
-            w.c = random_row(c, kernels->mr * kernels->nr);
-            w.b_bf16 = (rm_bf16 *)random_row(c, k * kernels->nr);
-            kernels->pack_bf16(k, kernels->nr, w.b, kernels->nr, 1, w.b_bf16);
-            double flops = 2.0 * (double)k * kernels->mr * kernels->nr;
-            double rate = flops / time_of(run_product, &w) * 1e-9;
-            printf("%-18s k %4lld, A by %-7s %8.1f GFLOP/s %5.0f %%\n",
-                   bf16 ? "tile_bf16" : "tile", (long long)k, transposed ? "columns" : "rows",
-                   rate, peak > 0 ? 100 * rate / peak : 0);
-            free(w.a), free(w.b), free(w.c), free(w.b_bf16);
-        }
+    copy_work w = {.from = random_row(c, LONG_ROW), .to = random_row(c, LONG_ROW)};
+    double long_bytes = (double)LONG_ROW * sizeof(rm_real);
+    w.n = LONG_ROW;
+    ceilings limits = {.copy_memory = 2 * long_bytes / time_of(run_copy, &w) * 1e-9,
+                       .read_memory = long_bytes / time_of(run_read, &w) * 1e-9};
+    w.n = SHORT_ROW;
+    limits.copy_cached = 2.0 * SHORT_ROW * sizeof(rm_real) / time_of(run_copy, &w) * 1e-9;
+    free(w.from), free(w.to);
+    return limits;
 }
 
-static void bench_packs(check *c, bool bf16)
-{
-    int64_t k = 512, stride = 520, nr = c->kernels->nr;
-    for (int transposed = 0; transposed < 2; transposed++) {
-        product_work w = {.kernels = c->kernels, .bf16 = bf16, .transposed = transposed};
-        w.k = k, w.stride = stride;
-        w.a = random_row(c, (k + nr) * stride), w.b = random_row(c, k * nr);
-        w.b_bf16 = (rm_bf16 *)random_row(c, k * nr);
-        double bytes = (double)(k * nr) * (sizeof(rm_real) + (bf16 ? 2 : sizeof(rm_real)));
-        printf("%-18s k %4lld, by %-9s %8.1f GB/s\n", bf16 ? "pack_bf16" : "pack", (long long)k,
-               transposed ? "columns" : "rows", bytes / time_of(run_pack, &w) * 1e-9);
-        free(w.a), free(w.b), free(w.b_bf16);
-    }
-}
-
+/* --- rows ------------------------------------------------------------------------------------
+ */
 typedef struct row_work {
     const rm_kernels *kernels;
     const row_kernel *kernel;
@@ -133,37 +109,40 @@ static void run_row(void *context)
     w->result = w->kernel->run(w->kernels, w->n, w->arrays);
 }
 
-/* GB/s; an array that is written and read counts once. */
 static double rate_of_row(check *c, const row_kernel *kernel, int64_t n)
 {
     row_work w = {.kernels = c->kernels, .kernel = kernel, .n = n};
     double bytes = 0;
     for (int a = 0; a < kernel->n_arrays; a++) {
         w.arrays[a] = random_row(c, kernel->lengths[a] * n);
-        bytes += (double)(kernel->lengths[a] * n) * sizeof(rm_real);
+        int times = (int)(kernel->read >> a & 1) + (int)(kernel->written >> a & 1);
+        bytes += (double)(times * kernel->lengths[a] * n) * sizeof(rm_real);
     }
     double rate = bytes / time_of(run_row, &w) * 1e-9;
     for (int a = 0; a < kernel->n_arrays; a++) free(w.arrays[a]);
     return rate;
 }
 
-static void bench_rows(check *c, const row_kernel *kernels, int n_kernels, const char *only)
+static void bench_rows(check *c, const row_kernel *kernels, int n_kernels, const char *only,
+                       const ceilings *limits)
 {
-    for (int i = 0; i < n_kernels; i++)
-        if (!only || strcmp(only, kernels[i].name) == 0)
-            printf("%-18s n %4d %24.1f GB/s   from memory %.1f GB/s\n", kernels[i].name,
-                   SHORT_ROW, rate_of_row(c, &kernels[i], SHORT_ROW),
-                   rate_of_row(c, &kernels[i], LONG_ROW));
+    for (int i = 0; i < n_kernels; i++) {
+        if (only && strcmp(only, kernels[i].name) != 0) continue;
+        double memory = rate_of_row(c, &kernels[i], LONG_ROW);
+        printf("%-18s n %d %8.1f GB/s, from memory %6.1f GB/s, %4.0f %% of a copy\n",
+               kernels[i].name, SHORT_ROW, rate_of_row(c, &kernels[i], SHORT_ROW), memory,
+               100 * memory / limits->copy_memory);
+    }
 }
 
 void bench(check *c, const char *only)
 {
-    double peak = peak_of_level(c->kernels->level);
-    printf("%s: multiply-adds on registers alone %.1f GFLOP/s\n", c->kernels->level, peak);
-    if (!only || strcmp(only, "tile") == 0) bench_tiles(c, false, peak);
-    if (!only || strcmp(only, "tile_bf16") == 0) bench_tiles(c, true, peak);
-    if (!only || strcmp(only, "pack") == 0) bench_packs(c, false);
-    if (!only || strcmp(only, "pack_bf16") == 0) bench_packs(c, true);
-    bench_rows(c, simple_kernels, n_simple_kernels, only);
-    bench_rows(c, layer_kernels, n_layer_kernels, only);
+    ceilings limits = measure_ceilings(c);
+    printf(
+        "%s: a copy of n %d %.1f GB/s, from memory %.1f GB/s; a read from memory %.1f GB/s\n",
+        c->kernels->level, SHORT_ROW, limits.copy_cached, limits.copy_memory,
+        limits.read_memory);
+    bench_products(c, only, &limits);
+    bench_rows(c, simple_kernels, n_simple_kernels, only, &limits);
+    bench_rows(c, layer_kernels, n_layer_kernels, only, &limits);
 }

@@ -7,8 +7,8 @@
  *   buffers.c, values.c, report.c        the tools
  *   row_check.c                          any row kernel: lengths, addresses, parts, aliases
  *   simple_kernels.c, layer_kernels.c    the row kernels and their references
- *   products.c, packs.c                  tiles and panels
- *   bench.c, peak.c                      speed
+ *   operands.c, products.c, packs.c      tiles and panels
+ *   bench.c, bench_products.c             speed
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -33,7 +33,9 @@ typedef double wide;
 #define REAL_LEAST FLT_TRUE_MIN
 #endif
 
-enum { MAX_BUFFERS = 8, N_PLACEMENTS = 4 };
+enum { MAX_BUFFERS = 16, N_PLACEMENTS = 4 };
+
+typedef void pack_kernel(int64_t k, int n, const rm_real *const *pointers, void *panel);
 
 /* A slot of memory between two pages that must not be touched. */
 typedef struct watched {
@@ -113,11 +115,11 @@ enum { ALL_VALUES = (1 << N_VALUES) - 1, BUT_HUGE = ALL_VALUES & ~(1 << VALUES_H
 typedef struct row_kernel {
     const char *name;
     int n_arrays;
-    int lengths[5];    /* elements of each array, times n */
-    unsigned written;  /* bit a: array a is written */
-    bool elementwise;  /* may be run on parts of a row */
-    unsigned kinds;    /* bit v: run on values v */
-    int aliases[3][2]; /* (output, input) that may be the same memory; {0, 0} ends */
+    int lengths[5];         /* elements of each array, times n */
+    unsigned read, written; /* bit a: array a is read, is written */
+    bool elementwise;       /* what it writes may be computed on parts of a row */
+    unsigned kinds;         /* bit v: run on values v */
+    int aliases[3][2];      /* (output, input) that may be the same memory; {0, 0} ends */
     double (*run)(const rm_kernels *kernels, int64_t n, rm_real *const arrays[]);
     /* Changes random values to what the kernel is for; NULL: as they are. */
     void (*prepare)(check *c, int64_t n, rm_real *const arrays[]);
@@ -128,14 +130,15 @@ typedef struct row_kernel {
 extern const row_kernel simple_kernels[], layer_kernels[];
 extern const int n_simple_kernels, n_layer_kernels;
 
-void check_row_kernel(check *c, const row_kernel *kernel);
-void check_tile(check *c);
-void check_tile_bf16(check *c);
-void check_pack(check *c);
-void check_pack_bf16(check *c);
+/* A sum of n terms in rm_real; one whose magnitudes overflow may come out as anything. */
+void expect_sum(check *c, const char *name, int64_t n, rm_real got, wide want, wide magnitude);
 
+void check_row_kernel(check *c, const row_kernel *kernel);
+void check_tiles(check *c, const rm_tile_kernels *tiles, bool bf16);
+void check_packs(check *c, const rm_tile_kernels *tiles, bool bf16);
+void check_tile_in_place(check *c);
+
+/* Speed of the kernels; `only`: of one (NULL: all). */
 void bench(check *c, const char *only);
-/* multiply-adds on registers alone, in GFLOP/s; 0 for a level it does not know. */
-double peak_of_level(const char *level);
 
 #endif

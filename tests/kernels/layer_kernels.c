@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The row kernels of a transformer's layers for row_check.c: RMSNorm, SwiGLU, rotary embedding,
- * AdamW. As simple_kernels.c.
+ * The row kernels of a transformer's layers for row_check.c: RMSNorm, SwiGLU, the gradient of
+ * softmax, rotary embedding, AdamW. As simple_kernels.c.
  */
 #include "check.h"
 
@@ -9,6 +9,7 @@
 #include <tgmath.h>
 
 static const rm_real norm_eps = (rm_real)1e-5, rstd = (rm_real)0.8731;
+static const rm_real row_weight = (rm_real)0.6173, delta = (rm_real)0.219;
 static const rm_adamw adamw_step = {
     .gradient_scale = (rm_real)0.75,
     .beta1 = (rm_real)0.9,
@@ -91,7 +92,7 @@ static void prepare_silu(check *c, int64_t n, rm_real *const arrays[])
 
 static double run_silu_mul(const rm_kernels *kernels, int64_t n, rm_real *const a[])
 {
-    kernels->silu_mul(n, a[0], a[1], a[2]);
+    kernels->silu_mul(n, row_weight, a[0], a[1], a[2]);
     return 0;
 }
 
@@ -99,30 +100,54 @@ static void expect_silu_mul(check *c, int64_t n, rm_real *const before[],
                             rm_real *const after[], double result)
 {
     for (int64_t i = 0; i < n; i++) {
-        wide gate = before[0][i], up = before[1][i], want = gate * sigmoid(gate) * up;
+        wide gate = before[0][i], up = before[1][i];
+        wide want = row_weight * gate * sigmoid(gate) * up;
         wide small = REAL_LEAST * (1 + fabs(up)) * (1 + fabs(gate));
-        expect_near(c, "h", i, after[2][i], want, 6 * ulp_at(want) + 4 * small);
+        expect_near(c, "h", i, after[2][i], want, 7 * ulp_at(want) + 4 * small);
     }
 }
 
 static double run_silu_mul_backward(const rm_kernels *kernels, int64_t n, rm_real *const a[])
 {
-    kernels->silu_mul_backward(n, a[0], a[1], a[2], a[3], a[4]);
-    return 0;
+    return (double)kernels->silu_mul_backward(n, row_weight, a[0], a[1], a[2], a[3], a[4]);
 }
 
 static void expect_silu_mul_backward(check *c, int64_t n, rm_real *const before[],
                                      rm_real *const after[], double result)
 {
+    wide sum = 0, magnitude = 0, lost = 0;
     for (int64_t i = 0; i < n; i++) {
         wide gate = before[0][i], up = before[1][i], d_h = before[2][i];
-        wide bend = gate * sigmoid(-gate), d_up = d_h * gate * sigmoid(gate);
-        wide d_gate = d_h * up * sigmoid(gate) * (1 + bend);
-        wide terms = fabs(d_h * up * sigmoid(gate)) * (1 + fabs(bend));
+        wide d_out = row_weight * d_h, silu = gate * sigmoid(gate);
+        wide bend = gate * sigmoid(-gate), d_up = d_out * silu;
+        wide d_gate = d_out * up * sigmoid(gate) * (1 + bend);
+        wide terms = fabs(d_out * up * sigmoid(gate)) * (1 + fabs(bend));
         wide small = REAL_LEAST * (1 + fabs(gate)) * (1 + fabs(d_h));
         expect_near(c, "d_gate", i, after[3][i], d_gate,
-                    8 * REAL_EPSILON * terms + 4 * small * (1 + fabs(up)));
-        expect_near(c, "d_up", i, after[4][i], d_up, 6 * ulp_at(d_up) + 4 * small);
+                    9 * REAL_EPSILON * terms + 4 * small * (1 + fabs(up)));
+        expect_near(c, "d_up", i, after[4][i], d_up, 7 * ulp_at(d_up) + 4 * small);
+        sum += d_h * silu * up, magnitude += fabs(d_h * silu * up);
+        lost += small * (1 + fabs(up));
+    }
+    if (isfinite(magnitude) && magnitude > (wide)REAL_MAX / 2) return;
+    expect_near(c, "d_weight", 0, (rm_real)result, sum,
+                (wide)(n + 8) * REAL_EPSILON * magnitude + 4 * (isfinite(lost) ? lost : 0));
+}
+
+static double run_softmax_backward(const rm_kernels *kernels, int64_t n, rm_real *const a[])
+{
+    kernels->softmax_backward(n, delta, row_weight, a[0], a[1], a[2]);
+    return 0;
+}
+
+static void expect_softmax_backward(check *c, int64_t n, rm_real *const before[],
+                                    rm_real *const after[], double result)
+{
+    for (int64_t i = 0; i < n; i++) {
+        wide p = before[0][i], above = (wide)before[1][i] - delta;
+        wide want = p * above * row_weight, above_error = ulp_at(above) * fabs(p * row_weight);
+        expect_near(c, "d_x", i, after[2][i], want,
+                    above_error + 2 * ulp_at(want) + 2 * REAL_LEAST);
     }
 }
 
@@ -180,57 +205,77 @@ static void expect_adamw(check *c, int64_t n, rm_real *const before[], rm_real *
     }
 }
 
+/* Bits of .read and .written, by the number of the array. */
+enum { FIRST = 1, SECOND = 2, THIRD = 4, FOURTH = 8, FIFTH = 16 };
+
 const row_kernel layer_kernels[] = {
-    {"rmsnorm",
-     3,
-     {1, 1, 1},
-     1 << 2,
-     false,
-     BUT_HUGE,
-     {{2, 0}},
-     run_rmsnorm,
-     NULL,
-     expect_rmsnorm},
-    {"rmsnorm_backward",
-     5,
-     {1, 1, 1, 1, 1},
-     1 << 3 | 1 << 4,
-     false,
-     BUT_HUGE,
-     {{3, 2}},
-     run_rmsnorm_backward,
-     NULL,
-     expect_rmsnorm_backward},
-    {"silu_mul",
-     3,
-     {1, 1, 1},
-     1 << 2,
-     true,
-     ALL_VALUES,
-     {{2, 0}, {2, 1}},
-     run_silu_mul,
-     prepare_silu,
-     expect_silu_mul},
-    {"silu_mul_backward",
-     5,
-     {1, 1, 1, 1, 1},
-     1 << 3 | 1 << 4,
-     true,
-     BUT_HUGE,
-     {{3, 0}, {4, 1}},
-     run_silu_mul_backward,
-     prepare_silu,
-     expect_silu_mul_backward},
-    {"rope", 3, {1, 1, 2}, 1 << 2, false, BUT_HUGE, {{0, 0}}, run_rope, NULL, expect_rope},
-    {"adamw",
-     4,
-     {1, 1, 1, 1},
-     1 << 1 | 1 << 2 | 1 << 3,
-     true,
-     BUT_HUGE,
-     {{0, 0}},
-     run_adamw,
-     prepare_adamw,
-     expect_adamw},
+    {.name = "rmsnorm",
+     .n_arrays = 3,
+     .lengths = {1, 1, 1},
+     .read = FIRST | SECOND,
+     .written = THIRD,
+     .kinds = BUT_HUGE,
+     .aliases = {{2, 0}},
+     .run = run_rmsnorm,
+     .expect = expect_rmsnorm},
+    {.name = "rmsnorm_backward",
+     .n_arrays = 5,
+     .lengths = {1, 1, 1, 1, 1},
+     .read = FIRST | SECOND | THIRD | FIFTH,
+     .written = FOURTH | FIFTH,
+     .kinds = BUT_HUGE,
+     .aliases = {{3, 2}},
+     .run = run_rmsnorm_backward,
+     .expect = expect_rmsnorm_backward},
+    {.name = "silu_mul",
+     .n_arrays = 3,
+     .lengths = {1, 1, 1},
+     .read = FIRST | SECOND,
+     .written = THIRD,
+     .elementwise = true,
+     .kinds = ALL_VALUES,
+     .aliases = {{2, 0}, {2, 1}},
+     .run = run_silu_mul,
+     .prepare = prepare_silu,
+     .expect = expect_silu_mul},
+    {.name = "silu_mul_backward",
+     .n_arrays = 5,
+     .lengths = {1, 1, 1, 1, 1},
+     .read = FIRST | SECOND | THIRD,
+     .written = FOURTH | FIFTH,
+     .elementwise = true,
+     .kinds = BUT_HUGE,
+     .aliases = {{3, 0}, {4, 1}},
+     .run = run_silu_mul_backward,
+     .prepare = prepare_silu,
+     .expect = expect_silu_mul_backward},
+    {.name = "softmax_backward",
+     .n_arrays = 3,
+     .lengths = {1, 1, 1},
+     .read = FIRST | SECOND,
+     .written = THIRD,
+     .elementwise = true,
+     .kinds = BUT_HUGE,
+     .aliases = {{2, 1}},
+     .run = run_softmax_backward,
+     .expect = expect_softmax_backward},
+    {.name = "rope",
+     .n_arrays = 3,
+     .lengths = {1, 1, 2},
+     .read = FIRST | SECOND | THIRD,
+     .written = THIRD,
+     .kinds = BUT_HUGE,
+     .run = run_rope,
+     .expect = expect_rope},
+    {.name = "adamw",
+     .n_arrays = 4,
+     .lengths = {1, 1, 1, 1},
+     .read = FIRST | SECOND | THIRD | FOURTH,
+     .written = SECOND | THIRD | FOURTH,
+     .elementwise = true,
+     .kinds = BUT_HUGE,
+     .run = run_adamw,
+     .prepare = prepare_adamw,
+     .expect = expect_adamw},
 };
 const int n_layer_kernels = sizeof layer_kernels / sizeof *layer_kernels;

@@ -1,101 +1,99 @@
 /* SPDX-License-Identifier: MIT
  *
- * Checks of the packing of panels: every kind of source (contiguous rows, contiguous columns,
- * neither), every number of columns, many depths. Exact.
+ * Checks of the packs. The layout of a panel belongs to the level, so it is read through the
+ * tile: multiplied by ones at the right places, a panel gives its elements back exactly.
+ *
+ *   C[i][j] = sum over p of A[i][p] B[p][j] = A[i][first + j]    with B[p][j] = (p == first +
+ * j)
+ *
+ * Every source (lines, steps), every number of lines, many depths.
  */
-#include "check.h"
+#include "operands.h"
 
+#include <float.h>
 #include <math.h>
-
-enum { MAX_PANEL = 64 * 600 };
-
-static const int64_t depths[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 64, 129, 600};
+#include <stdlib.h>
 
 typedef struct packing {
     check *c;
-    bool bf16;
-    int64_t k, row, col;
-    int n;
+    const rm_tile_kernels *tiles;
+    bool is_a; /* the operand under test */
+    operand tested, ones;
+    int n; /* its lines that are packed */
 } packing;
 
-static bool is_nan_bf16(rm_bf16 value)
+/* Infinity times the zeros beside a one is NaN: with more than one term, finite numbers only.
+ * The huge ones become infinite in bf16. */
+static values kind_for(int64_t k, int round)
 {
-    return (value & 0x7FFF) > 0x7F80;
+    values kind = (values)(round % N_VALUES);
+    bool is_finite = kind != VALUES_SPECIAL && kind != VALUES_HUGE;
+    return k == 1 || is_finite ? kind : VALUES_WIDE;
 }
 
-/* The source's elements among NaNs of other bits, which would show if one were read. */
-static rm_real *make_source(const packing *t, values kind, int placement)
+static void expect_element(const packing *t, int i, int64_t p, rm_real got)
 {
-    int64_t span = t->k ? (t->k - 1) * t->row + (t->n - 1) * t->col + 1 : 0;
-    rm_real *src = buffer_take(t->c, placement, span, sizeof *src);
-    for (int64_t i = 0; i < span; i++) src[i] = (rm_real)NAN;
-    for (int64_t p = 0; p < t->k; p++)
-        for (int64_t j = 0; j < t->n; j++)
-            src[p * t->row + j * t->col] = random_value(t->c, kind);
-    return src;
+    rm_real want = i < t->n ? operand_value(&t->tested, i, p) : 0;
+    bool may_flush = t->tested.bf16 && fabs((double)want) < (double)FLT_MIN;
+    if (got == want || (isnan(got) && isnan(want)) || (may_flush && got == 0)) return;
+    fail(t->c, "line %d, term %lld is %a, expected %a", i, (long long)p, (double)got,
+         (double)want);
 }
 
-static void check_exact(const packing *t, const rm_real *src, int placement)
+/* Multiplies the panel by ones that select its terms from `first` on. */
+static void check_terms(packing *t, const void *panel, int64_t first)
 {
-    int nr = t->c->kernels->nr;
-    static rm_real want[MAX_PANEL];
-    for (int64_t p = 0; p < t->k; p++)
-        for (int64_t j = 0; j < nr; j++)
-            want[p * nr + j] = j < t->n ? src[p * t->row + j * t->col] : 0;
-    rm_real *panel = buffer_take(t->c, placement, t->k * nr, sizeof *panel);
-    t->c->kernels->pack(t->k, t->n, src, t->row, t->col, panel);
-    expect_copy(t->c, "the panel", (size_t)(t->k * nr) * sizeof *panel, panel, want);
+    rm_real got[MAX_ROWS * MAX_COLUMNS];
+    int mr = t->tiles->mr, nr = t->tiles->nr, n_taken = t->c->n_taken;
+    int64_t k = t->tested.k;
+    operand_fill_one_hot(&t->ones, k, first);
+    const void *ones = operand_pack(&t->ones, operand_whole(&t->ones), FROM_LINES, 2);
+    t->tiles->tile(k, t->is_a ? panel : ones, t->is_a ? ones : panel, got, nr, mr, nr, false);
+    for (int i = 0; i < t->tested.width; i++)
+        for (int j = 0; j < t->ones.width && first + j < k; j++)
+            expect_element(t, i, first + j, t->is_a ? got[i * nr + j] : got[j * nr + i]);
+    t->c->n_taken = n_taken;
 }
 
-static void check_rounded(const packing *t, const rm_real *src, int placement)
+static void check_packing(packing *t, int64_t k, int n, pack_way way, int round)
 {
-    int nr = t->c->kernels->nr;
-    rm_bf16 *panel = buffer_take(t->c, placement, t->k * nr, sizeof *panel);
-    t->c->kernels->pack_bf16(t->k, t->n, src, t->row, t->col, panel);
-    for (int64_t p = 0; p < t->k; p++)
-        for (int64_t j = 0; j < nr; j++) {
-            rm_bf16 got = panel[p * nr + j];
-            rm_bf16 want = j < t->n ? bf16_of(src[p * t->row + j * t->col]) : 0;
-            if (got != want && !(is_nan_bf16(got) && is_nan_bf16(want)))
-                fail(t->c, "panel[%lld][%lld] is %04x, expected %04x", (long long)p,
-                     (long long)j, (unsigned)got, (unsigned)want);
-        }
-}
-
-static void check_packing(const packing *t, values kind, int placement)
-{
+    values kind = kind_for(k, round);
     buffers_reset(t->c);
-    describe(t->c, "%s values, k %lld, n %d, strides %lld and %lld", values_names[kind],
-             (long long)t->k, t->n, (long long)t->row, (long long)t->col);
-    const rm_real *src = make_source(t, kind, placement);
-    if (t->bf16)
-        check_rounded(t, src, placement);
-    else
-        check_exact(t, src, placement);
+    describe(t->c, "%s from %s, %s values, k %lld, n %d", t->is_a ? "A" : "B",
+             way == FROM_LINES ? "lines" : "steps", values_names[kind], (long long)k, n);
+    t->n = n;
+    operand_fill(&t->tested, kind, k);
+    const void *panel =
+        operand_pack(&t->tested, (operand_part){.n = n, .k = k}, way, round % N_PLACEMENTS);
     buffers_verify(t->c);
+    if (t->tiles->begin) t->tiles->begin();
+    for (int64_t first = 0; first < k; first += t->ones.width) check_terms(t, panel, first);
+    if (t->tiles->end) t->tiles->end();
 }
 
-static void check_packings(check *c, bool bf16)
+/* Every number of lines; of long ones, the least and the two greatest. */
+static void check_depth(packing *t, int64_t k)
 {
-    int nr = c->kernels->nr, round = 0;
-    for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
-        for (int n = 1; n <= nr; n++) {
-            int64_t k = depths[d];
-            const int64_t strides[][2] = {{n, 1}, {nr + 5, 1}, {1, k}, {1, k + 3}, {2 * nr, 2}};
-            for (int s = 0; s < 5; s++, round++) {
-                packing t = {.c = c, .bf16 = bf16, .k = k, .n = n};
-                t.row = strides[s][0], t.col = strides[s][1];
-                check_packing(&t, (values)(round % N_VALUES), round % N_PLACEMENTS);
-            }
-        }
+    int width = t->tested.width, round = 0;
+    for (int n = 1; n <= width; n++)
+        for (int way = FROM_LINES; way <= FROM_STEPS; way++)
+            for (int kind = 0; kind < (k == 1 ? N_VALUES : 1); kind++, round++)
+                if (k <= 2 * MAX_DEPTH_STEP + 1 || n == 1 || n >= width - 1)
+                    check_packing(t, k, n, (pack_way)way, (int)k + round + kind);
 }
 
-void check_pack(check *c)
+void check_packs(check *c, const rm_tile_kernels *tiles, bool bf16)
 {
-    check_packings(c, false);
-}
-
-void check_pack_bf16(check *c)
-{
-    check_packings(c, true);
+    const int64_t step = tiles->depth_step;
+    const int64_t depths[] = {0,  1,        2,        3,        7,  8,  9,  15, 16, 17,
+                              31, step - 1, step + 1, 2 * step, 33, 47, 64, 67, 300};
+    packing *t = malloc(sizeof *t);
+    if (!t) fail(c, "no memory for the operands");
+    for (int side = 0; t && side < 2 && operands_fit(c, tiles); side++) {
+        t->c = c, t->tiles = tiles, t->is_a = side == 0;
+        operand_init_a(t->is_a ? &t->tested : &t->ones, c, tiles, bf16);
+        operand_init_b(t->is_a ? &t->ones : &t->tested, c, tiles, bf16);
+        for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) check_depth(t, depths[d]);
+    }
+    free(t);
 }

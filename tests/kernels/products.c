@@ -1,156 +1,243 @@
 /* SPDX-License-Identifier: MIT
  *
- * Checks of the product tiles. A whole tile is compared with the reference; every smaller tile,
- * any row moved to the top, and the sum added to C must then have the whole tile's bits.
+ * Checks of the product tiles. A whole tile is compared with the reference; smaller tiles, rows
+ * and columns packed alone, slices of panels, and the sum added to C must then have the same
+ * bits.
  */
-#include "check.h"
+#include "operands.h"
 
+#include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ROWS = 16, MAX_COLUMNS = 64, C_PAD = 5 };
-
-static const int64_t depths[] = {0, 1, 2, 3, 7, 16, 31, 64, 257, 512};
+enum { C_PAD = 5 };
 
 typedef struct product {
     check *c;
-    bool bf16;
-    int64_t k, a_row, a_col;
-    rm_real *a, *b; /* watched; b is NULL with bf16 */
-    rm_bf16 *b_bf16;
+    const rm_tile_kernels *tiles;
+    int placement;
+    operand a, b;
+    const void *a_panel, *b_panel;
     rm_real whole[MAX_ROWS * MAX_COLUMNS]; /* the tile of mr by nr */
 } product;
 
-static void run_tile(const product *t, const rm_real *a, rm_real *c, int64_t c_row, int m,
-                     int n, bool add)
-{
-    const rm_kernels *kernels = t->c->kernels;
-    if (t->bf16)
-        kernels->tile_bf16(t->k, a, t->a_row, t->a_col, t->b_bf16, c, c_row, m, n, add);
-    else
-        kernels->tile(t->k, a, t->a_row, t->a_col, t->b, c, c_row, m, n, add);
-}
+/* A tile's operands, beginning at some term of the panels, and where its C lies in the whole.
+ */
+typedef struct tile_case {
+    const char *name;
+    const void *a, *b;
+    int64_t a_row, a_col; /* A in place; 0: packed */
+    int64_t k;
+    int row, m, column, n;
+    bool add;
+} tile_case;
 
-static rm_real b_element(const product *t, int64_t i)
-{
-    if (!t->bf16) return t->b[i];
-    uint32_t bits = (uint32_t)t->b_bf16[i] << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return (rm_real)value;
-}
-
-/* A's elements among NaNs, which would show if one were read; B's panel, all of it. */
-static void fill_operands(product *t, values kind, int placement)
-{
-    const rm_kernels *kernels = t->c->kernels;
-    int64_t panel = t->k * kernels->nr;
-    int64_t span = t->k ? (kernels->mr - 1) * t->a_row + (t->k - 1) * t->a_col + 1 : 0;
-    t->a = buffer_take(t->c, placement, span, sizeof *t->a);
-    for (int64_t i = 0; i < span; i++) t->a[i] = (rm_real)NAN;
-    for (int64_t i = 0; i < kernels->mr; i++)
-        for (int64_t p = 0; p < t->k; p++) {
-            rm_real value = random_value(t->c, kind);
-            t->a[i * t->a_row + p * t->a_col] = t->bf16 ? nearest_bf16(value) : value;
-        }
-    if (t->bf16)
-        t->b_bf16 = buffer_take(t->c, placement, panel, sizeof *t->b_bf16);
-    else
-        t->b = buffer_take(t->c, placement, panel, sizeof *t->b);
-    for (int64_t i = 0; i < panel; i++) {
-        rm_real value = random_value(t->c, kind);
-        if (t->bf16)
-            t->b_bf16[i] = bf16_of(value);
-        else
-            t->b[i] = value;
-    }
-}
-
+/* Bounds as in the contract; a bf16 level may take denormal operands, products and sums for
+ * zero. Sums that may overflow on their way are not judged. */
 static void expect_element(const product *t, int i, int j)
 {
-    int nr = t->c->kernels->nr;
-    wide sum = 0, magnitude = 0; /* of the finite terms */
-    for (int64_t p = 0; p < t->k; p++) {
-        wide term = (wide)t->a[i * t->a_row + p * t->a_col] * b_element(t, p * nr + j);
+    wide sum = 0, magnitude = 0, flushed = 0; /* of the finite terms */
+    for (int64_t p = 0; p < t->a.k; p++) {
+        wide a = operand_value(&t->a, i, p), b = operand_value(&t->b, j, p), term = a * b;
+        bool denormal = fabs((double)a) < (double)FLT_MIN || fabs((double)b) < (double)FLT_MIN;
         sum += term;
-        if (isfinite(term)) magnitude += term < 0 ? -term : term;
+        if (!isfinite(term)) continue;
+        magnitude += term < 0 ? -term : term;
+        if (denormal) flushed += term < 0 ? -term : term;
     }
-    bool may_overflow = magnitude > (wide)REAL_MAX / 2;
-    if (may_overflow) return;
-    wide terms = (wide)(t->k + 1);
-    expect_near(t->c, "C", i * nr + j, t->whole[i * nr + j], sum,
-                terms * (REAL_EPSILON * magnitude + REAL_LEAST));
+    if (magnitude > (wide)REAL_MAX / 2) return;
+    wide terms = (wide)(t->a.k + 1),
+         tolerance = terms * (REAL_EPSILON * magnitude + REAL_LEAST);
+    if (t->a.bf16) tolerance += terms * (wide)FLT_MIN + flushed;
+    int nr = t->tiles->nr;
+    expect_near(t->c, "C", i * nr + j, t->whole[i * nr + j], sum, tolerance);
 }
 
-/* The first m rows from row `top` and n columns: bits as in the whole tile, the rest of C kept.
- */
-static void check_part(product *t, int placement, int top, int m, int n, bool add)
+static void run_tile(const product *t, const tile_case *part, rm_real *c, int64_t c_row)
 {
-    int nr = t->c->kernels->nr, c_row = n + C_PAD, n_taken = t->c->n_taken;
-    rm_real want[MAX_ROWS * (MAX_COLUMNS + C_PAD)];
-    int64_t span = (int64_t)(m - 1) * c_row + n;
-    rm_real *c = buffer_take(t->c, placement, span, sizeof *c);
+    if (part->a_row)
+        t->c->kernels->tile_in_place(part->k, part->a, part->a_row, part->a_col, part->b, c,
+                                     c_row, part->m, part->n, part->add);
+    else
+        t->tiles->tile(part->k, part->a, part->b, c, c_row, part->m, part->n, part->add);
+}
+
+/* What C must be: the whole tile's bits, stored or added; the rest of C kept. */
+static void expect_part(product *t, const tile_case *part, const rm_real *whole)
+{
+    static rm_real want[MAX_ROWS * (MAX_COLUMNS + C_PAD)];
+    int nr = t->tiles->nr, c_row = part->n + C_PAD, n_taken = t->c->n_taken;
+    int64_t span = (int64_t)(part->m - 1) * c_row + part->n;
+    rm_real *c = buffer_take(t->c, t->placement, span, sizeof *c);
     fill_values(t->c, VALUES_UNIT, span, c);
     memcpy(want, c, (size_t)span * sizeof *c);
-    for (int i = 0; i < m; i++)
-        for (int j = 0; j < n; j++) {
-            rm_real sum = t->whole[(top + i) * nr + j];
-            want[i * c_row + j] = add ? want[i * c_row + j] + sum : sum;
+    for (int i = 0; i < part->m; i++)
+        for (int j = 0; j < part->n; j++) {
+            rm_real sum = whole[(part->row + i) * nr + part->column + j];
+            want[i * c_row + j] = part->add ? want[i * c_row + j] + sum : sum;
         }
-    run_tile(t, t->k ? t->a + top * t->a_row : t->a, c, c_row, m, n, add);
-    expect_same(t->c, add ? "C += part" : "part of C", span, c, want);
+    run_tile(t, part, c, c_row);
+    expect_same(t->c, part->name, span, c, want);
     buffers_verify(t->c);
     t->c->n_taken = n_taken;
 }
 
-static void check_parts(product *t, int placement)
+static void check_size(product *t, int m, int n, bool add)
 {
-    int mr = t->c->kernels->mr, nr = t->c->kernels->nr;
-    const int widths[] = {1, nr / 2 - 1, nr / 2, nr / 2 + 1, nr - 1, nr};
+    expect_part(t,
+                &(tile_case){.name = add ? "C += part" : "part of C",
+                             .a = t->a_panel,
+                             .b = t->b_panel,
+                             .k = t->a.k,
+                             .m = m,
+                             .n = n,
+                             .add = add},
+                t->whole);
+}
+
+/* Every m and every n, or, without `all`, every m and every n once. */
+static void check_sizes(product *t, bool all)
+{
+    int mr = t->tiles->mr, nr = t->tiles->nr;
     for (int m = 1; m <= mr; m++)
-        for (int w = 0; w < 6; w++)
-            for (int add = 0; add < 2; add++) check_part(t, placement, 0, m, widths[w], add);
-    for (int top = 1; top < mr; top++) check_part(t, placement, top, 1, nr, false);
-}
-
-static void check_product(product *t, values kind, int placement)
-{
-    int mr = t->c->kernels->mr, nr = t->c->kernels->nr;
-    buffers_reset(t->c);
-    describe(t->c, "%s values, k %lld, strides of A %lld and %lld", values_names[kind],
-             (long long)t->k, (long long)t->a_row, (long long)t->a_col);
-    fill_operands(t, kind, placement);
-    run_tile(t, t->a, t->whole, nr, mr, nr, false);
-    for (int i = 0; i < mr; i++)
-        for (int j = 0; j < nr; j++) expect_element(t, i, j);
-    check_parts(t, placement);
-}
-
-static void check_tiles(check *c, bool bf16)
-{
-    int mr = c->kernels->mr;
-    if (mr > MAX_ROWS || c->kernels->nr > MAX_COLUMNS) {
-        fail(c, "tiles of %d x %d are beyond the checker's bounds", mr, c->kernels->nr);
-        return;
-    }
-    for (values kind = 0; kind < N_VALUES; kind++)
-        for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) {
-            int64_t k = depths[d];
-            const int64_t strides[][2] = {{k, 1}, {k + 3, 1}, {1, mr}, {1, mr + 7}, {3 * k, 3}};
-            for (int s = 0; s < 5; s++) {
-                product t = {.c = c, .bf16 = bf16, .k = k};
-                t.a_row = strides[s][0], t.a_col = strides[s][1];
-                check_product(&t, kind, (s + (int)d) % N_PLACEMENTS);
-            }
+        for (int n = 1; n <= nr; n++) {
+            if (all || n == (m * 7) % nr + 1) check_size(t, m, n, false);
+            if (all || m == (n * 5) % mr + 1) check_size(t, m, n, true);
         }
 }
 
-void check_tile(check *c)
+/* Rows and columns packed alone, so that each is the first of its panel. */
+static void check_lines_alone(product *t)
 {
-    check_tiles(c, false);
+    int mr = t->tiles->mr, nr = t->tiles->nr, n_taken = t->c->n_taken;
+    tile_case part = {.k = t->a.k, .m = 1, .n = 1};
+    for (int i = 0; i < mr; i++, t->c->n_taken = n_taken) {
+        part.name = "a row alone", part.row = i, part.n = nr, part.b = t->b_panel;
+        part.a = operand_pack(&t->a, (operand_part){i, 1, 0, t->a.k}, FROM_LINES, 0);
+        expect_part(t, &part, t->whole);
+    }
+    part = (tile_case){.k = t->a.k, .m = mr, .n = 1, .a = t->a_panel, .name = "a column alone"};
+    for (int j = 0; j < nr; j++, t->c->n_taken = n_taken) {
+        part.column = j;
+        part.b = operand_pack(&t->b, (operand_part){j, 1, 0, t->b.k}, FROM_STEPS, 0);
+        expect_part(t, &part, t->whole);
+    }
 }
 
-void check_tile_bf16(check *c)
+/* A slice of a panel is a panel: as if its terms were packed alone. */
+static void check_slice(product *t)
 {
-    check_tiles(c, true);
+    int mr = t->tiles->mr, nr = t->tiles->nr, n_taken = t->c->n_taken;
+    int64_t first = packed_depth(t->a.k / 3, t->a.depth_step), left = t->a.k - first;
+    if (left <= 0) return;
+    operand_part a_part = {0, mr, first, left}, b_part = {0, nr, first, left};
+    static rm_real sliced[MAX_ROWS * MAX_COLUMNS];
+    t->tiles->tile(left, operand_pack(&t->a, a_part, FROM_LINES, 0),
+                   operand_pack(&t->b, b_part, FROM_LINES, 0), sliced, nr, mr, nr, false);
+    t->c->n_taken = n_taken;
+    tile_case part = {.name = "a slice", .k = left, .m = mr, .n = nr};
+    part.a = (const char *)t->a_panel + mr * first * t->a.size;
+    part.b = (const char *)t->b_panel + nr * first * t->b.size;
+    expect_part(t, &part, sliced);
+}
+
+/* The zeros that fill a panel up to a multiple of depth_step change nothing. */
+static void check_padding(product *t)
+{
+    tile_case part = {.name = "the padded depth", .a = t->a_panel, .b = t->b_panel};
+    part.k = packed_depth(t->a.k, t->a.depth_step);
+    part.m = t->tiles->mr, part.n = t->tiles->nr;
+    expect_part(t, &part, t->whole);
+}
+
+static void multiply_whole(product *t, values kind, int64_t k, int round)
+{
+    int mr = t->tiles->mr, nr = t->tiles->nr;
+    t->placement = round % N_PLACEMENTS;
+    buffers_reset(t->c);
+    operand_fill(&t->a, kind, k);
+    operand_fill(&t->b, kind, k);
+    t->a_panel = operand_pack(&t->a, operand_whole(&t->a), round & 1, t->placement);
+    t->b_panel = operand_pack(&t->b, operand_whole(&t->b), round >> 1 & 1, t->placement);
+    t->tiles->tile(k, t->a_panel, t->b_panel, t->whole, nr, mr, nr, false);
+}
+
+static void check_product(product *t, values kind, int64_t k, int round)
+{
+    describe(t->c, "%s values, k %lld", values_names[kind], (long long)k);
+    if (t->tiles->begin) t->tiles->begin();
+    multiply_whole(t, kind, k, round);
+    for (int i = 0; i < t->tiles->mr; i++)
+        for (int j = 0; j < t->tiles->nr; j++) expect_element(t, i, j);
+    check_sizes(t, kind == VALUES_UNIT && k <= t->a.depth_step + 1);
+    check_lines_alone(t);
+    check_slice(t);
+    check_padding(t);
+    if (t->tiles->end) t->tiles->end();
+}
+
+static product *product_create(check *c, const rm_tile_kernels *tiles, bool bf16)
+{
+    if (!operands_fit(c, tiles)) return NULL;
+    product *t = malloc(sizeof *t);
+    if (!t) {
+        fail(c, "no memory for the operands");
+        return NULL;
+    }
+    t->c = c, t->tiles = tiles;
+    operand_init_a(&t->a, c, tiles, bf16);
+    operand_init_b(&t->b, c, tiles, bf16);
+    return t;
+}
+
+void check_tiles(check *c, const rm_tile_kernels *tiles, bool bf16)
+{
+    const int64_t step = tiles->depth_step;
+    const int64_t depths[] = {0,    1,        2,        3,        7,  16,  31,
+                              step, step - 1, step + 1, 2 * step, 64, 257, 512};
+    product *t = product_create(c, tiles, bf16);
+    int round = 0;
+    for (values kind = 0; t && kind < N_VALUES; kind++)
+        for (size_t d = 0; d < sizeof depths / sizeof *depths; d++)
+            check_product(t, kind, depths[d], round++);
+    free(t);
+}
+
+/* Strides of A between rows and between terms, in watched memory among NaNs. */
+static void check_strides(product *t, int64_t a_row, int64_t a_col)
+{
+    int mr = t->tiles->mr, nr = t->tiles->nr, n_taken = t->c->n_taken;
+    int64_t k = t->a.k, span = k ? (mr - 1) * a_row + (k - 1) * a_col + 1 : 0;
+    rm_real *a = buffer_take(t->c, t->placement, span, sizeof *a);
+    for (int64_t i = 0; i < span; i++) a[i] = (rm_real)NAN;
+    for (int64_t i = 0; i < mr; i++)
+        for (int64_t p = 0; p < k; p++) a[i * a_row + p * a_col] = t->a.values[i * k + p];
+    tile_case part = {.name = "C of A in place", .b = t->b_panel, .k = k};
+    part.a_row = a_row, part.a_col = a_col;
+    for (part.m = 1; part.m <= mr; part.m++) {
+        part.row = mr - part.m, part.a = k ? a + part.row * a_row : a;
+        part.n = part.m * 7 % nr + 1, part.add = part.m & 1;
+        expect_part(t, &part, t->whole);
+    }
+    t->c->n_taken = n_taken;
+}
+
+void check_tile_in_place(check *c)
+{
+    const int64_t depths[] = {0, 1, 2, 7, 16, 33, 257};
+    product *t = product_create(c, &c->kernels->fp32, false);
+    int round = 0;
+    for (values kind = 0; t && kind < N_VALUES; kind++)
+        for (size_t d = 0; d < sizeof depths / sizeof *depths; d++, round++) {
+            int64_t k = depths[d], mr = t->tiles->mr;
+            const int64_t strides[][2] = {
+                {k + 1, 1}, {k + 3, 1}, {1, mr}, {1, mr + 7}, {3 * k + 1, 3}};
+            describe(c, "%s values, k %lld", values_names[kind], (long long)k);
+            if (t->tiles->begin) t->tiles->begin();
+            multiply_whole(t, kind, k, round);
+            if (t->tiles->end) t->tiles->end();
+            for (int s = 0; s < 5; s++) check_strides(t, strides[s][0], strides[s][1]);
+        }
+    free(t);
 }

@@ -71,3 +71,10 @@ void expect_copy(check *c, const char *name, size_t size, const void *got, const
 {
     if (memcmp(got, want, size) != 0) fail(c, "%s is not an exact copy", name);
 }
+
+void expect_sum(check *c, const char *name, int64_t n, rm_real got, wide want, wide magnitude)
+{
+    if (isfinite(magnitude) && magnitude > (wide)REAL_MAX / 2) return;
+    wide terms = (wide)(n + 1);
+    expect_near(c, name, 0, got, want, terms * (REAL_EPSILON * magnitude + REAL_LEAST));
+}

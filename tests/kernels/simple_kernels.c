@@ -11,21 +11,6 @@
 static const rm_real alpha = (rm_real)0.7361, shift = (rm_real)1.25;
 /* --- element by element ----------------------------------------------------------------------
  */
-static double run_round_bf16(const rm_kernels *kernels, int64_t n, rm_real *const a[])
-{
-    kernels->round_bf16(n, a[0], a[1]);
-    return 0;
-}
-
-static void expect_round_bf16(check *c, int64_t n, rm_real *const before[],
-                              rm_real *const after[], double result)
-{
-    for (int64_t i = 0; i < n; i++) {
-        rm_real want = nearest_bf16(before[0][i]);
-        expect_same(c, "dst", 1, &after[1][i], &want);
-    }
-}
-
 static double run_add(const rm_kernels *kernels, int64_t n, rm_real *const a[])
 {
     kernels->add(n, a[0], a[1]);
@@ -73,15 +58,6 @@ static void expect_scale(check *c, int64_t n, rm_real *const before[], rm_real *
 
 /* --- sums ------------------------------------------------------------------------------------
  */
-/* A sum of n terms in rm_real; one whose magnitudes overflow may come out as anything. */
-static void expect_sum(check *c, const char *name, int64_t n, rm_real got, wide want,
-                       wide magnitude)
-{
-    if (isfinite(magnitude) && magnitude > (wide)REAL_MAX / 2) return;
-    wide terms = (wide)(n + 1);
-    expect_near(c, name, 0, got, want, terms * (REAL_EPSILON * magnitude + REAL_LEAST));
-}
-
 static double run_dot(const rm_kernels *kernels, int64_t n, rm_real *const a[])
 {
     return (double)kernels->dot(n, a[0], a[1]);
@@ -155,41 +131,68 @@ static void expect_exp_shift(check *c, int64_t n, rm_real *const before[],
     expect_sum(c, "sum of exp", n, (rm_real)result, sum, sum);
 }
 
+/* Bits of .read and .written, by the number of the array. */
+enum { FIRST = 1, SECOND = 2 };
+
 const row_kernel simple_kernels[] = {
-    {"round_bf16",
-     2,
-     {1, 1},
-     1 << 1,
-     true,
-     ALL_VALUES,
-     {{1, 0}},
-     run_round_bf16,
-     NULL,
-     expect_round_bf16},
-    {"add", 2, {1, 1}, 1 << 1, true, ALL_VALUES, {{0, 0}}, run_add, NULL, expect_add},
-    {"axpy", 2, {1, 1}, 1 << 1, true, ALL_VALUES, {{0, 0}}, run_axpy, NULL, expect_axpy},
-    {"scale", 1, {1}, 1 << 0, true, ALL_VALUES, {{0, 0}}, run_scale, NULL, expect_scale},
-    {"dot", 2, {1, 1}, 0, false, ALL_VALUES, {{0, 0}}, run_dot, NULL, expect_dot},
-    {"max", 1, {1}, 0, false, ALL_VALUES, {{0, 0}}, run_max, NULL, expect_max},
-    {"sum_squares",
-     1,
-     {1},
-     0,
-     false,
-     ALL_VALUES,
-     {{0, 0}},
-     run_sum_squares,
-     NULL,
-     expect_sum_squares},
-    {"exp_shift",
-     2,
-     {1, 1},
-     1 << 1,
-     false,
-     ALL_VALUES,
-     {{1, 0}},
-     run_exp_shift,
-     prepare_exp_shift,
-     expect_exp_shift},
+    {.name = "add",
+     .n_arrays = 2,
+     .lengths = {1, 1},
+     .read = FIRST | SECOND,
+     .written = SECOND,
+     .elementwise = true,
+     .kinds = ALL_VALUES,
+     .run = run_add,
+     .expect = expect_add},
+    {.name = "axpy",
+     .n_arrays = 2,
+     .lengths = {1, 1},
+     .read = FIRST | SECOND,
+     .written = SECOND,
+     .elementwise = true,
+     .kinds = ALL_VALUES,
+     .run = run_axpy,
+     .expect = expect_axpy},
+    {.name = "scale",
+     .n_arrays = 1,
+     .lengths = {1},
+     .read = FIRST,
+     .written = FIRST,
+     .elementwise = true,
+     .kinds = ALL_VALUES,
+     .run = run_scale,
+     .expect = expect_scale},
+    {.name = "dot",
+     .n_arrays = 2,
+     .lengths = {1, 1},
+     .read = FIRST | SECOND,
+     .kinds = ALL_VALUES,
+     .run = run_dot,
+     .expect = expect_dot},
+    {.name = "max",
+     .n_arrays = 1,
+     .lengths = {1},
+     .read = FIRST,
+     .kinds = ALL_VALUES,
+     .run = run_max,
+     .expect = expect_max},
+    {.name = "sum_squares",
+     .n_arrays = 1,
+     .lengths = {1},
+     .read = FIRST,
+     .kinds = ALL_VALUES,
+     .run = run_sum_squares,
+     .expect = expect_sum_squares},
+    {.name = "exp_shift",
+     .n_arrays = 2,
+     .lengths = {1, 1},
+     .read = FIRST,
+     .written = SECOND,
+     .elementwise = true,
+     .kinds = ALL_VALUES,
+     .aliases = {{1, 0}},
+     .run = run_exp_shift,
+     .prepare = prepare_exp_shift,
+     .expect = expect_exp_shift},
 };
 const int n_simple_kernels = sizeof simple_kernels / sizeof *simple_kernels;

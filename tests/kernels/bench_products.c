@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Speed of the products: tiles and blocks of tiles in GFLOP/s beside the level's own peak,
+ * packs and products of few rows in GB/s.
+ */
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STREAM_BYTES = 1 << 28, CACHED_BYTES = 1 << 17 };
+
+typedef struct product_work {
+    const rm_kernels *kernels;
+    const rm_tile_kernels *tiles;
+    int64_t k, m, n_panels;
+    char *a, *b; /* tiles of mr rows, panels */
+    rm_real *c;
+} product_work;
+
+/* --- tiles -----------------------------------------------------------------------------------
+ */
+static void run_peak(void *context)
+{
+    const product_work *w = context;
+    w->tiles->peak(100);
+}
+
+static double peak_of(const rm_tile_kernels *tiles)
+{
+    product_work w = {.tiles = tiles};
+    return tiles->peak(100) / time_of(run_peak, &w) * 1e-9;
+}
+
+/* m rows by all panels, in slices of depth_block terms, panel after panel. */
+static void run_block(void *context)
+{
+    const product_work *w = context;
+    const rm_tile_kernels *t = w->tiles;
+    if (t->begin) t->begin();
+    for (int64_t panel = 0; panel < w->n_panels; panel++)
+        for (int64_t first = 0; first < w->k; first += t->depth_block) {
+            int64_t depth = w->k - first < t->depth_block ? w->k - first : t->depth_block;
+            const char *b = w->b + (panel * w->k + first) * t->nr * t->b_size;
+            for (int64_t row = 0; row < w->m; row += t->mr) {
+                const char *a = w->a + (row * w->k + first * t->mr) * t->a_size;
+                int64_t m = w->m - row < t->mr ? w->m - row : t->mr;
+                t->tile(depth, a, b, w->c + row * t->nr, t->nr, (int)m, t->nr, first > 0);
+            }
+        }
+    if (t->end) t->end();
+}
+
+static void run_in_place(void *context)
+{
+    const product_work *w = context;
+    const rm_tile_kernels *t = w->tiles;
+    w->kernels->tile_in_place(w->k, (const rm_real *)(const void *)w->a, w->k, 1, w->b, w->c,
+                              t->nr, t->mr, t->nr, true);
+}
+
+/* Random operands of m rows, k deep, packed from the same few lines again and again. */
+static product_work product_create(check *c, const rm_tile_kernels *t, int64_t k, int64_t m,
+                                   int64_t n_panels)
+{
+    int64_t tiles = (m + t->mr - 1) / t->mr, width = t->mr > t->nr ? t->mr : t->nr;
+    int64_t depth = (k + t->depth_step - 1) / t->depth_step * t->depth_step;
+    product_work w = {.kernels = c->kernels, .tiles = t, .k = depth, .m = m};
+    w.n_panels = n_panels;
+    w.a = (char *)random_row(c, tiles * t->mr * depth * t->a_size / (int64_t)sizeof(rm_real));
+    w.b =
+        (char *)random_row(c, n_panels * t->nr * depth * t->b_size / (int64_t)sizeof(rm_real));
+    w.c = random_row(c, tiles * t->mr * t->nr);
+    rm_real *source = random_row(c, width * k);
+    const rm_real **lines = malloc((size_t)width * sizeof *lines);
+    if (!lines) abort();
+    for (int64_t i = 0; i < width; i++) lines[i] = source + i * k;
+    for (int64_t i = 0; i < tiles; i++)
+        t->pack_a_lines(k, t->mr, lines, w.a + i * t->mr * depth * t->a_size);
+    for (int64_t i = 0; i < n_panels; i++)
+        t->pack_b_lines(k, t->nr, lines, w.b + i * t->nr * depth * t->b_size);
+    free(lines), free(source);
+    return w;
+}
+
+static void product_free(product_work *w)
+{
+    free(w->a), free(w->b), free(w->c);
+}
+
+static double gflops(check *c, const rm_tile_kernels *t, work *run, int64_t k, int64_t m,
+                     int64_t n_panels)
+{
+    product_work w = product_create(c, t, k, m, n_panels);
+    double flops = 2.0 * (double)(w.k * m * n_panels * t->nr);
+    double rate = flops / time_of(run, &w) * 1e-9;
+    product_free(&w);
+    return rate;
+}
+
+static void bench_tiles(check *c, const char *name, const rm_tile_kernels *t)
+{
+    double peak = peak_of(t);
+    printf("%-18s peak on registers alone %8.1f GFLOP/s\n", name, peak);
+    for (int64_t k = 64; k <= t->depth_block; k *= 2) {
+        double rate = gflops(c, t, run_block, k, t->mr, 1);
+        printf("%-18s %4d x %2d, k %4lld   %8.1f GFLOP/s %5.0f %% of the peak\n", name, t->mr,
+               t->nr, (long long)k, rate, 100 * rate / peak);
+    }
+    int64_t rows = t->block_rows / t->mr * t->mr, panels = 256 / t->nr;
+    double rate = gflops(c, t, run_block, t->depth_block, rows, panels);
+    printf("%-18s %4lld x %3lld, k %3d   %8.1f GFLOP/s %5.0f %% of the peak\n", name,
+           (long long)rows, (long long)(panels * t->nr), t->depth_block, rate,
+           100 * rate / peak);
+}
+
+static void bench_in_place(check *c, const rm_tile_kernels *t)
+{
+    double peak = peak_of(t);
+    for (int64_t k = 64; k <= t->depth_block; k *= 2) {
+        double rate = gflops(c, t, run_in_place, k, t->mr, 1);
+        printf("%-18s %4d x %2d, k %4lld   %8.1f GFLOP/s %5.0f %% of the peak\n",
+               "tile_in_place", t->mr, t->nr, (long long)k, rate, 100 * rate / peak);
+    }
+}
+
+/* Few rows by a packed B that no cache holds. */
+static void bench_streams(check *c, const char *name, const rm_tile_kernels *t,
+                          const ceilings *limits)
+{
+    static const int few_rows[] = {1, 4, 16};
+    int64_t k = 1024, panels = STREAM_BYTES / (k * t->nr * t->b_size);
+    for (int i = 0; i < 3; i++) {
+        product_work w = product_create(c, t, k, few_rows[i], panels);
+        double rate =
+            (double)(panels * w.k * t->nr * t->b_size) / time_of(run_block, &w) * 1e-9;
+        printf("%-18s %2d rows, B from memory %5.1f GB/s %5.0f %% of a read\n", name,
+               few_rows[i], rate, 100 * rate / limits->read_memory);
+        product_free(&w);
+    }
+}
+
+/* --- packs -----------------------------------------------------------------------------------
+ */
+/* A matrix [rows][columns] packed into one panel after the other, in slices of depth_block. */
+typedef struct pack_work {
+    pack_kernel *pack;
+    int width, slice;
+    const rm_real *matrix, **pointers;
+    int64_t rows, columns;
+    void *panel;
+} pack_work;
+
+/* Lines of the panels are the matrix's rows. */
+static void run_pack_lines(void *context)
+{
+    const pack_work *w = context;
+    for (int64_t row = 0; row < w->rows; row += w->width)
+        for (int64_t first = 0; first < w->columns; first += w->slice) {
+            for (int i = 0; i < w->width; i++)
+                w->pointers[i] = w->matrix + (row + i) * w->columns + first;
+            w->pack(w->slice, w->width, w->pointers, w->panel);
+        }
+}
+
+/* Steps of the panels are the matrix's rows. */
+static void run_pack_steps(void *context)
+{
+    const pack_work *w = context;
+    for (int64_t row = 0; row < w->rows; row += w->slice)
+        for (int64_t first = 0; first < w->columns; first += w->width) {
+            for (int i = 0; i < w->slice; i++)
+                w->pointers[i] = w->matrix + (row + i) * w->columns + first;
+            w->pack(w->slice, w->width, w->pointers, w->panel);
+        }
+}
+
+/* GB/s of the source, of about `bytes`. */
+static double rate_of_pack(check *c, const rm_tile_kernels *t, pack_kernel *pack, bool is_a,
+                           bool is_lines, int64_t bytes)
+{
+    int width = is_a ? t->mr : t->nr, slice = t->depth_block;
+    int64_t wide_columns = bytes > 1 << 20 ? 1024 : slice;
+    pack_work w = {.pack = pack, .width = width, .slice = slice};
+    w.columns = is_lines ? wide_columns / slice * slice : wide_columns / width * width;
+    int64_t rows = bytes / (w.columns * (int64_t)sizeof(rm_real)),
+            unit = is_lines ? width : slice;
+    w.rows = rows > unit ? rows / unit * unit : unit;
+    w.matrix = random_row(c, w.rows * w.columns);
+    w.panel = random_row(c, (int64_t)width * (slice + t->depth_step));
+    w.pointers = malloc((size_t)(width > slice ? width : slice) * sizeof *w.pointers);
+    if (!w.pointers) abort();
+    double seconds = time_of(is_lines ? run_pack_lines : run_pack_steps, &w);
+    double rate = (double)(w.rows * w.columns) * sizeof(rm_real) / seconds * 1e-9;
+    free((void *)w.matrix), free(w.panel), free(w.pointers);
+    return rate;
+}
+
+static void bench_packs(check *c, const char *name, const rm_tile_kernels *t,
+                        const ceilings *limits)
+{
+    const struct {
+        const char *name;
+        pack_kernel *pack;
+        bool is_a, is_lines;
+    } packs[] = {{"A from lines", t->pack_a_lines, true, true},
+                 {"A from steps", t->pack_a_steps, true, false},
+                 {"B from lines", t->pack_b_lines, false, true},
+                 {"B from steps", t->pack_b_steps, false, false}};
+    for (int i = 0; i < 4; i++) {
+        double cached =
+            rate_of_pack(c, t, packs[i].pack, packs[i].is_a, packs[i].is_lines, CACHED_BYTES);
+        double memory =
+            rate_of_pack(c, t, packs[i].pack, packs[i].is_a, packs[i].is_lines, STREAM_BYTES);
+        printf("%-18s %s read at %5.1f GB/s, from memory %5.1f GB/s %5.0f %% of a read\n", name,
+               packs[i].name, cached, memory, 100 * memory / limits->read_memory);
+    }
+}
+
+static bool is_wanted(const char *only, const char *name)
+{
+    return !only || strcmp(only, name) == 0;
+}
+
+void bench_products(check *c, const char *only, const ceilings *limits)
+{
+    const rm_tile_kernels *fp32 = &c->kernels->fp32, *bf16 = &c->kernels->bf16;
+    if (is_wanted(only, "fp32.tile")) bench_tiles(c, "fp32.tile", fp32);
+    if (is_wanted(only, "fp32.tile")) bench_streams(c, "fp32.tile", fp32, limits);
+    if (is_wanted(only, "bf16.tile")) bench_tiles(c, "bf16.tile", bf16);
+    if (is_wanted(only, "bf16.tile")) bench_streams(c, "bf16.tile", bf16, limits);
+    if (is_wanted(only, "tile_in_place")) bench_in_place(c, fp32);
+    if (is_wanted(only, "fp32.pack")) bench_packs(c, "fp32.pack", fp32, limits);
+    if (is_wanted(only, "bf16.pack")) bench_packs(c, "bf16.pack", bf16, limits);
+}
