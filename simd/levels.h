@@ -8,6 +8,9 @@
 
 #include "simd/kernels.h"
 
-extern const rm_kernels rm_kernels_scalar, rm_kernels_avx2, rm_kernels_neon;
+extern const rm_kernels rm_kernels_scalar;
+extern const rm_kernels rm_kernels_avx2, rm_kernels_avx512, rm_kernels_avx512bf16,
+    rm_kernels_amx;
+extern const rm_kernels rm_kernels_neon, rm_kernels_neonbf16;
 
 #endif

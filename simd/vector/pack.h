@@ -85,7 +85,7 @@ BODY pack_steps(const pack_shape shape, const rm_real *const *steps, void *panel
 }
 
 #define PACK_FUNCTION(name, from, format, width)                                               \
-    static void name(int64_t k, int n, const rm_real *const *from, void *panel)                \
+    static inline void name(int64_t k, int n, const rm_real *const *from, void *panel)         \
     {                                                                                          \
         pack_##from((pack_shape){format, width, n, k}, from, panel);                           \
     }

@@ -110,8 +110,8 @@ static void tile_fp32(int64_t k, const void *a, const void *b, rm_real *c, int64
                  &(tile_target){c, c_row, n, add});
 }
 
-static void tile_bf16(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
-                      int n, bool add)
+static inline void tile_bf16(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row,
+                             int m, int n, bool add)
 {
     tile_of_type(true, k, (tile_source){a, 1, TILE_ROWS, b}, m,
                  &(tile_target){c, c_row, n, add});
@@ -130,7 +130,8 @@ static double tile_peak(int64_t rounds)
     enum { OPERATIONS = 2 * TILE_ROWS * TILE_COLUMNS };
     tile_row sums[TILE_ROWS], b;
     FOR_UNROLLED (v, TILE_VECTORS) b.v[v] = vec_all((rm_real)0.01 * (rm_real)(v + 1));
-    FOR_UNROLLED (i, TILE_ROWS) sums[i] = b;
+    FOR_UNROLLED (i, TILE_ROWS) /* all different, or the compiler would compute some only */
+        FOR_UNROLLED (v, TILE_VECTORS) sums[i].v[v] = vec_all((rm_real)(i * TILE_VECTORS + v));
     int64_t steps = rounds * 1000 / OPERATIONS;
     for (int64_t p = 0; p < steps; p++)
         FOR_UNROLLED (i, TILE_ROWS)
