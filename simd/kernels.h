@@ -31,8 +31,10 @@ typedef struct rm_adamw {
 /* Products in one precision. Both operands are packed first, in a layout that belongs to the
  * level: only the five functions below know it. A packed panel of A holds up to `mr` rows, one
  * of B up to `nr` columns; what is missing up to mr or nr, and in depth up to a multiple of
- * depth_step, is zero. Panels are contiguous, and so is any slice of one whose first term is a
- * multiple of depth_step: term p of a panel of B begins nr * p * b_size bytes after its start.
+ * depth_step, is zero. So a panel of k terms takes mr * a_size (nr * b_size) bytes times k,
+ * rounded up to a multiple of depth_step. Panels are contiguous, and a slice of one, from a term
+ * that is a multiple of depth_step on, is a panel: term p begins that many bytes times p after
+ * the start.
  *
  *   lines   the terms of one row of A (column of B) lie together:  lines[i][p]
  *   steps   the rows of A (columns of B) of one term lie together: steps[p][i]
@@ -40,6 +42,7 @@ typedef struct rm_adamw {
  * The pointers may be any, so that rows are gathered while they are packed. */
 typedef struct rm_tile_kernels {
     int mr, nr;         /* rows and columns of a tile of C */
+    int row_step;       /* divides mr: a tile takes as long as one with m rounded up to it */
     int depth_step;     /* packed depths are multiples of it */
     int a_size, b_size; /* bytes a term takes in a packed row of A, column of B */
     int depth_block;    /* terms of a slice of the depth: part of a result's bits */
@@ -52,7 +55,11 @@ typedef struct rm_tile_kernels {
     void (*pack_b_steps)(int64_t k, int n, const rm_real *const *steps, void *panel);
     /* C[m][n] = A[m][k] * B[k][n], or += when `add`; C[i][j] = c[i * c_row + j]. An element is
      * one sum over p = 0..k-1 from zero in an order that belongs to the level (with `add`, that
-     * sum is added to C once), the same for every m, n, i and j. */
+     * sum is added to C once).
+     * Bit-exact: it depends on its row of A, its column of B and k alone, not on m, n, i and j,
+     * and not on the zeros behind the last term.
+     * Error: at most (k + 1) eps sum |A B|, where the sums stay finite. A bf16 tile may take
+     * denormal operands, products and sums for zero, as AMX does; fp32 keeps them. */
     void (*tile)(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
                  int n, bool add);
 

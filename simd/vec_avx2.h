@@ -230,6 +230,8 @@ static inline void vec_store_bf16(rm_bf16 *p, vec v)
 }
 
 /* --- tiles -------------------------------------------------------------------------------- */
+#include "simd/vector/broadcast.h"
+
 enum { TILE_ROWS = 6, TILE_VECTORS = 2 };
 /* A slice of a panel of B takes half of a first-level cache of 32 KiB, a block of A three
  * quarters of a second-level cache of 256 KiB. */

@@ -244,6 +244,8 @@ static inline void vec_store_bf16(rm_bf16 *p, vec v)
 }
 
 /* --- tiles -------------------------------------------------------------------------------- */
+#include "simd/vector/broadcast.h"
+
 enum { TILE_ROWS = 14, TILE_VECTORS = 2 };
 /* A slice of a panel of B takes 32 KiB, which a first-level cache of 48 KiB keeps; a block of A
  * takes less than half of a second-level cache of 1 MiB. */

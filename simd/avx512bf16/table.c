@@ -16,6 +16,7 @@ const rm_kernels rm_kernels_avx512bf16 = {
     .fp32 = VECTOR_FP32_TILES,
     .bf16 = {.mr = TILE_ROWS,
              .nr = TILE_COLUMNS,
+             .row_step = 1,
              .depth_step = 2,
              .a_size = sizeof(rm_bf16),
              .b_size = sizeof(rm_bf16),

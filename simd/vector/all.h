@@ -18,11 +18,11 @@
 /* An rm_tile_kernels: of fp32, or of bf16 without instructions for it. */
 #define VECTOR_TILES(precision, size_of_b)                                                     \
     {                                                                                          \
-        .mr = TILE_ROWS, .nr = TILE_COLUMNS, .depth_step = 1, .a_size = sizeof(rm_real),       \
-        .b_size = size_of_b, .depth_block = TILE_DEPTH_BLOCK, .block_rows = TILE_BLOCK_ROWS,   \
-        .pack_a_lines = pack_a_lines_##precision, .pack_a_steps = pack_a_steps_##precision,    \
-        .pack_b_lines = pack_b_lines_##precision, .pack_b_steps = pack_b_steps_##precision,    \
-        .tile = tile_##precision, .peak = tile_peak                                            \
+        .mr = TILE_ROWS, .nr = TILE_COLUMNS, .row_step = 1, .depth_step = 1,                   \
+        .a_size = sizeof(rm_real), .b_size = size_of_b, .depth_block = TILE_DEPTH_BLOCK,       \
+        .block_rows = TILE_BLOCK_ROWS, .pack_a_lines = pack_a_lines_##precision,               \
+        .pack_a_steps = pack_a_steps_##precision, .pack_b_lines = pack_b_lines_##precision,    \
+        .pack_b_steps = pack_b_steps_##precision, .tile = tile_##precision, .peak = tile_peak  \
     }
 #define VECTOR_FP32_TILES VECTOR_TILES(fp32, sizeof(rm_real))
 #define VECTOR_BF16_TILES VECTOR_TILES(bf16, sizeof(rm_bf16))

@@ -22,6 +22,8 @@
 #define FOR_EACH_VECTOR(n, body, ...) FOR_EACH_STEP(VEC_WIDTH, n, body, __VA_ARGS__)
 
 #define BODY static inline __attribute__((always_inline)) void
+/* A kernel that a level may replace by its own. */
+#define OPTIONAL static __attribute__((unused))
 
 /* A loop of a few rounds, their number constant, whose arrays are to live in registers. */
 #ifdef __clang__

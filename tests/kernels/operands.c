@@ -6,11 +6,13 @@
 
 bool operands_fit(check *c, const rm_tile_kernels *tiles)
 {
-    bool fit = tiles->mr <= MAX_ROWS && tiles->nr <= MAX_COLUMNS &&
-               tiles->depth_step <= MAX_DEPTH_STEP;
+    bool fit = tiles->mr <= MAX_ROWS && tiles->nr <= MAX_COLUMNS && tiles->row_step > 0 &&
+               tiles->mr % tiles->row_step == 0 && tiles->depth_step <= MAX_DEPTH_STEP;
     if (!fit)
-        fail(c, "tiles of %d x %d in steps of %d are beyond the checker's bounds", tiles->mr,
-             tiles->nr, tiles->depth_step);
+        fail(c,
+             "tiles of %d (step %d) x %d, depths in steps of %d: not as in the contract, or "
+             "beyond the checker's bounds",
+             tiles->mr, tiles->row_step, tiles->nr, tiles->depth_step);
     return fit;
 }
 
