@@ -35,7 +35,7 @@ const rm_kernels rm_kernels_amx = {
     .fp32 = VECTOR_FP32_TILES,
     .bf16 = {.mr = AMX_LINES,
              .nr = AMX_LINES,
-             .row_step = VEC_WIDTH,
+             .row_step = AMX_LINES / 2,
              .depth_step = AMX_TERMS,
              .a_size = sizeof(rm_bf16),
              .b_size = sizeof(rm_bf16),

@@ -8,9 +8,9 @@
  *
  *   packed A  [p / 32][2][16 rows][32 terms]        packed B  [p / 32][2][16 pairs][16][2]
  *
- * so that each tile is 1 KiB without a gap. Up to 16 rows (or columns) take one tile of A (B);
- * the second then is neither packed nor read. Many rows: a slice of B stays in the first-level
- * cache, and A streams past it. Few rows: the other way round, and B is asked for ahead.
+ * so that each tile is 1 KiB without a gap. Up to 16 rows (columns) take the first tile of A
+ * (B) alone. Many rows: a slice of B stays in the first-level cache, and A streams past it. Few
+ * rows: the other way round, and B is asked for ahead.
  *
  * A sum takes the even and the odd terms of a step apart, then adds both; numbers below 2^-126
  * count as zero. Missing terms and rows are zeros of A and B, so the order does not depend on
@@ -37,40 +37,40 @@ enum { S00, S01, S10, S11, A0, A1, B0, B1 };
 
 static void amx_begin(void)
 {
-    static const tile_shapes all = {
+    static const amx_shapes all = {
         .palette = 1,
         .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
         .rows = {16, 16, 16, 16, 16, 16, 16, 16},
     };
-    tile_configure(&all);
+    amx_configure(&all);
 }
 
 static void amx_end(void)
 {
-    tile_release();
+    amx_release();
 }
 
 static inline void zero_sums(void)
 {
-    tile_zero(S00);
-    tile_zero(S01);
-    tile_zero(S10);
-    tile_zero(S11);
+    amx_zero(S00);
+    amx_zero(S01);
+    amx_zero(S10);
+    amx_zero(S11);
 }
 
 /* More than 16 rows; columns is 1 or 2 tiles. */
 BODY sum_many_rows(const int columns, int64_t steps, const char *a, const char *b)
 {
     for (int64_t step = 0; step < steps; step++, a += AMX_STEP_BYTES, b += AMX_STEP_BYTES) {
-        tile_load(B0, b, TILE_ROW_BYTES);
-        tile_load_streaming(A0, a, TILE_ROW_BYTES);
-        tile_multiply(S00, A0, B0);
-        tile_load_streaming(A1, a + TILE_BYTES, TILE_ROW_BYTES);
-        tile_multiply(S10, A1, B0);
+        amx_load(B0, b, TILE_ROW_BYTES);
+        amx_load_streaming(A0, a, TILE_ROW_BYTES);
+        amx_multiply(S00, A0, B0);
+        amx_load_streaming(A1, a + TILE_BYTES, TILE_ROW_BYTES);
+        amx_multiply(S10, A1, B0);
         if (columns == 1) continue;
-        tile_load(B1, b + TILE_BYTES, TILE_ROW_BYTES);
-        tile_multiply(S01, A0, B1);
-        tile_multiply(S11, A1, B1);
+        amx_load(B1, b + TILE_BYTES, TILE_ROW_BYTES);
+        amx_multiply(S01, A0, B1);
+        amx_multiply(S11, A1, B1);
     }
 }
 
@@ -85,12 +85,12 @@ BODY sum_few_rows(const int columns, int64_t steps, const char *a, const char *b
 {
     for (int64_t step = 0; step < steps; step++, a += AMX_STEP_BYTES, b += AMX_STEP_BYTES) {
         ask_ahead(b);
-        tile_load(A0, a, TILE_ROW_BYTES);
-        tile_load_streaming(B0, b, TILE_ROW_BYTES);
-        tile_multiply(S00, A0, B0);
+        amx_load(A0, a, TILE_ROW_BYTES);
+        amx_load_streaming(B0, b, TILE_ROW_BYTES);
+        amx_multiply(S00, A0, B0);
         if (columns == 1) continue;
-        tile_load_streaming(B1, b + TILE_BYTES, TILE_ROW_BYTES);
-        tile_multiply(S01, A0, B1);
+        amx_load_streaming(B1, b + TILE_BYTES, TILE_ROW_BYTES);
+        amx_multiply(S01, A0, B1);
     }
 }
 
@@ -114,11 +114,11 @@ static inline void store_sums(rm_real *c, int64_t c_row, int m)
 {
     int64_t row_bytes = c_row * (int64_t)sizeof *c;
     rm_real *lower = c + AMX_LINES / 2 * c_row;
-    tile_store(S00, c, row_bytes);
-    tile_store(S01, c + AMX_LINES / 2, row_bytes);
+    amx_store(S00, c, row_bytes);
+    amx_store(S01, c + AMX_LINES / 2, row_bytes);
     if (m <= AMX_LINES / 2) return;
-    tile_store(S10, lower, row_bytes);
-    tile_store(S11, lower + AMX_LINES / 2, row_bytes);
+    amx_store(S10, lower, row_bytes);
+    amx_store(S11, lower + AMX_LINES / 2, row_bytes);
 }
 
 /* Brings C into the first-level cache, as the processor's own. */
@@ -171,16 +171,16 @@ static double tile_amx_peak(int64_t rounds)
     for (int i = 0; i < 4; i++) fill_tile((uint32_t)i + 1, tiles[i]);
     amx_begin();
     zero_sums();
-    tile_load(A0, tiles[0], TILE_ROW_BYTES);
-    tile_load(A1, tiles[1], TILE_ROW_BYTES);
-    tile_load(B0, tiles[2], TILE_ROW_BYTES);
-    tile_load(B1, tiles[3], TILE_ROW_BYTES);
+    amx_load(A0, tiles[0], TILE_ROW_BYTES);
+    amx_load(A1, tiles[1], TILE_ROW_BYTES);
+    amx_load(B0, tiles[2], TILE_ROW_BYTES);
+    amx_load(B1, tiles[3], TILE_ROW_BYTES);
     int64_t steps = rounds * 1000 / OPERATIONS;
     for (int64_t step = 0; step < steps; step++) {
-        tile_multiply(S00, A0, B0);
-        tile_multiply(S10, A1, B0);
-        tile_multiply(S01, A0, B1);
-        tile_multiply(S11, A1, B1);
+        amx_multiply(S00, A0, B0);
+        amx_multiply(S10, A1, B0);
+        amx_multiply(S01, A0, B1);
+        amx_multiply(S11, A1, B1);
     }
     amx_end();
     return (double)steps * OPERATIONS;

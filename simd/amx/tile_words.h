@@ -11,46 +11,46 @@
 #include <stdint.h>
 
 /* What LDTILECFG reads. */
-typedef struct tile_shapes {
+typedef struct amx_shapes {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16]; /* of tile t; the last 8 are zero */
     uint8_t rows[16];
-} tile_shapes;
+} amx_shapes;
 
-static inline void tile_configure(const tile_shapes *shapes)
+static inline void amx_configure(const amx_shapes *shapes)
 {
     __asm__ volatile("ldtilecfg %0" : : "m"(*shapes));
 }
 
-static inline void tile_release(void)
+static inline void amx_release(void)
 {
     __asm__ volatile("tilerelease");
 }
 
-#define tile_zero(tile) __asm__ volatile("tilezero %%tmm%c0" : : "i"(tile))
+#define amx_zero(tile) __asm__ volatile("tilezero %%tmm%c0" : : "i"(tile))
 
 /* Rows of memory, `stride` bytes apart. */
-#define tile_load(tile, address, stride)                                                       \
+#define amx_load(tile, address, stride)                                                        \
     __asm__ volatile("tileloadd (%1,%2,1), %%tmm%c0"                                           \
                      :                                                                         \
                      : "i"(tile), "r"(address), "r"((int64_t)(stride))                         \
                      : "memory")
 
 /* The same for what is used once: it does not displace what the first-level cache holds. */
-#define tile_load_streaming(tile, address, stride)                                             \
+#define amx_load_streaming(tile, address, stride)                                              \
     __asm__ volatile("tileloaddt1 (%1,%2,1), %%tmm%c0"                                         \
                      :                                                                         \
                      : "i"(tile), "r"(address), "r"((int64_t)(stride))                         \
                      : "memory")
 
-#define tile_store(tile, address, stride)                                                      \
+#define amx_store(tile, address, stride)                                                       \
     __asm__ volatile("tilestored %%tmm%c0, (%1,%2,1)"                                          \
                      :                                                                         \
                      : "i"(tile), "r"(address), "r"((int64_t)(stride))                         \
                      : "memory")
 
 /* sum[i][j] += the products of a's row i, 32 bf16, with column j of b, 16 x 16 pairs. */
-#define tile_multiply(sum, a, b)                                                               \
+#define amx_multiply(sum, a, b)                                                                \
     __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sum), "i"(a), "i"(b))
 
 #endif

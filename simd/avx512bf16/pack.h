@@ -23,7 +23,7 @@ enum { BLOCK_LINES = 16, BLOCK_PAIRS = 16, BLOCK_TERMS = 2 * BLOCK_PAIRS };
 /* Where the blocks of a panel go. Sizes are in pairs. */
 typedef struct pair_layout {
     bool of_pair;      /* what a vector holds: see above */
-    bool whole_blocks; /* terms are padded to whole blocks, and blocks without lines left out */
+    bool whole_blocks; /* terms are padded to whole blocks, not just to pairs */
     int lines;         /* of a full panel */
     int lanes;         /* of a vector that are stored */
     int per_vector;    /* from a vector of a block to the next */
@@ -96,7 +96,7 @@ BODY pack_block(const pair_layout layout, bool from_lines, const rm_real *const 
 BODY pack_blocks(const pair_layout layout, bool from_lines, const rm_real *const *source, int n,
                  int64_t p, int64_t terms, rm_real *panel)
 {
-    for (int j = 0; j < (layout.whole_blocks ? n : layout.lines); j += BLOCK_LINES)
+    for (int j = 0; j < layout.lines; j += BLOCK_LINES)
         pack_block(layout, from_lines, source, j, n, p, terms, panel);
 }
 

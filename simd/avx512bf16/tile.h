@@ -43,6 +43,7 @@ BODY tile_pairs_of_rows(const int m, int64_t k, const rm_real *a, const rm_real 
     FOR_UNROLLED (i, m)
         FOR_UNROLLED (v, TILE_VECTORS) sums[i].v[v] = vec_all(0);
     for (int64_t p = 0; p < k; p += 2, a += TILE_ROWS, b += TILE_COLUMNS) {
+        tile_prefetch(b, TILE_COLUMNS * sizeof *b);
         tile_row columns = tile_row_load(b);
         FOR_UNROLLED (i, m) {
             vec row = vec_all(a[i]);
@@ -50,7 +51,7 @@ BODY tile_pairs_of_rows(const int m, int64_t k, const rm_real *a, const rm_real 
                 sums[i].v[v] = add_pairs(sums[i].v[v], row, columns.v[v]);
         }
     }
-    FOR_UNROLLED (i, m) tile_row_store(sums[i], target->c + i * target->c_row, target);
+    tile_store(m, sums, target);
 }
 
 #define TILE_PAIRS_CASE(rows)                                                                  \
