@@ -13,9 +13,15 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { MOST_TRIALS = 100, SHORT_ROW = 1024, LONG_ROW = 1 << 24, HUGE_PAGE = 1 << 21 };
+enum {
+    MOST_TRIALS = 100,
+    LEAST_TRIALS = 5,
+    SHORT_ROW = 1024,
+    LONG_ROW = 1 << 24,
+    HUGE_PAGE = 1 << 21
+};
 static const double trial_seconds = 3e-4; /* short: some trials are then undisturbed */
-static const double most_seconds = 0.5;
+static const double most_seconds = 1;
 
 static double seconds(void)
 {
@@ -24,20 +30,36 @@ static double seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-double time_of(work *run, void *context)
+static double seconds_of(const job *timed, int rounds)
 {
-    run(context);
-    double start = seconds(), begin = start;
-    run(context);
-    double once = seconds() - start + 1e-9, best = once;
-    int rounds = once < trial_seconds ? (int)(trial_seconds / once) + 1 : 1;
-    for (int trial = 0; trial < MOST_TRIALS && seconds() - begin < most_seconds; trial++) {
-        start = seconds();
-        for (int round = 0; round < rounds; round++) run(context);
-        double time = (seconds() - start) / rounds;
-        if (time < best) best = time;
+    double start = seconds();
+    for (int round = 0; round < rounds; round++) timed->run(timed->context);
+    return (seconds() - start) / rounds;
+}
+
+/* How many runs make a trial. */
+static int rounds_of(const job *timed)
+{
+    seconds_of(timed, 1);
+    double once = seconds_of(timed, 1) + 1e-9;
+    return once < trial_seconds ? (int)(trial_seconds / once) + 1 : 1;
+}
+
+static double least(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+rates rates_of(const job *timed, const job *beside)
+{
+    int rounds = rounds_of(timed), rounds_beside = rounds_of(beside);
+    double begin = seconds(), best = 1e30, best_beside = 1e30;
+    for (int trial = 0; trial < MOST_TRIALS; trial++) {
+        best = least(best, seconds_of(timed, rounds));
+        best_beside = least(best_beside, seconds_of(beside, rounds_beside));
+        if (trial >= LEAST_TRIALS && seconds() - begin > most_seconds) break;
     }
-    return best;
+    return (rates){timed->amount / best * 1e-9, beside->amount / best_beside * 1e-9};
 }
 
 rm_real *random_row(check *c, int64_t n)
@@ -53,7 +75,7 @@ rm_real *random_row(check *c, int64_t n)
     return row;
 }
 
-/* --- ceilings --------------------------------------------------------------------------------
+/* --- yardsticks ------------------------------------------------------------------------------
  */
 typedef struct copy_work {
     rm_real *from, *to;
@@ -80,19 +102,6 @@ static void run_read(void *context)
     for (int j = 0; j < CHAINS; j++) w->result ^= chains[j];
 }
 
-static ceilings measure_ceilings(check *c)
-{
-    copy_work w = {.from = random_row(c, LONG_ROW), .to = random_row(c, LONG_ROW)};
-    double long_bytes = (double)LONG_ROW * sizeof(rm_real);
-    w.n = LONG_ROW;
-    ceilings limits = {.copy_memory = 2 * long_bytes / time_of(run_copy, &w) * 1e-9,
-                       .read_memory = long_bytes / time_of(run_read, &w) * 1e-9};
-    w.n = SHORT_ROW;
-    limits.copy_cached = 2.0 * SHORT_ROW * sizeof(rm_real) / time_of(run_copy, &w) * 1e-9;
-    free(w.from), free(w.to);
-    return limits;
-}
-
 /* --- rows ------------------------------------------------------------------------------------
  */
 typedef struct row_work {
@@ -109,7 +118,8 @@ static void run_row(void *context)
     w->result = w->kernel->run(w->kernels, w->n, w->arrays);
 }
 
-static double rate_of_row(check *c, const row_kernel *kernel, int64_t n)
+/* The bytes of an array that is read and written count twice. */
+static rates rates_of_row(check *c, const row_kernel *kernel, int64_t n, const job *copy)
 {
     row_work w = {.kernels = c->kernels, .kernel = kernel, .n = n};
     double bytes = 0;
@@ -118,31 +128,36 @@ static double rate_of_row(check *c, const row_kernel *kernel, int64_t n)
         int times = (int)(kernel->read >> a & 1) + (int)(kernel->written >> a & 1);
         bytes += (double)(times * kernel->lengths[a] * n) * sizeof(rm_real);
     }
-    double rate = bytes / time_of(run_row, &w) * 1e-9;
+    rates result = rates_of(&(job){run_row, &w, bytes}, copy);
     for (int a = 0; a < kernel->n_arrays; a++) free(w.arrays[a]);
-    return rate;
+    return result;
 }
 
-static void bench_rows(check *c, const row_kernel *kernels, int n_kernels, const char *only,
-                       const ceilings *limits)
+static void bench_row(check *c, const row_kernel *kernel, const job *copy)
 {
-    for (int i = 0; i < n_kernels; i++) {
-        if (only && strcmp(only, kernels[i].name) != 0) continue;
-        double memory = rate_of_row(c, &kernels[i], LONG_ROW);
-        printf("%-18s n %d %8.1f GB/s, from memory %6.1f GB/s, %4.0f %% of a copy\n",
-               kernels[i].name, SHORT_ROW, rate_of_row(c, &kernels[i], SHORT_ROW), memory,
-               100 * memory / limits->copy_memory);
-    }
+    copy_work short_copy = {.from = random_row(c, SHORT_ROW), .to = random_row(c, SHORT_ROW)};
+    short_copy.n = SHORT_ROW;
+    job cached_copy = {run_copy, &short_copy, 2.0 * SHORT_ROW * sizeof(rm_real)};
+    rates cached = rates_of_row(c, kernel, SHORT_ROW, &cached_copy);
+    rates memory = rates_of_row(c, kernel, LONG_ROW, copy);
+    printf("%-18s n %d %8.1f GB/s, a copy %6.1f   from memory %5.1f GB/s, a copy %5.1f\n",
+           kernel->name, SHORT_ROW, cached.job, cached.beside, memory.job, memory.beside);
+    free(short_copy.from), free(short_copy.to);
 }
 
 void bench(check *c, const char *only)
 {
-    ceilings limits = measure_ceilings(c);
-    printf(
-        "%s: a copy of n %d %.1f GB/s, from memory %.1f GB/s; a read from memory %.1f GB/s\n",
-        c->kernels->level, SHORT_ROW, limits.copy_cached, limits.copy_memory,
-        limits.read_memory);
-    bench_products(c, only, &limits);
-    bench_rows(c, simple_kernels, n_simple_kernels, only, &limits);
-    bench_rows(c, layer_kernels, n_layer_kernels, only, &limits);
+    double bytes = (double)LONG_ROW * sizeof(rm_real);
+    copy_work w = {.from = random_row(c, LONG_ROW), .to = random_row(c, LONG_ROW)};
+    w.n = LONG_ROW;
+    yardsticks memory = {{run_copy, &w, 2 * bytes}, {run_read, &w, bytes}};
+    printf("%s\n", c->kernels->level);
+    bench_products(c, only, &memory);
+    for (int i = 0; i < n_simple_kernels; i++)
+        if (!only || strcmp(only, simple_kernels[i].name) == 0)
+            bench_row(c, &simple_kernels[i], &memory.copy);
+    for (int i = 0; i < n_layer_kernels; i++)
+        if (!only || strcmp(only, layer_kernels[i].name) == 0)
+            bench_row(c, &layer_kernels[i], &memory.copy);
+    free(w.from), free(w.to);
 }

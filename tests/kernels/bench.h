@@ -7,19 +7,30 @@
 
 #include "check.h"
 
-/* Work to be timed: run(context) any number of times. */
 typedef void work(void *context);
 
-/* Seconds of one run, the best of many. */
-double time_of(work *run, void *context);
+/* Work to be timed: run(context) any number of times; `amount` bytes or operations each. */
+typedef struct job {
+    work *run;
+    void *context;
+    double amount;
+} job;
+
+/* In 1e9 a second, the best of many runs. */
+typedef struct rates {
+    double job, beside;
+} rates;
+
+/* The rates of two jobs run in turns, so that whatever else the computer does slows both. */
+rates rates_of(const job *timed, const job *beside);
 /* Random numbers of moderate size; the program ends if there is no memory for them. */
 rm_real *random_row(check *c, int64_t n);
 
-/* What the cache and the memory give to a plain copy and to a plain read, in GB/s. */
-typedef struct ceilings {
-    double copy_cached, copy_memory, read_memory;
-} ceilings;
+/* What the memory gives: a plain copy, and a plain read. */
+typedef struct yardsticks {
+    job copy, read;
+} yardsticks;
 
-void bench_products(check *c, const char *only, const ceilings *limits);
+void bench_products(check *c, const char *only, const yardsticks *memory);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAM_BYTES = 1 << 28, CACHED_BYTES = 1 << 17 };
+enum { STREAM_BYTES = 1 << 28, CACHED_BYTES = 1 << 17, PEAK_ROUNDS = 1000 };
 
 typedef struct product_work {
     const rm_kernels *kernels;
@@ -24,13 +24,7 @@ typedef struct product_work {
 static void run_peak(void *context)
 {
     const product_work *w = context;
-    w->tiles->peak(100);
-}
-
-static double peak_of(const rm_tile_kernels *tiles)
-{
-    product_work w = {.tiles = tiles};
-    return tiles->peak(100) / time_of(run_peak, &w) * 1e-9;
+    w->tiles->peak(PEAK_ROUNDS);
 }
 
 /* m rows by all panels, in slices of depth_block terms, panel after panel. */
@@ -89,54 +83,44 @@ static void product_free(product_work *w)
     free(w->a), free(w->b), free(w->c);
 }
 
-static double gflops(check *c, const rm_tile_kernels *t, work *run, int64_t k, int64_t m,
-                     int64_t n_panels)
+/* GFLOP/s of m rows by n_panels panels, and of the level's peak. */
+static void bench_block(check *c, const char *name, const rm_tile_kernels *t, work *run,
+                        int64_t k, int64_t m, int64_t n_panels)
 {
     product_work w = product_create(c, t, k, m, n_panels);
-    double flops = 2.0 * (double)(w.k * m * n_panels * t->nr);
-    double rate = flops / time_of(run, &w) * 1e-9;
+    job block = {run, &w, 2.0 * (double)(w.k * m * n_panels * t->nr)};
+    rates result = rates_of(&block, &(job){run_peak, &w, t->peak(PEAK_ROUNDS)});
+    printf("%-18s %4lld x %3lld, k %3lld   %8.1f GFLOP/s %5.0f %% of the peak, %.1f\n", name,
+           (long long)m, (long long)(n_panels * t->nr), (long long)k, result.job,
+           100 * result.job / result.beside, result.beside);
     product_free(&w);
-    return rate;
 }
 
 static void bench_tiles(check *c, const char *name, const rm_tile_kernels *t)
 {
-    double peak = peak_of(t);
-    printf("%-18s peak on registers alone %8.1f GFLOP/s\n", name, peak);
-    for (int64_t k = 64; k <= t->depth_block; k *= 2) {
-        double rate = gflops(c, t, run_block, k, t->mr, 1);
-        printf("%-18s %4d x %2d, k %4lld   %8.1f GFLOP/s %5.0f %% of the peak\n", name, t->mr,
-               t->nr, (long long)k, rate, 100 * rate / peak);
-    }
-    int64_t rows = t->block_rows / t->mr * t->mr, panels = 256 / t->nr;
-    double rate = gflops(c, t, run_block, t->depth_block, rows, panels);
-    printf("%-18s %4lld x %3lld, k %3d   %8.1f GFLOP/s %5.0f %% of the peak\n", name,
-           (long long)rows, (long long)(panels * t->nr), t->depth_block, rate,
-           100 * rate / peak);
+    for (int64_t k = 64; k <= t->depth_block; k *= 2)
+        bench_block(c, name, t, run_block, k, t->mr, 1);
+    bench_block(c, name, t, run_block, t->depth_block, t->block_rows / t->mr * t->mr,
+                256 / t->nr);
 }
 
 static void bench_in_place(check *c, const rm_tile_kernels *t)
 {
-    double peak = peak_of(t);
-    for (int64_t k = 64; k <= t->depth_block; k *= 2) {
-        double rate = gflops(c, t, run_in_place, k, t->mr, 1);
-        printf("%-18s %4d x %2d, k %4lld   %8.1f GFLOP/s %5.0f %% of the peak\n",
-               "tile_in_place", t->mr, t->nr, (long long)k, rate, 100 * rate / peak);
-    }
+    for (int64_t k = 64; k <= t->depth_block; k *= 2)
+        bench_block(c, "tile_in_place", t, run_in_place, k, t->mr, 1);
 }
 
 /* Few rows by a packed B that no cache holds. */
-static void bench_streams(check *c, const char *name, const rm_tile_kernels *t,
-                          const ceilings *limits)
+static void bench_streams(check *c, const char *name, const rm_tile_kernels *t, const job *read)
 {
     static const int few_rows[] = {1, 4, 16};
     int64_t k = 1024, panels = STREAM_BYTES / (k * t->nr * t->b_size);
     for (int i = 0; i < 3; i++) {
         product_work w = product_create(c, t, k, few_rows[i], panels);
-        double rate =
-            (double)(panels * w.k * t->nr * t->b_size) / time_of(run_block, &w) * 1e-9;
+        job stream = {run_block, &w, (double)(panels * w.k * t->nr * t->b_size)};
+        rates result = rates_of(&stream, read);
         printf("%-18s %2d rows, B from memory %5.1f GB/s %5.0f %% of a read\n", name,
-               few_rows[i], rate, 100 * rate / limits->read_memory);
+               few_rows[i], result.job, 100 * result.job / result.beside);
         product_free(&w);
     }
 }
@@ -176,45 +160,46 @@ static void run_pack_steps(void *context)
         }
 }
 
-/* GB/s of the source, of about `bytes`. */
-static double rate_of_pack(check *c, const rm_tile_kernels *t, pack_kernel *pack, bool is_a,
-                           bool is_lines, int64_t bytes)
+typedef struct pack_case {
+    const char *name;
+    pack_kernel *pack;
+    bool is_a, is_lines;
+} pack_case;
+
+/* GB/s of a source of about `bytes`, and of a read. */
+static rates rates_of_pack(check *c, const rm_tile_kernels *t, const pack_case *p,
+                           int64_t bytes, const job *read)
 {
-    int width = is_a ? t->mr : t->nr, slice = t->depth_block;
-    int64_t wide_columns = bytes > 1 << 20 ? 1024 : slice;
-    pack_work w = {.pack = pack, .width = width, .slice = slice};
-    w.columns = is_lines ? wide_columns / slice * slice : wide_columns / width * width;
-    int64_t rows = bytes / (w.columns * (int64_t)sizeof(rm_real)),
-            unit = is_lines ? width : slice;
+    int width = p->is_a ? t->mr : t->nr, slice = t->depth_block;
+    int64_t columns = bytes > 1 << 20 ? 1024 : slice, part = p->is_lines ? slice : width;
+    pack_work w = {.pack = p->pack, .width = width, .slice = slice};
+    w.columns = columns / part * part;
+    int64_t rows = bytes / (w.columns * (int64_t)sizeof(rm_real));
+    int64_t unit = p->is_lines ? width : slice;
     w.rows = rows > unit ? rows / unit * unit : unit;
-    w.matrix = random_row(c, w.rows * w.columns);
+    rm_real *matrix = random_row(c, w.rows * w.columns);
+    w.matrix = matrix;
     w.panel = random_row(c, (int64_t)width * (slice + t->depth_step));
     w.pointers = malloc((size_t)(width > slice ? width : slice) * sizeof *w.pointers);
     if (!w.pointers) abort();
-    double seconds = time_of(is_lines ? run_pack_lines : run_pack_steps, &w);
-    double rate = (double)(w.rows * w.columns) * sizeof(rm_real) / seconds * 1e-9;
-    free((void *)w.matrix), free(w.panel), free(w.pointers);
-    return rate;
+    job packing = {p->is_lines ? run_pack_lines : run_pack_steps, &w,
+                   (double)(w.rows * w.columns) * sizeof(rm_real)};
+    rates result = rates_of(&packing, read);
+    free(matrix), free(w.panel), free(w.pointers);
+    return result;
 }
 
-static void bench_packs(check *c, const char *name, const rm_tile_kernels *t,
-                        const ceilings *limits)
+static void bench_packs(check *c, const char *name, const rm_tile_kernels *t, const job *read)
 {
-    const struct {
-        const char *name;
-        pack_kernel *pack;
-        bool is_a, is_lines;
-    } packs[] = {{"A from lines", t->pack_a_lines, true, true},
-                 {"A from steps", t->pack_a_steps, true, false},
-                 {"B from lines", t->pack_b_lines, false, true},
-                 {"B from steps", t->pack_b_steps, false, false}};
+    const pack_case packs[] = {{"A from lines", t->pack_a_lines, true, true},
+                               {"A from steps", t->pack_a_steps, true, false},
+                               {"B from lines", t->pack_b_lines, false, true},
+                               {"B from steps", t->pack_b_steps, false, false}};
     for (int i = 0; i < 4; i++) {
-        double cached =
-            rate_of_pack(c, t, packs[i].pack, packs[i].is_a, packs[i].is_lines, CACHED_BYTES);
-        double memory =
-            rate_of_pack(c, t, packs[i].pack, packs[i].is_a, packs[i].is_lines, STREAM_BYTES);
+        rates cached = rates_of_pack(c, t, &packs[i], CACHED_BYTES, read);
+        rates memory = rates_of_pack(c, t, &packs[i], STREAM_BYTES, read);
         printf("%-18s %s read at %5.1f GB/s, from memory %5.1f GB/s %5.0f %% of a read\n", name,
-               packs[i].name, cached, memory, 100 * memory / limits->read_memory);
+               packs[i].name, cached.job, memory.job, 100 * memory.job / memory.beside);
     }
 }
 
@@ -223,14 +208,14 @@ static bool is_wanted(const char *only, const char *name)
     return !only || strcmp(only, name) == 0;
 }
 
-void bench_products(check *c, const char *only, const ceilings *limits)
+void bench_products(check *c, const char *only, const yardsticks *memory)
 {
     const rm_tile_kernels *fp32 = &c->kernels->fp32, *bf16 = &c->kernels->bf16;
     if (is_wanted(only, "fp32.tile")) bench_tiles(c, "fp32.tile", fp32);
-    if (is_wanted(only, "fp32.tile")) bench_streams(c, "fp32.tile", fp32, limits);
+    if (is_wanted(only, "fp32.tile")) bench_streams(c, "fp32.tile", fp32, &memory->read);
     if (is_wanted(only, "bf16.tile")) bench_tiles(c, "bf16.tile", bf16);
-    if (is_wanted(only, "bf16.tile")) bench_streams(c, "bf16.tile", bf16, limits);
+    if (is_wanted(only, "bf16.tile")) bench_streams(c, "bf16.tile", bf16, &memory->read);
     if (is_wanted(only, "tile_in_place")) bench_in_place(c, fp32);
-    if (is_wanted(only, "fp32.pack")) bench_packs(c, "fp32.pack", fp32, limits);
-    if (is_wanted(only, "bf16.pack")) bench_packs(c, "bf16.pack", bf16, limits);
+    if (is_wanted(only, "fp32.pack")) bench_packs(c, "fp32.pack", fp32, &memory->read);
+    if (is_wanted(only, "bf16.pack")) bench_packs(c, "bf16.pack", bf16, &memory->read);
 }

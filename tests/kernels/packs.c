@@ -87,6 +87,7 @@ void check_packs(check *c, const rm_tile_kernels *tiles, bool bf16)
     const int64_t step = tiles->depth_step;
     const int64_t depths[] = {0,  1,        2,        3,        7,  8,  9,  15, 16, 17,
                               31, step - 1, step + 1, 2 * step, 33, 47, 64, 67, 300};
+    describe(c, "its sizes");
     packing *t = malloc(sizeof *t);
     if (!t) fail(c, "no memory for the operands");
     for (int side = 0; t && side < 2 && operands_fit(c, tiles); side++) {

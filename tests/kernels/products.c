@@ -179,6 +179,7 @@ static void check_product(product *t, values kind, int64_t k, int round)
 
 static product *product_create(check *c, const rm_tile_kernels *tiles, bool bf16)
 {
+    describe(c, "its sizes");
     if (!operands_fit(c, tiles)) return NULL;
     product *t = malloc(sizeof *t);
     if (!t) {
