@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The vector vocabulary in NEON (64-bit ARM): vectors of 4 floats, tiles of 6 rows by 4
+ * The vector vocabulary in NEON (64-bit ARM): vectors of 4 floats, tiles of 8 rows by 3
  * vectors. The words are explained in vec_avx2.h.
  */
 #ifndef RM_VEC_NEON_H
@@ -197,11 +197,10 @@ static inline void vec_store_bf16(rm_bf16 *p, vec v)
 }
 
 /* --- tiles -------------------------------------------------------------------------------- */
-#include "simd/vector/broadcast.h"
-
-enum { TILE_ROWS = 6, TILE_VECTORS = 4 };
-/* A slice of a panel of B takes half of a first-level cache of 32 KiB, a block of A three
- * quarters of a second-level cache of 256 KiB. */
+/* 24 sums, 2 vectors of A and 3 of B: five loads for 24 multiply-adds. */
+enum { TILE_ROWS = 8, TILE_VECTORS = 3 };
+/* A slice of a panel of B takes 12 KiB of a first-level cache of 32 KiB, one of A 8 KiB; a
+ * block of A three quarters of a second-level cache of 256 KiB. */
 enum { TILE_DEPTH_BLOCK = 256, TILE_BLOCK_ROWS = 192 };
 
 typedef struct tile_row {
@@ -210,16 +209,42 @@ typedef struct tile_row {
 
 static inline tile_row tile_row_load_bf16(const rm_bf16 *p)
 {
-    uint16x8_t low = vld1q_u16(p), high = vld1q_u16(p + 8);
+    uint16x8_t low = vld1q_u16(p);
     return (tile_row){{vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(low), 16)),
                        vreinterpretq_f32_u32(vshll_high_n_u16(low, 16)),
-                       vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(high), 16)),
-                       vreinterpretq_f32_u32(vshll_high_n_u16(high, 16))}};
+                       vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 8), 16))}};
 }
 
 static inline tile_row tile_row_restore(tile_row row)
 {
     return row;
+}
+
+/* The TILE_ROWS elements of one term of packed A. A multiply-add takes one lane of a vector; to
+ * load a number into all lanes would cost as much as a multiply-add. */
+typedef struct tile_column {
+    vec v[TILE_ROWS / VEC_WIDTH];
+} tile_column;
+
+static inline tile_column tile_column_load(const rm_real *p)
+{
+    return (tile_column){{vec_load(p), vec_load(p + VEC_WIDTH)}};
+}
+
+/* sum + column[i] b */
+static inline vec tile_column_fma(tile_column column, int i, vec b, vec sum)
+{
+    vec four = column.v[i / VEC_WIDTH];
+    switch (i % VEC_WIDTH) {
+    case 0:
+        return vfmaq_laneq_f32(sum, b, four, 0);
+    case 1:
+        return vfmaq_laneq_f32(sum, b, four, 1);
+    case 2:
+        return vfmaq_laneq_f32(sum, b, four, 2);
+    default:
+        return vfmaq_laneq_f32(sum, b, four, 3);
+    }
 }
 
 #endif

@@ -17,6 +17,7 @@ const rm_kernels rm_kernels_neonbf16 = {
     .fp32 = VECTOR_FP32_TILES,
     .bf16 = {.mr = BFMMLA_ROWS,
              .nr = BFMMLA_COLUMNS,
+             .row_step = 2,
              .depth_step = BFMMLA_DEPTH,
              .a_size = sizeof(rm_bf16),
              .b_size = sizeof(rm_bf16),
