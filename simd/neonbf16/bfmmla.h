@@ -12,9 +12,14 @@
  *                | lines 0 1 |    ..                             |              step 1
  *   panel of B   | lines 0 1 | lines 2 3 |    ..     | lines 8 9 | lines 10 11 |
  *
- * A tile of 8 x 12 takes 24 registers for its sums; 4 of A and some of the 6 of B fill the
- * other
- * 8. Ten loads feed 24 instructions.
+ * A tile of 8 x 12 has its sums in 24 of 32 registers; 4 of A and some of the 6 of B take the
+ * rest. Ten loads feed 24 instructions.
+ *
+ * The products of two neighbouring terms are added to each other first, then to the sum, so a
+ * term passes through k / 2 + 1 roundings at most. They are to odd, an error below one ulp, and
+ * denormal numbers count as zero, whatever the thread's rounding mode. Where FEAT_EBF16 is
+ * there and switched on (FPCR.EBF), it rounds to nearest and keeps denormal numbers: other bits
+ * on another machine, within the same bound of the contract, (k + 1) eps sum |A B|.
  */
 #ifndef RM_BFMMLA_H
 #define RM_BFMMLA_H
