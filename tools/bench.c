@@ -10,22 +10,29 @@
 
 static void print_help(void)
 {
-    printf("usage: ringmoe bench step [options]   a whole training step of a model\n"
-           "       ringmoe bench moe [options]    one MoE layer, forward and backward\n\n"
-           "ringmoe bench step --help and ringmoe bench moe --help list the options.\n");
+    printf(
+        "usage: ringmoe bench step [options]   a whole training step of a model\n"
+        "       ringmoe bench moe [options]    one MoE layer, forward and backward\n"
+        "       ringmoe bench gemm [options]   the experts' products beside other libraries\n\n"
+        "--help after each of them lists its options.\n");
 }
+
+static const struct {
+    const char *word, *command;
+    int (*run)(tool_session *session, int argc, char **argv);
+} subjects[] = {{"step", "bench step", bench_step},
+                {"moe", "bench moe", bench_moe},
+                {"gemm", "bench gemm", bench_gemm}};
+enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
 
 int command_bench(tool_session *session, int argc, char **argv)
 {
-    static const char *const names[] = {"step", "moe", NULL};
-    const char *word = argc > 1 ? argv[1] : "";
-    if (strcmp(word, "step") == 0) {
-        session->command = "bench step";
-        return bench_step(session, argc - 1, argv + 1);
-    }
-    if (strcmp(word, "moe") == 0) {
-        session->command = "bench moe";
-        return bench_moe(session, argc - 1, argv + 1);
+    const char *names[SUBJECTS + 1] = {NULL}, *word = argc > 1 ? argv[1] : "";
+    for (int i = 0; i < SUBJECTS; i++) {
+        names[i] = subjects[i].word;
+        if (strcmp(word, names[i]) != 0) continue;
+        session->command = subjects[i].command;
+        return subjects[i].run(session, argc - 1, argv + 1);
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         if (session->rank == 0) print_help();
@@ -35,6 +42,6 @@ int command_bench(tool_session *session, int argc, char **argv)
     if (near)
         return session_fail(session, EXIT_USAGE, "unknown subject %.80s: did you mean %s?",
                             word, near);
-    return session_fail(session, EXIT_USAGE, "%s%.80s: give step or moe",
+    return session_fail(session, EXIT_USAGE, "%s%.80s: give step, moe or gemm",
                         *word ? "unknown subject " : "no subject", word);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * `ringmoe bench`: its two subjects, and samples of times with their median and best.
+ * `ringmoe bench`: its three subjects, and samples of times with their median and best.
  */
 #ifndef TOOLS_BENCH_H
 #define TOOLS_BENCH_H
@@ -26,5 +26,6 @@ double bench_peak_resident(void);
 
 int bench_step(tool_session *session, int argc, char **argv);
 int bench_moe(tool_session *session, int argc, char **argv);
+int bench_gemm(tool_session *session, int argc, char **argv);
 
 #endif

@@ -94,6 +94,29 @@ void progress_step(progress *state, const ringmoe_step_metrics *metrics, double 
     state->shown = now;
 }
 
+void progress_show(progress *state, double done, const char *text)
+{
+    char line[LINE];
+    double now = clock_seconds(), spent = now - state->started;
+    if (!state->is_terminal || now - state->shown < seconds_between_redraws) return;
+    if (done > 0)
+        snprintf(line, sizeof line, "%s, left %s", text,
+                 text_duration(spent * (1 - done) / done).text);
+    else
+        snprintf(line, sizeof line, "%s", text);
+    redraw(state, line, done);
+    fflush(state->out);
+    state->shown = now;
+}
+
+void progress_clear(progress *state)
+{
+    if (!state->is_terminal || state->shown == 0) return;
+    fputs("\r\033[K", state->out);
+    fflush(state->out);
+    state->shown = 0;
+}
+
 void progress_end(progress *state)
 {
     if (state->out && state->is_terminal && state->shown > 0) fputc('\n', state->out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * How far a training run is: on a terminal one line redrawn in place, elsewhere plain lines, at
+ * How far a run is: on a terminal one line redrawn in place, elsewhere plain lines, at
  * most one in two seconds, so that a job's log stays readable.
  */
 #ifndef TOOLS_PROGRESS_H
@@ -25,6 +25,10 @@ void progress_begin(progress *progress, FILE *out, int64_t first_step, int64_t s
                     int64_t choices);
 /* After a step; val_loss NaN: none yet. */
 void progress_step(progress *progress, const ringmoe_step_metrics *metrics, double val_loss);
+/* On a terminal, for work that is no run of steps: a bar, `text` and the time left at this
+ * speed, when `done` of 1 is done; and the line taken away again. */
+void progress_show(progress *progress, double done, const char *text);
+void progress_clear(progress *progress);
 /* Leaves the line that is redrawn as it is. */
 void progress_end(progress *progress);
 

@@ -51,14 +51,15 @@ static double seconds_of(const rm_probe *probe)
     return rm_clock_seconds() - start;
 }
 
+/* How long it takes is tried on one thread: the start of a team may take longer than its work.
+ */
 static void add_peak(probe_list *list, const rm_tile_kernels *tiles, int n_threads,
                      double *rate)
 {
-    rm_probe probe = {.run = rm_probe_peak,
-                      .n_threads = n_threads,
-                      .tiles = tiles,
-                      .rounds = FIRST_PEAK_ROUNDS};
+    rm_probe probe = {
+        .run = rm_probe_peak, .n_threads = 1, .tiles = tiles, .rounds = FIRST_PEAK_ROUNDS};
     while (seconds_of(&probe) < least_peak_seconds) probe.rounds *= 2;
+    probe.n_threads = n_threads;
     add_probe(list, &probe, rate);
 }
 

@@ -98,6 +98,6 @@ refused 'generate from a prompt that is too long' 1 'longer than 1048576' "$ring
     --model taken --prompt-file long
 refused 'unknown command' 2 'did you mean train' "$ringmoe" trian
 refused 'no command' 2 'help' "$ringmoe"
-refused 'bench of nothing' 2 'step or moe' "$ringmoe" bench
+refused 'bench of nothing' 2 'step, moe or gemm' "$ringmoe" bench
 refused 'unknown kernel level' 2 'level' env RINGMOE_CPU=mmx "$ringmoe" train $small_run
 finish

@@ -11,7 +11,7 @@ done_well help "$ringmoe" --help
 for command in train eval generate info bench; do
     has "^  $command " out
 done
-for command in train eval generate info 'bench step' 'bench moe'; do
+for command in train eval generate info 'bench step' 'bench moe' 'bench gemm'; do
     # shellcheck disable=SC2086
     done_well "$command --help" "$ringmoe" $command --help
     has "^usage: ringmoe $command" out

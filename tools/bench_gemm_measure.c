@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One product by all contenders in turns. A turn is one call, or as many as take two
+ * milliseconds; the best turn counts, since other programs can only make one slower. Before the
+ * clock runs, everyone's numbers are compared with OpenBLAS's.
+ */
+#include "bench_gemm.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_RUNNERS = GEMM_MAX_LIBRARIES + 2, SAMPLE = 4096, LEAST_TURNS = 2, TRIALS = 3 };
+static const double turn_seconds = 0.002;
+/* After so long a case has had turns enough; and a first call this long is itself a turn. */
+static const double case_seconds = 0.3, long_call_seconds = 0.2;
+/* Root mean square of differences over that of the numbers: rounding stays far below. */
+static const double most_difference[] = {1e-4, 2e-2};
+
+const gemm_contender *const gemm_libraries[] = {&gemm_openblas,
+#ifdef RINGMOE_HAVE_ONEDNN
+                                                &gemm_onednn,
+#endif
+                                                NULL};
+
+typedef struct runner {
+    const gemm_contender *contender;
+    const gemm_problem *problem;
+    void *state;
+    bool is_ready;
+    int set; /* whose turn it is */
+    int64_t calls;
+    bench_samples samples;
+} runner;
+
+/* Libraries, then ours, then ours with a single expert. */
+typedef struct runners {
+    runner all[MAX_RUNNERS];
+    int count, n_libraries;
+    gemm_problem single;
+} runners;
+
+/* What a problem writes, with its size. */
+static ringmoe_real *output_of(const gemm_problem *problem, int64_t rows, int64_t *n)
+{
+    const gemm_shape *shape = &problem->shape;
+    switch (problem->operation) {
+    case GEMM_FORWARD:
+        *n = rows * shape->n_out;
+        return problem->y;
+    case GEMM_BACKWARD_INPUT:
+        *n = rows * shape->n_in;
+        return problem->d_x;
+    default:
+        *n = problem->n_experts * shape->n_in * shape->n_out;
+        return problem->d_w;
+    }
+}
+
+/* Runs with the first set, from an output of NaN where it is looked at. */
+static bool run_sampled(const runner *r, const int64_t *offsets, double sample[SAMPLE],
+                        int *n_sampled, double *seconds)
+{
+    int64_t n;
+    ringmoe_real *output = output_of(r->problem, offsets[r->problem->n_experts], &n);
+    int64_t step = n / SAMPLE + 1;
+    *n_sampled = 0;
+    for (int64_t i = 0; i < n; i += step) output[i] = (ringmoe_real)NAN;
+    double start = clock_seconds();
+    bool done = r->contender->run(r->state, 0);
+    *seconds = clock_seconds() - start;
+    for (int64_t i = 0; i < n; i += step) sample[(*n_sampled)++] = (double)output[i];
+    return done;
+}
+
+static double difference(const double *sample, const double *reference, int n)
+{
+    double squares = 0, total = 0;
+    for (int i = 0; i < n; i++) {
+        squares += (sample[i] - reference[i]) * (sample[i] - reference[i]);
+        total += reference[i] * reference[i];
+    }
+    return sqrt(squares / (total > 0 ? total : 1));
+}
+
+static bool take_turn(runner *r, double *seconds)
+{
+    bool done = true;
+    double start = clock_seconds();
+    for (int64_t i = 0; i < r->calls; i++) {
+        done = done && r->contender->run(r->state, r->set);
+        r->set = (r->set + 1) % r->problem->n_sets;
+    }
+    *seconds = (clock_seconds() - start) / (double)r->calls;
+    return done;
+}
+
+/* How many calls make a turn, from the best of a few that are not the first. */
+static bool set_turn(runner *r, double first_seconds)
+{
+    double best = first_seconds, seconds;
+    r->calls = 1;
+    r->samples.count = 0;
+    r->set = 1 % r->problem->n_sets;
+    if (first_seconds >= long_call_seconds) {
+        bench_add(&r->samples, first_seconds);
+        return true;
+    }
+    for (int i = 0; i < TRIALS && (i == 0 || best < turn_seconds); i++) {
+        if (!take_turn(r, &seconds)) return false;
+        if (seconds < best) best = seconds;
+    }
+    if (best < turn_seconds) r->calls = (int64_t)(turn_seconds / (best + 1e-9)) + 1;
+    return true;
+}
+
+static int fail_run(const gemm_run *run, const runner *r)
+{
+    return session_fail(run->session, EXIT_FAILED, "%s cannot multiply %s, %lld x %lld, %s",
+                        r->contender->name, gemm_operation_names[r->problem->operation],
+                        (long long)r->problem->shape.n_in, (long long)r->problem->shape.n_out,
+                        gemm_precision_name((int)r->problem->precision));
+}
+
+static int prepare_all(const gemm_run *run, runners *them, const gemm_rows *rows,
+                       const int64_t single_offsets[2])
+{
+    double sample[SAMPLE], reference[SAMPLE], seconds;
+    int n, n_reference = 0;
+    for (int i = 0; i < them->count; i++) {
+        runner *r = &them->all[i];
+        bool is_single = r->problem == &them->single;
+        const int64_t *offsets = is_single ? single_offsets : rows->offsets;
+        r->is_ready = r->state && r->contender->prepare(r->state, offsets);
+        if (!r->is_ready) continue;
+        if (!run_sampled(r, offsets, i == 0 ? reference : sample, &n, &seconds) ||
+            !set_turn(r, seconds))
+            return fail_run(run, r);
+        if (i == 0) n_reference = n;
+        if (i == 0 || is_single) continue;
+        double off = difference(sample, reference, n_reference);
+        if (!(off <= most_difference[r->problem->precision]))
+            return session_fail(run->session, EXIT_FAILED,
+                                "%s and %s disagree by %.2g of the numbers' size in %s, "
+                                "%lld x %lld, %lld rows, %s: please report it",
+                                r->contender->name, them->all[0].contender->name, off,
+                                gemm_operation_names[r->problem->operation],
+                                (long long)r->problem->shape.n_in,
+                                (long long)r->problem->shape.n_out,
+                                (long long)rows->offsets[r->problem->n_experts],
+                                gemm_precision_name((int)r->problem->precision));
+    }
+    return EXIT_DONE;
+}
+
+static int take_turns(const gemm_run *run, runners *them)
+{
+    double start = clock_seconds(), seconds;
+    for (int64_t turn = 0; turn < run->plan.repeat; turn++) {
+        for (int i = 0; i < them->count; i++) {
+            runner *r = &them->all[i];
+            if (!r->is_ready || r->samples.count >= run->plan.repeat) continue;
+            if (!take_turn(r, &seconds)) return fail_run(run, r);
+            bench_add(&r->samples, seconds);
+        }
+        bool is_enough = true;
+        for (int i = 0; i < them->count; i++)
+            if (them->all[i].is_ready && them->all[i].samples.count < LEAST_TURNS)
+                is_enough = false;
+        if (is_enough && clock_seconds() - start > case_seconds) break;
+    }
+    return EXIT_DONE;
+}
+
+static gemm_timing timing_of(const runner *r)
+{
+    if (!r->is_ready) return (gemm_timing){.best = 0};
+    return (gemm_timing){.best = bench_least(&r->samples),
+                         .median = bench_median(&r->samples),
+                         .note = r->contender->note(r->state)};
+}
+
+static int measure_rows(gemm_run *run, runners *them, const gemm_problem *problem,
+                        const ringmoe_machine_ceilings *ceilings, const gemm_rows *rows)
+{
+    const int64_t single_offsets[2] = {0, rows->single_rows};
+    gemm_result result = {.operation = problem->operation,
+                          .precision = problem->precision,
+                          .shape = problem->shape,
+                          .n_threads = problem->n_threads,
+                          .n_experts = problem->n_experts,
+                          .n_sets = problem->n_sets,
+                          .rows = rows->offsets[problem->n_experts],
+                          .single_rows = rows->single_rows};
+    int status = prepare_all(run, them, rows, single_offsets);
+    if (!status) status = take_turns(run, them);
+    if (status) return status;
+    gemm_result_describe(&result, &run->plan, ceilings, rows->offsets);
+    for (int i = 0; i < them->n_libraries; i++) result.libraries[i] = timing_of(&them->all[i]);
+    result.ours = timing_of(&them->all[them->n_libraries]);
+    if (rows->single_rows) result.single = timing_of(&them->all[them->n_libraries + 1]);
+    run->work_done += gemm_work(result.flops);
+    if (gemm_result_append(run, &result)) return EXIT_DONE;
+    return session_fail(run->session, EXIT_FAILED, "no memory for the results");
+}
+
+static int open_runner(const gemm_run *run, runners *them, const gemm_contender *contender,
+                       const gemm_problem *problem)
+{
+    char error[256] = "";
+    runner *r = &them->all[them->count++];
+    *r = (runner){.contender = contender, .problem = problem};
+    r->state = contender->open(problem, error);
+    if (r->state) return EXIT_DONE;
+    return session_fail(run->session, EXIT_FAILED, "%s", error[0] ? error : "no memory");
+}
+
+static int open_all(const gemm_run *run, runners *them, const gemm_problem *problem,
+                    bool with_single)
+{
+    int status = EXIT_DONE;
+    while (!status && gemm_libraries[them->n_libraries])
+        status = open_runner(run, them, gemm_libraries[them->n_libraries++], problem);
+    if (!status) status = open_runner(run, them, &gemm_ours, problem);
+    if (status || !with_single) return status;
+    int n_matrices = problem->n_sets * problem->n_experts;
+    int n_sets =
+        gemm_count_sets(&run->plan, &problem->shape, 1, problem->precision, problem->n_threads);
+    them->single = *problem;
+    them->single.n_experts = 1;
+    them->single.n_sets = n_sets < n_matrices ? n_sets : n_matrices;
+    return open_runner(run, them, &gemm_ours, &them->single);
+}
+
+static void show_progress(gemm_run *run, const gemm_problem *problem, int64_t rows)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s %s %lldx%lld, %lld rows, %d thread%s",
+             gemm_operation_names[problem->operation],
+             gemm_precision_name((int)problem->precision), (long long)problem->shape.n_in,
+             (long long)problem->shape.n_out, (long long)rows, problem->n_threads,
+             problem->n_threads > 1 ? "s" : "");
+    progress_show(&run->progress, run->work_done / run->work, text);
+}
+
+int gemm_measure(gemm_run *run, const gemm_problem *problem,
+                 const ringmoe_machine_ceilings *ceilings, const gemm_rows *rows, int n_rows)
+{
+    runners *them = calloc(1, sizeof *them);
+    if (!them) return session_fail(run->session, EXIT_FAILED, "no memory");
+    /* Libraries follow the process's own setting, which is the command's to change. */
+    omp_set_num_threads(problem->n_threads);
+    show_progress(run, problem, rows[0].offsets[problem->n_experts]);
+    int status = open_all(run, them, problem, rows[0].single_rows > 0);
+    for (int i = 0; !status && i < n_rows; i++) {
+        show_progress(run, problem, rows[i].offsets[problem->n_experts]);
+        status = measure_rows(run, them, problem, ceilings, &rows[i]);
+    }
+    for (int i = 0; i < them->count; i++)
+        if (them->all[i].state) them->all[i].contender->close(them->all[i].state);
+    free(them);
+    return status;
+}
