@@ -145,8 +145,9 @@ typedef struct gemm_run {
     const tool_session *session;
     gemm_plan plan;
     ringmoe_machine machine;
-    ringmoe_machine_ceilings ceilings[GEMM_MAX_THREADS]; /* by number of threads in the plan */
-    const char *level;                                   /* of our kernels */
+    /* The best seen so far, by the plan's numbers of threads; and those of the start. */
+    ringmoe_machine_ceilings ceilings[GEMM_MAX_THREADS], first_ceilings[GEMM_MAX_THREADS];
+    const char *level; /* of our kernels */
     gemm_result *results;
     int n_results, capacity;
     progress progress;
@@ -154,9 +155,10 @@ typedef struct gemm_run {
     double started, seconds;
 } gemm_run;
 
-/* Fills in operations, bytes and the roofline of a result that says which product it is. */
-void gemm_result_describe(gemm_result *result, const gemm_plan *plan,
-                          const ringmoe_machine_ceilings *ceilings, const int64_t *offsets);
+/* Fills in operations and bytes of a result that says which product it is. */
+void gemm_result_describe(gemm_result *result, const int64_t *offsets);
+/* Fills in the roofline of all results from the limits known so far. */
+void gemm_results_set_roof(gemm_run *run);
 bool gemm_result_append(gemm_run *run, const gemm_result *result);
 
 /* Measures and prints everything. Returns an exit status. */
@@ -171,8 +173,7 @@ typedef struct gemm_rows {
     int64_t single_rows;    /* of the one expert to compare with; 0: none */
 } gemm_rows;
 /* Measures a problem for each of `rows` and appends the results. Returns an exit status. */
-int gemm_measure(gemm_run *run, const gemm_problem *problem,
-                 const ringmoe_machine_ceilings *ceilings, const gemm_rows *rows, int n_rows);
+int gemm_measure(gemm_run *run, const gemm_problem *problem, const gemm_rows *rows, int n_rows);
 
 void gemm_print_head(const gemm_run *run);
 /* The results from `first` on, all of one operation and precision. */

@@ -182,7 +182,7 @@ static gemm_timing timing_of(const runner *r)
 }
 
 static int measure_rows(gemm_run *run, runners *them, const gemm_problem *problem,
-                        const ringmoe_machine_ceilings *ceilings, const gemm_rows *rows)
+                        const gemm_rows *rows)
 {
     const int64_t single_offsets[2] = {0, rows->single_rows};
     gemm_result result = {.operation = problem->operation,
@@ -196,7 +196,7 @@ static int measure_rows(gemm_run *run, runners *them, const gemm_problem *proble
     int status = prepare_all(run, them, rows, single_offsets);
     if (!status) status = take_turns(run, them);
     if (status) return status;
-    gemm_result_describe(&result, &run->plan, ceilings, rows->offsets);
+    gemm_result_describe(&result, rows->offsets);
     for (int i = 0; i < them->n_libraries; i++) result.libraries[i] = timing_of(&them->all[i]);
     result.ours = timing_of(&them->all[them->n_libraries]);
     if (rows->single_rows) result.single = timing_of(&them->all[them->n_libraries + 1]);
@@ -244,8 +244,7 @@ static void show_progress(gemm_run *run, const gemm_problem *problem, int64_t ro
     progress_show(&run->progress, run->work_done / run->work, text);
 }
 
-int gemm_measure(gemm_run *run, const gemm_problem *problem,
-                 const ringmoe_machine_ceilings *ceilings, const gemm_rows *rows, int n_rows)
+int gemm_measure(gemm_run *run, const gemm_problem *problem, const gemm_rows *rows, int n_rows)
 {
     runners *them = calloc(1, sizeof *them);
     if (!them) return session_fail(run->session, EXIT_FAILED, "no memory");
@@ -255,7 +254,7 @@ int gemm_measure(gemm_run *run, const gemm_problem *problem,
     int status = open_all(run, them, problem, rows[0].single_rows > 0);
     for (int i = 0; !status && i < n_rows; i++) {
         show_progress(run, problem, rows[i].offsets[problem->n_experts]);
-        status = measure_rows(run, them, problem, ceilings, &rows[i]);
+        status = measure_rows(run, them, problem, &rows[i]);
     }
     for (int i = 0; i < them->count; i++)
         if (them->all[i].state) them->all[i].contender->close(them->all[i].state);

@@ -49,8 +49,7 @@ static double peak_of(const ringmoe_machine_ceilings *ceilings, ringmoe_precisio
 
 /* Weights are read once, those of experts without rows not at all; their gradient is written in
  * fp32, zeros for experts without rows. Activations are taken to lie in the caches. */
-void gemm_result_describe(gemm_result *result, const gemm_plan *plan,
-                          const ringmoe_machine_ceilings *ceilings, const int64_t *offsets)
+void gemm_result_describe(gemm_result *result, const int64_t *offsets)
 {
     bool is_weight = result->operation == GEMM_BACKWARD_WEIGHT;
     bool is_short = result->precision == RINGMOE_PRECISION_BF16 && !is_weight;
@@ -63,9 +62,23 @@ void gemm_result_describe(gemm_result *result, const gemm_plan *plan,
     }
     result->flops = 2 * matrix * (double)result->rows;
     result->bytes = matrix * n_touched * (is_short ? 2 : 4);
+}
+
+static void set_roof(gemm_result *result, const ringmoe_machine_ceilings *ceilings,
+                     bool is_warm)
+{
+    double speed = result->operation == GEMM_BACKWARD_WEIGHT ? ceilings->write_gb_per_s
+                                                             : ceilings->read_gb_per_s;
     result->roof = result->flops / peak_of(ceilings, result->precision) * 1e-9;
-    double speed = is_weight ? ceilings->write_gb_per_s : ceilings->read_gb_per_s;
-    if (!plan->warm) result->roof = fmax(result->roof, result->bytes / speed * 1e-9);
+    if (!is_warm) result->roof = fmax(result->roof, result->bytes / speed * 1e-9);
+}
+
+void gemm_results_set_roof(gemm_run *run)
+{
+    for (int i = 0; i < run->n_results; i++)
+        for (int t = 0; t < run->plan.n_threads; t++)
+            if (run->results[i].n_threads == run->plan.threads[t])
+                set_roof(&run->results[i], &run->ceilings[t], run->plan.warm);
 }
 
 bool gemm_result_append(gemm_run *run, const gemm_result *result)

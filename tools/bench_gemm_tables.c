@@ -11,7 +11,8 @@
 
 #include "text.h"
 
-enum { MOST_BEHIND = 10, HEAD = 32 };
+enum { MOST_BEHIND = 10 };
+static const double notable_rise = 1.1;
 
 static const char *const formulas[GEMM_OPERATIONS] = {"Y = X W^T", "dX = dY W", "dW = dY^T X"};
 
@@ -233,6 +234,23 @@ static void print_behind(const gemm_result *result)
            result->n_threads, result->n_threads > 1 ? "s" : "");
 }
 
+/* By how much the limits turned out higher than they were at the start. */
+static double greatest_rise(const gemm_run *run)
+{
+    double rise = 1;
+    for (int t = 0; t < run->plan.n_threads; t++) {
+        const ringmoe_machine_ceilings *now = &run->ceilings[t],
+                                       *then = &run->first_ceilings[t];
+        rise = fmax(rise, now->read_gb_per_s / then->read_gb_per_s);
+        rise = fmax(rise, now->write_gb_per_s / then->write_gb_per_s);
+        for (int i = 0; i < now->n_levels; i++) {
+            rise = fmax(rise, now->levels[i].fp32_gflops / then->levels[i].fp32_gflops);
+            rise = fmax(rise, now->levels[i].bf16_gflops / then->levels[i].bf16_gflops);
+        }
+    }
+    return rise;
+}
+
 /* Sorts a copy: the worst come first. */
 void gemm_print_verdict(const gemm_run *run)
 {
@@ -249,6 +267,10 @@ void gemm_print_verdict(const gemm_run *run)
     for (int i = 0; i < n_behind && i < MOST_BEHIND; i++) print_behind(&sorted[i]);
     if (n_behind > MOST_BEHIND)
         printf("  and %d more; --json tells all\n", n_behind - MOST_BEHIND);
+    if (greatest_rise(run) > notable_rise)
+        printf("the machine's limits rose by up to %.0f %% during the run: other programs were "
+               "busy;\nshares of the first tables are too high, those of --json are not\n",
+               100 * (greatest_rise(run) - 1));
     if (!run->plan.grouped)
         printf("next: --grouped, all experts of a layer in one call, their rows as uneven as "
                "a router's\n");

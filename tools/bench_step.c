@@ -21,6 +21,8 @@ typedef struct step_options {
     int against, json;
 } step_options;
 
+enum { CEILING_ROUNDS = 15 };
+
 #define ROW(member, ...) OPTION_ROW(step_options, member, __VA_ARGS__)
 
 static const option_row rows[] = {
@@ -200,7 +202,8 @@ static int measure(tool_session *session, const step_options *options, bench_sub
     if (!status) status = plan_memory(session, options, moe, report);
     report->resident_peak = session_largest(session, bench_peak_resident());
     if (!status)
-        status = session_check(session, ringmoe_machine_measure(session->context, &ceilings));
+        status = session_check(
+            session, ringmoe_machine_measure(session->context, CEILING_ROUNDS, &ceilings));
     report->ceiling_gflops = options->placement.precision == RINGMOE_PRECISION_BF16
                                  ? ceilings.peak.bf16_gflops
                                  : ceilings.peak.fp32_gflops;

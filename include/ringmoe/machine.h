@@ -67,16 +67,17 @@ typedef struct ringmoe_machine_ceilings {
 } ringmoe_machine_ceilings;
 
 /**
- * Measures the ceilings with the context's threads: the best of 15 rounds, in each of which
+ * Measures the ceilings with the context's threads: the best of some rounds, in each of which
  * everything is measured once, on a buffer larger than the caches where memory is meant
  * (256 MiB, 32 MiB a thread or 4 times the third-level cache, the greatest of them).
  *
- * Local; takes about two seconds. Other programs on the machine lower the result.
+ * Local; 15 rounds take about two seconds. Other programs on the machine lower the result.
  *   context   in   its threads are used; not for two calls at a time
+ *   n_rounds  in   >= 1
  *   ceilings  out  untouched on failure
- * Returns RINGMOE_OK; ARGUMENT (a NULL); MEMORY (no room for the buffer).
+ * Returns RINGMOE_OK; ARGUMENT (a NULL, no rounds); MEMORY (no room for the buffer).
  */
-RINGMOE_API ringmoe_status ringmoe_machine_measure(ringmoe_context *context,
+RINGMOE_API ringmoe_status ringmoe_machine_measure(ringmoe_context *context, int n_rounds,
                                                    ringmoe_machine_ceilings *ceilings);
 
 #ifdef __cplusplus

@@ -16,7 +16,7 @@
 #include "plan/probes.h"
 #include "plan/system.h"
 
-enum { ROUNDS = 15, FIRST_PEAK_ROUNDS = 1000 };
+enum { FIRST_PEAK_ROUNDS = 1000 };
 /* Long enough for the clock and for the threads to start. */
 static const double least_peak_seconds = 0.003;
 
@@ -94,9 +94,9 @@ static void add_memory(probe_list *list, const rm_arena *buffer,
     }
 }
 
-static void run_rounds(const probe_list *list)
+static void run_rounds(const probe_list *list, int n_rounds)
 {
-    for (int round = 0; round < ROUNDS; round++)
+    for (int round = 0; round < n_rounds; round++)
         for (int i = 0; i < list->count; i++) {
             double rate = measure_rate(&list->probes[i]);
             if (rate > *list->rates[i]) *list->rates[i] = rate;
@@ -128,7 +128,7 @@ static ringmoe_machine_peak peak_of_level(const ringmoe_machine_ceilings *ceilin
 }
 
 /* The square product has a buffer of its own: its numbers must stay what they are. */
-static ringmoe_status measure_all(const rm_compute *compute, rm_arena buffers[2],
+static ringmoe_status measure_all(const rm_compute *compute, int n_rounds, rm_arena buffers[2],
                                   ringmoe_machine_ceilings *ceilings, rm_error *error)
 {
     probe_list list = {.count = 0};
@@ -142,21 +142,26 @@ static ringmoe_status measure_all(const rm_compute *compute, rm_arena buffers[2]
     add_levels(&list, ceilings);
     add_memory(&list, &buffers[0], ceilings);
     add_probe(&list, &blas, &ceilings->blas_gflops);
-    run_rounds(&list);
+    run_rounds(&list, n_rounds);
     ceilings->peak = peak_of_level(ceilings, compute->kernels->level);
     return RINGMOE_OK;
 }
 
-ringmoe_status ringmoe_machine_measure(ringmoe_context *context,
+ringmoe_status ringmoe_machine_measure(ringmoe_context *context, int n_rounds,
                                        ringmoe_machine_ceilings *ceilings)
 {
     if (!context) return RINGMOE_ERROR_ARGUMENT;
     if (!ceilings)
         return rm_fail(&context->error, RINGMOE_ERROR_ARGUMENT,
                        "ringmoe_machine_measure: ceilings is NULL; pass where to put them");
+    if (n_rounds < 1)
+        return rm_fail(&context->error, RINGMOE_ERROR_ARGUMENT,
+                       "ringmoe_machine_measure: n_rounds is %d; it must be positive",
+                       n_rounds);
     ringmoe_machine_ceilings measured = {.n_threads = context->compute.n_threads};
     rm_arena buffers[2] = {{0}, {0}};
-    ringmoe_status status = measure_all(&context->compute, buffers, &measured, &context->error);
+    ringmoe_status status =
+        measure_all(&context->compute, n_rounds, buffers, &measured, &context->error);
     rm_arena_free(&buffers[0]);
     rm_arena_free(&buffers[1]);
     if (status == RINGMOE_OK) *ceilings = measured;
