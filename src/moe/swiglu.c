@@ -13,9 +13,9 @@ void rm_swiglu_saved_layout(rm_swiglu_saved *saved, int64_t max_rows, int64_t d_
                             bool with_backward, rm_arena *arena)
 {
     int64_t elements = max_rows * d_ff;
-    saved->gate = RM_TAKE(arena, elements, rm_real);
-    saved->up = RM_TAKE(arena, elements, rm_real);
-    saved->hidden = with_backward ? RM_TAKE(arena, elements, rm_real) : saved->gate;
+    saved->hidden = RM_TAKE(arena, elements, rm_real);
+    saved->gate = with_backward ? RM_TAKE(arena, elements, rm_real) : saved->hidden;
+    saved->up = with_backward ? RM_TAKE(arena, elements, rm_real) : saved->hidden;
 }
 
 /* hidden of all rows. */

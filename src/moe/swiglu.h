@@ -19,8 +19,8 @@ typedef struct rm_swiglu {
 /* Activations of up to max_rows rows of all experts together, [rows][d_ff] each. The backward
  * pass turns gate and up into their own gradients in place. */
 typedef struct rm_swiglu_saved {
-    rm_real *gate, *up;
-    rm_real *hidden; /* weight * silu(gate) * up; lies over gate without a backward pass */
+    rm_real *gate, *up; /* without a backward pass not kept: hidden lies over both */
+    rm_real *hidden;    /* weight * silu(gate) * up */
 } rm_swiglu_saved;
 void rm_swiglu_saved_layout(rm_swiglu_saved *saved, int64_t max_rows, int64_t d_ff,
                             bool with_backward, rm_arena *arena);

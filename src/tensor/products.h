@@ -57,7 +57,7 @@ typedef struct rm_product {
     bool add;              /* C += the product, in one addition an element */
     /* With `up`, a gated pair (add must be false): C_up = A rows * up as well, and, while both
      * are in the cache, hidden = weight * silu(C) * C_up. Rows of c_up and hidden are laid out
-     * as those of c; hidden may be c or c_up. */
+     * as those of c. hidden may be c, c_up or both: what it lies over is not kept. */
     const rm_packed *up;
     rm_real *c_up, *hidden;
     const rm_real *weights; /* of row i, [n_rows]; NULL: 1 */
