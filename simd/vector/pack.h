@@ -29,8 +29,9 @@ typedef struct pack_shape {
 /* Terms of a line that are taken at once: a cache line, lest it be gone from the first-level
  * cache (where lines of equal remainder displace each other) before its second half is used. */
 enum { PACK_STEP = VEC_WIDTH > 16 ? VEC_WIDTH : 16 };
-/* How far ahead memory is asked for, in terms. */
-enum { PACK_AHEAD_LINES = 128, PACK_AHEAD_STEPS = 16 };
+/* Steps are runs of a few cache lines, each of a row of its own, which no prefetcher follows:
+ * while a panel is packed, the columns two panels on (a cache line or two) are asked for. */
+enum { PACK_LINE = 16, PACK_AHEAD = 2 * (TILE_COLUMNS > PACK_LINE ? TILE_COLUMNS : PACK_LINE) };
 
 /* Stores v as elements j .. j + VEC_WIDTH - 1 of term p. */
 BODY pack_store(const pack_shape shape, void *panel, int64_t p, int j, vec v)
@@ -67,18 +68,16 @@ BODY pack_squares(const pack_shape shape, int64_t p, int64_t terms, const rm_rea
 BODY pack_lines(const pack_shape shape, const rm_real *const *lines, void *panel)
 {
     int64_t p = 0;
-    for (; p + PACK_STEP <= shape.k; p += PACK_STEP) {
-        for (int i = 0; i < shape.n; i++)
-            __builtin_prefetch(lines[i] + p + PACK_AHEAD_LINES, 0, 2);
+    for (; p + PACK_STEP <= shape.k; p += PACK_STEP)
         pack_squares(shape, p, PACK_STEP, lines, panel);
-    }
     if (p < shape.k) pack_squares(shape, p, shape.k - p, lines, panel);
 }
 
 BODY pack_steps(const pack_shape shape, const rm_real *const *steps, void *panel)
 {
     for (int64_t p = 0; p < shape.k; p++) {
-        if (p + PACK_AHEAD_STEPS < shape.k) __builtin_prefetch(steps[p + PACK_AHEAD_STEPS]);
+        for (int j = 0; j < shape.width; j += PACK_LINE)
+            __builtin_prefetch(steps[p] + PACK_AHEAD + j, 0, 2);
         for (int j = 0; j < shape.width; j += VEC_WIDTH)
             pack_store(shape, panel, p, j, vec_load_first(steps[p] + j, shape.n - j));
     }
