@@ -19,8 +19,9 @@
 
 enum { TILE_COLUMNS = TILE_VECTORS * VEC_WIDTH };
 
-/* How far ahead of its use B is asked for: with few rows it comes from memory, at once. */
-enum { TILE_BYTES_AHEAD = 1024, CACHE_LINE = 64 };
+/* How far ahead of its use B is asked for: with few rows it comes from memory, and so much is
+ * on its way at a time (latency times bandwidth). */
+enum { TILE_BYTES_AHEAD = 2048, CACHE_LINE = 64 };
 
 typedef enum tile_kind { TILE_FP32, TILE_BF16, TILE_IN_PLACE } tile_kind;
 
@@ -51,17 +52,19 @@ static inline tile_row tile_row_load(const rm_real *p)
     return row;
 }
 
-static inline __attribute__((always_inline)) tile_row
-tile_row_of_term(const tile_kind kind, const tile_source *source, int64_t p)
+/* One row of fp32 does so little that the processor's own prefetchers keep up, and do better.
+ */
+BODY tile_ask_ahead(const tile_kind kind, const int m, const void *b, int64_t p)
 {
-    if (kind == TILE_BF16) {
-        const rm_bf16 *row = (const rm_bf16 *)source->b + p * TILE_COLUMNS;
-        tile_prefetch(row, TILE_COLUMNS * sizeof *row);
-        return tile_row_load_bf16(row);
-    }
-    const rm_real *row = (const rm_real *)source->b + p * TILE_COLUMNS;
-    tile_prefetch(row, TILE_COLUMNS * sizeof *row);
-    return tile_row_load(row);
+    int64_t bytes = TILE_COLUMNS * (kind == TILE_BF16 ? sizeof(rm_bf16) : sizeof(rm_real));
+    if (kind == TILE_BF16 || m > 1) tile_prefetch((const char *)b + p * bytes, bytes);
+}
+
+static inline __attribute__((always_inline)) tile_row tile_row_of_term(const tile_kind kind,
+                                                                       const void *b, int64_t p)
+{
+    if (kind == TILE_BF16) return tile_row_load_bf16((const rm_bf16 *)b + p * TILE_COLUMNS);
+    return tile_row_load((const rm_real *)b + p * TILE_COLUMNS);
 }
 
 BODY tile_multiply_packed(const int m, const rm_real *a, tile_row b, tile_row sums[TILE_ROWS])
@@ -123,7 +126,8 @@ BODY tile_of_rows(const tile_kind kind, const int m, int64_t k, const tile_sourc
     FOR_UNROLLED (i, m)
         FOR_UNROLLED (v, TILE_VECTORS) sums[i].v[v] = vec_all(0);
     for (int64_t p = 0; p < k; p++) {
-        tile_row b = tile_row_of_term(kind, source, p);
+        tile_row b = tile_row_of_term(kind, source->b, p);
+        tile_ask_ahead(kind, m, source->b, p);
         if (kind == TILE_IN_PLACE)
             tile_multiply_in_place(m, source->a + p * source->a_col, source->a_row, b, sums);
         else
