@@ -96,7 +96,7 @@ static void backward_attention_core(const gradient_pass *pass, const rm_layer_sa
                                       .d_q = buffers->d_q,
                                       .d_k = buffers->d_k,
                                       .d_v = buffers->d_v,
-                                      .workspace = buffers->delta};
+                                      .workspace = buffers->attention_workspace};
     rm_attention_backward(pass->compute, rm_model_attention_shape(model, pass->walk),
                           &gradient);
     rm_rope_rows rows = {.n_rows = pass->n_tokens,

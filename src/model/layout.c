@@ -213,7 +213,8 @@ static void lay_out_backward(ringmoe_model *model, rm_arena *arena)
     backward->d_q = RM_TAKE(arena, n * query_width(config), rm_real);
     backward->d_k = RM_TAKE(arena, n * key_width(config), rm_real);
     backward->d_v = RM_TAKE(arena, n * key_width(config), rm_real);
-    backward->delta = RM_TAKE(arena, n * config->num_attention_heads, rm_real);
+    backward->attention_workspace =
+        RM_TAKE(arena, rm_attention_workspace(n, config->num_attention_heads), rm_real);
     backward->norm_partials = RM_TAKE(arena, rm_norm_workspace(n, d), rm_real);
     if (config->tie_word_embeddings) backward->head = RM_TAKE(arena, vocab * d, rm_real);
     backward->embedding_order = RM_TAKE(arena, rm_embedding_workspace(n, vocab), int32_t);

@@ -47,7 +47,7 @@ typedef struct rm_backward_buffers {
     rm_real *d_input;          /* [T][d], of what attention or the feed-forward read */
     rm_real *d_attended, *d_q; /* [T][heads * head_dim] */
     rm_real *d_k, *d_v;        /* [T][kv heads * head_dim] */
-    rm_real *delta;            /* [heads][T] */
+    rm_real *attention_workspace;
     rm_real *norm_partials;
     rm_real *head; /* [vocab][d], of a tied head */
     int32_t *embedding_order;
@@ -74,11 +74,11 @@ struct ringmoe_model {
 
     rm_layer_saved *saved;
     rm_moe_workspace *moe_workspace; /* of all MoE layers */
-    rm_real *last_x, *head_input; /* [T][d]: after the last layer, and normed */
-    rm_real *last_rstd;           /* [T] */
-    rm_real *logits;              /* [T][vocab]; their gradients after the loss */
-    double *losses;               /* [T] */
-    int64_t *layer_counts;        /* [n_experts] */
+    rm_real *last_x, *head_input;    /* [T][d]: after the last layer, and normed */
+    rm_real *last_rstd;              /* [T] */
+    rm_real *logits;                 /* [T][vocab]; their gradients after the loss */
+    double *losses;                  /* [T] */
+    int64_t *layer_counts;           /* [n_experts] */
     rm_rope rope;
     rm_backward_buffers backward;
 

@@ -33,8 +33,11 @@ typedef struct rm_attention_gradient {
     const rm_real *q, *k, *v, *out, *logsumexp; /* of the forward pass */
     const rm_real *d_out;
     rm_real *d_q, *d_k, *d_v; /* written */
-    rm_real *workspace;       /* [n_heads][rows of q] */
+    rm_real *workspace;       /* rm_attention_workspace(rows of q, n_heads) */
 } rm_attention_gradient;
+
+/* Elements; enough for any way to cut so many rows into sequences. */
+int64_t rm_attention_workspace(int64_t n_rows, int64_t n_heads);
 
 void rm_attention_backward(const rm_compute *compute, rm_attention_shape shape,
                            const rm_attention_gradient *gradient);

@@ -41,7 +41,7 @@ static attention_case make_case(rm_attention_shape shape)
     c.out = random_values(c.n_q, 5, 1), c.logsumexp = random_values(rows * shape.n_heads, 5, 1);
     c.d_q = random_values(c.n_q, 5, 1), c.d_k = random_values(c.n_kv, 5, 1);
     c.d_v = random_values(c.n_kv, 5, 1);
-    c.workspace = random_values(rows * shape.n_heads, 5, 1);
+    c.workspace = random_values(rm_attention_workspace(rows, shape.n_heads), 5, 1);
     return c;
 }
 
@@ -98,6 +98,7 @@ static const rm_attention_shape shapes[] = {
     {.n_sequences = 2, .n_queries = 131, .n_heads = 6, .n_kv_heads = 2, .head_dim = 10},
     {.n_sequences = 1, .n_queries = 64, .n_heads = 3, .n_kv_heads = 1, .head_dim = 32},
     {.n_sequences = 1, .n_queries = 129, .n_heads = 1, .n_kv_heads = 1, .head_dim = 18},
+    {.n_sequences = 1, .n_queries = 293, .n_heads = 4, .n_kv_heads = 2, .head_dim = 8},
     {.n_sequences = 1, .n_queries = 3, .n_heads = 130, .n_kv_heads = 1, .head_dim = 4},
     {.n_sequences = 1, .n_queries = 66, .n_heads = 1, .n_kv_heads = 1, .head_dim = 1024},
 };
