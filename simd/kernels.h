@@ -28,13 +28,20 @@ typedef struct rm_adamw {
     rm_real epsilon;
 } rm_adamw;
 
+/* Memory that will be read soon: [start, start + k * step), `step` bytes for each of k terms.
+ * Any address will do, for none of it is touched. */
+typedef struct rm_ahead {
+    const void *start;
+    int64_t step;
+} rm_ahead;
+
 /* Products in one precision. Both operands are packed first, in a layout that belongs to the
  * level: only the five functions below know it. A packed panel of A holds up to `mr` rows, one
  * of B up to `nr` columns; what is missing up to mr or nr, and in depth up to a multiple of
  * depth_step, is zero. So a panel of k terms takes mr * a_size (nr * b_size) bytes times k,
- * rounded up to a multiple of depth_step. Panels are contiguous, and a slice of one, from a term
- * that is a multiple of depth_step on, is a panel: term p begins that many bytes times p after
- * the start.
+ * rounded up to a multiple of depth_step. Panels are contiguous, and a slice of one, from a
+ * term that is a multiple of depth_step on, is a panel: term p begins that many bytes times p
+ * after the start.
  *
  *   lines   the terms of one row of A (column of B) lie together:  lines[i][p]
  *   steps   the rows of A (columns of B) of one term lie together: steps[p][i]
@@ -59,12 +66,13 @@ typedef struct rm_tile_kernels {
      * Bit-exact: it depends on its row of A, its column of B and k alone, not on m, n, i and j,
      * and not on the zeros behind the last term.
      * Error: at most (k + 1) eps sum |A B|, where the sums stay finite. A bf16 tile may take
-     * denormal operands, products and sums for zero, as AMX does; fp32 keeps them. */
+     * denormal operands, products and sums for zero, as AMX does; fp32 keeps them.
+     * Meanwhile `ahead` is asked for from memory, evenly; the scalar level does not. */
     void (*tile)(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
-                 int n, bool add);
+                 int n, bool add, rm_ahead ahead);
 
-    /* Around the tiles of one thread, if the level needs it (tile registers); NULL: not. Between
-     * them the thread may call any kernel. */
+    /* Around the tiles of one thread, if the level needs it (tile registers); NULL: not.
+     * Between them the thread may call any kernel. */
     void (*begin)(void);
     void (*end)(void);
     /* Multiplies and adds on registers alone, as the tile does: the ceiling of a product.
@@ -103,14 +111,14 @@ typedef struct rm_kernels {
     /* h = weight * gate * sigmoid(gate) * up. h may be gate or up. */
     void (*silu_mul)(int64_t n, rm_real weight, const rm_real *gate, const rm_real *up,
                      rm_real *h);
-    /* Its gradients, d_gate and d_up, which may be gate and up; returns the weight's, the sum of
-     * d_h * gate * sigmoid(gate) * up (as `dot`). */
+    /* Its gradients, d_gate and d_up, which may be gate and up; returns the weight's, the sum
+     * of d_h * gate * sigmoid(gate) * up (as `dot`). */
     rm_real (*silu_mul_backward)(int64_t n, rm_real weight, const rm_real *gate,
                                  const rm_real *up, const rm_real *d_h, rm_real *d_gate,
                                  rm_real *d_up);
 
-    /* The backward pass of a softmax row: d_x = p * (d_p - delta) * scale, where delta = sum(p *
-     * d_p) is given. d_x may be d_p. */
+    /* The backward pass of a softmax row: d_x = p * (d_p - delta) * scale; delta, the sum of
+     * p * d_p, is given. d_x may be d_p. */
     void (*softmax_backward)(int64_t n, rm_real delta, rm_real scale, const rm_real *p,
                              const rm_real *d_p, rm_real *d_x);
 

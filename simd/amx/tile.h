@@ -10,7 +10,7 @@
  *
  * so that each tile is 1 KiB without a gap. Up to 16 rows (columns) take the first tile of A
  * (B) alone. Many rows: a slice of B stays in the first-level cache, and A streams past it. Few
- * rows: the other way round, and B is asked for ahead.
+ * rows: the other way round.
  *
  * A sum takes the even and the odd terms of a step apart, then adds both; numbers below 2^-126
  * count as zero. Missing terms and rows are zeros of A and B, so the order does not depend on
@@ -29,8 +29,6 @@ enum { AMX_STEP_BYTES = 2 * TILE_BYTES }; /* of a panel */
 /* A slice of a panel of B takes 32 KiB of the 48 of a first-level cache, a block of A 512 KiB
  * of the 2 MiB of a second-level cache. */
 enum { AMX_DEPTH_BLOCK = 512, AMX_BLOCK_ROWS = 512 };
-/* How far ahead of a product of few rows B is asked for: some steps. */
-enum { AMX_AHEAD_BYTES = 4 * AMX_STEP_BYTES };
 
 /* The tile registers. */
 enum { S00, S01, S10, S11, A0, A1, B0, B1 };
@@ -58,10 +56,20 @@ static inline void zero_sums(void)
     amx_zero(S11);
 }
 
+/* A step's share, into the second-level cache: the first is full of B. */
+static inline void ask_ahead(rm_ahead ahead, int64_t step)
+{
+    const char *share = (const char *)ahead.start + step * AMX_TERMS * ahead.step;
+    for (int64_t line = 0; line < AMX_TERMS * ahead.step; line += TILE_ROW_BYTES)
+        __builtin_prefetch(share + line, 0, 2);
+}
+
 /* More than 16 rows; columns is 1 or 2 tiles. */
-BODY sum_many_rows(const int columns, int64_t steps, const char *a, const char *b)
+BODY sum_many_rows(const int columns, int64_t steps, const char *a, const char *b,
+                   rm_ahead ahead)
 {
     for (int64_t step = 0; step < steps; step++, a += AMX_STEP_BYTES, b += AMX_STEP_BYTES) {
+        ask_ahead(ahead, step);
         amx_load(B0, b, TILE_ROW_BYTES);
         amx_load_streaming(A0, a, TILE_ROW_BYTES);
         amx_multiply(S00, A0, B0);
@@ -74,17 +82,12 @@ BODY sum_many_rows(const int columns, int64_t steps, const char *a, const char *
     }
 }
 
-static inline void ask_ahead(const char *b)
-{
-    for (int line = 0; line < AMX_STEP_BYTES; line += 64)
-        __builtin_prefetch(b + AMX_AHEAD_BYTES + line, 0, 2);
-}
-
 /* At most 16 rows. */
-BODY sum_few_rows(const int columns, int64_t steps, const char *a, const char *b)
+BODY sum_few_rows(const int columns, int64_t steps, const char *a, const char *b,
+                  rm_ahead ahead)
 {
     for (int64_t step = 0; step < steps; step++, a += AMX_STEP_BYTES, b += AMX_STEP_BYTES) {
-        ask_ahead(b);
+        ask_ahead(ahead, step);
         amx_load(A0, a, TILE_ROW_BYTES);
         amx_load_streaming(B0, b, TILE_ROW_BYTES);
         amx_multiply(S00, A0, B0);
@@ -94,19 +97,19 @@ BODY sum_few_rows(const int columns, int64_t steps, const char *a, const char *b
     }
 }
 
-static void sum_tiles(int64_t k, const char *a, const char *b, int m, int n)
+static void sum_tiles(int64_t k, const char *a, const char *b, int m, int n, rm_ahead ahead)
 {
     int64_t steps = (k + AMX_TERMS - 1) / AMX_TERMS;
     bool many_rows = m > AMX_LINES / 2, many_columns = n > AMX_LINES / 2;
     zero_sums();
     if (many_rows && many_columns)
-        sum_many_rows(2, steps, a, b);
+        sum_many_rows(2, steps, a, b, ahead);
     else if (many_rows)
-        sum_many_rows(1, steps, a, b);
+        sum_many_rows(1, steps, a, b, ahead);
     else if (many_columns)
-        sum_few_rows(2, steps, a, b);
+        sum_few_rows(2, steps, a, b, ahead);
     else
-        sum_few_rows(1, steps, a, b);
+        sum_few_rows(1, steps, a, b, ahead);
 }
 
 /* The lower tiles only if there are rows in them. */
@@ -143,10 +146,10 @@ static void store_part(rm_real *c, int64_t c_row, int m, int n, bool add)
 }
 
 static void tile_amx(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
-                     int n, bool add)
+                     int n, bool add, rm_ahead ahead)
 {
     ask_to_write(c, c_row, m, n);
-    sum_tiles(k, a, b, m, n);
+    sum_tiles(k, a, b, m, n, ahead);
     if (m == AMX_LINES && n == AMX_LINES && !add)
         store_sums(c, c_row, m);
     else

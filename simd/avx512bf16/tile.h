@@ -37,13 +37,13 @@ static inline vec add_pairs(vec sum, vec a, vec b)
 }
 
 BODY tile_pairs_of_rows(const int m, int64_t k, const rm_real *a, const rm_real *b,
-                        const tile_target *target)
+                        rm_ahead ahead, const tile_target *target)
 {
     tile_row sums[TILE_ROWS];
     FOR_UNROLLED (i, m)
         FOR_UNROLLED (v, TILE_VECTORS) sums[i].v[v] = vec_all(0);
     for (int64_t p = 0; p < k; p += 2, a += TILE_ROWS, b += TILE_COLUMNS) {
-        tile_prefetch(b, TILE_COLUMNS * sizeof *b);
+        tile_prefetch(ahead, p, TILE_COLUMNS * sizeof *b);
         tile_row columns = tile_row_load(b);
         FOR_UNROLLED (i, m) {
             vec row = vec_all(a[i]);
@@ -56,11 +56,11 @@ BODY tile_pairs_of_rows(const int m, int64_t k, const rm_real *a, const rm_real 
 
 #define TILE_PAIRS_CASE(rows)                                                                  \
     case rows:                                                                                 \
-        tile_pairs_of_rows(rows, k, a, b, &target);                                            \
+        tile_pairs_of_rows(rows, k, a, b, ahead, &target);                                     \
         break
 
 static void tile_pairs(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row,
-                       int m, int n, bool add)
+                       int m, int n, bool add, rm_ahead ahead)
 {
     const tile_target target = {c, c_row, n, add};
     switch (m) {

@@ -38,7 +38,7 @@ void rm_pack_a_steps_bfmmla(int64_t k, int m, const rm_real *const *steps, void 
 void rm_pack_b_lines_bfmmla(int64_t k, int n, const rm_real *const *lines, void *panel);
 void rm_pack_b_steps_bfmmla(int64_t k, int n, const rm_real *const *steps, void *panel);
 void rm_tile_bfmmla(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
-                    int n, bool add);
+                    int n, bool add, rm_ahead ahead);
 double rm_peak_bfmmla(int64_t rounds);
 
 #endif

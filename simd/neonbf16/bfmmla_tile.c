@@ -57,13 +57,22 @@ BODY store_row(const vec squares[PAIRS_OF_COLUMNS], const bool high, rm_real *c,
     if (!whole) store_part(part, c, target->n, target->add);
 }
 
+/* The share of a step's terms, as much as a step of B. */
+BODY ask_ahead(rm_ahead ahead, int64_t p)
+{
+    enum { CACHE_LINE = 64 };
+    for (int64_t line = 0; line < B_STEP * (int64_t)sizeof(rm_bf16); line += CACHE_LINE)
+        __builtin_prefetch((const char *)ahead.start + p * ahead.step + line);
+}
+
 BODY tile_of_pairs(const int pairs, int64_t k, const rm_bf16 *a, const rm_bf16 *b,
-                   const tile_target *target)
+                   rm_ahead ahead, const tile_target *target)
 {
     vec sums[PAIRS_OF_ROWS][PAIRS_OF_COLUMNS];
     FOR_UNROLLED (i, pairs)
         FOR_UNROLLED (j, PAIRS_OF_COLUMNS) sums[i][j] = vec_all(0);
     for (int64_t p = 0; p < k; p += BFMMLA_DEPTH, a += A_STEP, b += B_STEP) {
+        ask_ahead(ahead, p);
         FOR_UNROLLED (j, PAIRS_OF_COLUMNS) {
             bfloat16x8_t columns = load_operand(b + j * BFMMLA_OPERAND);
             FOR_UNROLLED (i, pairs) {
@@ -80,21 +89,21 @@ BODY tile_of_pairs(const int pairs, int64_t k, const rm_bf16 *a, const rm_bf16 *
 }
 
 void rm_tile_bfmmla(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
-                    int n, bool add)
+                    int n, bool add, rm_ahead ahead)
 {
     const tile_target target = {c, c_row, m, n, add};
     switch ((m + 1) / 2) {
     case 1:
-        tile_of_pairs(1, k, a, b, &target);
+        tile_of_pairs(1, k, a, b, ahead, &target);
         break;
     case 2:
-        tile_of_pairs(2, k, a, b, &target);
+        tile_of_pairs(2, k, a, b, ahead, &target);
         break;
     case 3:
-        tile_of_pairs(3, k, a, b, &target);
+        tile_of_pairs(3, k, a, b, ahead, &target);
         break;
     default:
-        tile_of_pairs(PAIRS_OF_ROWS, k, a, b, &target);
+        tile_of_pairs(PAIRS_OF_ROWS, k, a, b, ahead, &target);
     }
 }
 

@@ -19,9 +19,9 @@ void rm_pack_a_steps_bf16_scalar(int64_t k, int m, const rm_real *const *steps, 
 void rm_pack_b_lines_bf16_scalar(int64_t k, int n, const rm_real *const *lines, void *panel);
 void rm_pack_b_steps_bf16_scalar(int64_t k, int n, const rm_real *const *steps, void *panel);
 void rm_tile_scalar(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
-                    int n, bool add);
+                    int n, bool add, rm_ahead ahead);
 void rm_tile_bf16_scalar(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row,
-                         int m, int n, bool add);
+                         int m, int n, bool add, rm_ahead ahead);
 void rm_tile_in_place_scalar(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col,
                              const void *b, rm_real *c, int64_t c_row, int m, int n, bool add);
 double rm_tile_peak_scalar(int64_t rounds);

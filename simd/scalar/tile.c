@@ -27,13 +27,13 @@ void rm_tile_in_place_scalar(int64_t k, const rm_real *a, int64_t a_row, int64_t
 }
 
 void rm_tile_scalar(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
-                    int n, bool add)
+                    int n, bool add, rm_ahead ahead)
 {
     rm_tile_in_place_scalar(k, a, 1, ROWS, b, c, c_row, m, n, add);
 }
 
 void rm_tile_bf16_scalar(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row,
-                         int m, int n, bool add)
+                         int m, int n, bool add, rm_ahead ahead)
 {
     const rm_real *rows = a;
     const rm_bf16 *panel = b;

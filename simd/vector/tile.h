@@ -19,9 +19,7 @@
 
 enum { TILE_COLUMNS = TILE_VECTORS * VEC_WIDTH };
 
-/* How far ahead of its use B is asked for: with few rows it comes from memory, and so much is
- * on its way at a time (latency times bandwidth). */
-enum { TILE_BYTES_AHEAD = 2048, CACHE_LINE = 64 };
+enum { CACHE_LINE = 64 };
 
 typedef enum tile_kind { TILE_FP32, TILE_BF16, TILE_IN_PLACE } tile_kind;
 
@@ -29,6 +27,7 @@ typedef struct tile_source {
     const rm_real *a;
     int64_t a_row, a_col; /* of A in place: A[i][p] = a[i * a_row + p * a_col] */
     const void *b;
+    rm_ahead ahead;
 } tile_source;
 
 typedef struct tile_target {
@@ -39,10 +38,11 @@ typedef struct tile_target {
 } tile_target;
 
 /* --- a term ------------------------------------------------------------------------------- */
-BODY tile_prefetch(const void *b, int64_t bytes)
+/* Asks for as much as `bytes` of B, the share of term p. */
+BODY tile_prefetch(rm_ahead ahead, int64_t p, int64_t bytes)
 {
     for (int64_t line = 0; line < bytes; line += CACHE_LINE)
-        __builtin_prefetch((const char *)b + TILE_BYTES_AHEAD + line);
+        __builtin_prefetch((const char *)ahead.start + p * ahead.step + line);
 }
 
 static inline tile_row tile_row_load(const rm_real *p)
@@ -54,10 +54,10 @@ static inline tile_row tile_row_load(const rm_real *p)
 
 /* One row of fp32 does so little that the processor's own prefetchers keep up, and do better.
  */
-BODY tile_ask_ahead(const tile_kind kind, const int m, const void *b, int64_t p)
+BODY tile_ask_ahead(const tile_kind kind, const int m, rm_ahead ahead, int64_t p)
 {
-    int64_t bytes = TILE_COLUMNS * (kind == TILE_BF16 ? sizeof(rm_bf16) : sizeof(rm_real));
-    if (kind == TILE_BF16 || m > 1) tile_prefetch((const char *)b + p * bytes, bytes);
+    if (kind == TILE_BF16) tile_prefetch(ahead, p, TILE_COLUMNS * sizeof(rm_bf16));
+    if (kind == TILE_FP32 && m > 1) tile_prefetch(ahead, p, TILE_COLUMNS * sizeof(rm_real));
 }
 
 static inline __attribute__((always_inline)) tile_row tile_row_of_term(const tile_kind kind,
@@ -127,7 +127,7 @@ BODY tile_of_rows(const tile_kind kind, const int m, int64_t k, const tile_sourc
         FOR_UNROLLED (v, TILE_VECTORS) sums[i].v[v] = vec_all(0);
     for (int64_t p = 0; p < k; p++) {
         tile_row b = tile_row_of_term(kind, source->b, p);
-        tile_ask_ahead(kind, m, source->b, p);
+        tile_ask_ahead(kind, m, source->ahead, p);
         if (kind == TILE_IN_PLACE)
             tile_multiply_in_place(m, source->a + p * source->a_col, source->a_row, b, sums);
         else
@@ -171,23 +171,24 @@ TILE_OF_ALL_ROWS(tile_bf16, TILE_BF16);
 TILE_OF_ALL_ROWS(tile_in_place, TILE_IN_PLACE);
 
 OPTIONAL void tile_fp32(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row,
-                        int m, int n, bool add)
+                        int m, int n, bool add, rm_ahead ahead)
 {
-    tile_fp32_of_rows[m - 1](k, &(tile_source){.a = a, .b = b},
+    tile_fp32_of_rows[m - 1](k, &(tile_source){.a = a, .b = b, .ahead = ahead},
                              &(tile_target){c, c_row, n, add});
 }
 
 OPTIONAL void tile_bf16(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row,
-                        int m, int n, bool add)
+                        int m, int n, bool add, rm_ahead ahead)
 {
-    tile_bf16_of_rows[m - 1](k, &(tile_source){.a = a, .b = b},
+    tile_bf16_of_rows[m - 1](k, &(tile_source){.a = a, .b = b, .ahead = ahead},
                              &(tile_target){c, c_row, n, add});
 }
 
 static void tile_in_place(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col,
                           const void *b, rm_real *c, int64_t c_row, int m, int n, bool add)
 {
-    tile_in_place_of_rows[m - 1](k, &(tile_source){a, a_row, a_col, b},
+    tile_in_place_of_rows[m - 1](k,
+                                 &(tile_source){.a = a, .a_row = a_row, .a_col = a_col, .b = b},
                                  &(tile_target){c, c_row, n, add});
 }
 

@@ -18,6 +18,7 @@ enum {
     LEAST_TRIALS = 5,
     SHORT_ROW = 1024,
     LONG_ROW = 1 << 24,
+    WINDOW = 1 << 18,
     HUGE_PAGE = 1 << 21
 };
 static const double trial_seconds = 3e-4; /* short: some trials are then undisturbed */
@@ -104,10 +105,11 @@ static void run_read(void *context)
 
 /* --- rows ------------------------------------------------------------------------------------
  */
+/* A row of n, or, so that it comes from memory, one of `windows` rows in turn. */
 typedef struct row_work {
     const rm_kernels *kernels;
     const row_kernel *kernel;
-    int64_t n;
+    int64_t n, windows, at;
     rm_real *arrays[5];
     volatile double result;
 } row_work;
@@ -115,16 +117,21 @@ typedef struct row_work {
 static void run_row(void *context)
 {
     row_work *w = context;
-    w->result = w->kernel->run(w->kernels, w->n, w->arrays);
+    rm_real *rows[5] = {0};
+    w->at = (w->at + 1) % w->windows;
+    for (int a = 0; a < w->kernel->n_arrays; a++)
+        rows[a] = w->arrays[a] + w->at * w->n * w->kernel->lengths[a];
+    w->result = w->kernel->run(w->kernels, w->n, rows);
 }
 
 /* The bytes of an array that is read and written count twice. */
-static rates rates_of_row(check *c, const row_kernel *kernel, int64_t n, const job *copy)
+static rates rates_of_row(check *c, const row_kernel *kernel, int64_t n, int64_t windows,
+                          const job *copy)
 {
-    row_work w = {.kernels = c->kernels, .kernel = kernel, .n = n};
+    row_work w = {.kernels = c->kernels, .kernel = kernel, .n = n, .windows = windows};
     double bytes = 0;
     for (int a = 0; a < kernel->n_arrays; a++) {
-        w.arrays[a] = random_row(c, kernel->lengths[a] * n);
+        w.arrays[a] = random_row(c, kernel->lengths[a] * n * windows);
         int times = (int)(kernel->read >> a & 1) + (int)(kernel->written >> a & 1);
         bytes += (double)(times * kernel->lengths[a] * n) * sizeof(rm_real);
     }
@@ -138,8 +145,8 @@ static void bench_row(check *c, const row_kernel *kernel, const job *copy)
     copy_work short_copy = {.from = random_row(c, SHORT_ROW), .to = random_row(c, SHORT_ROW)};
     short_copy.n = SHORT_ROW;
     job cached_copy = {run_copy, &short_copy, 2.0 * SHORT_ROW * sizeof(rm_real)};
-    rates cached = rates_of_row(c, kernel, SHORT_ROW, &cached_copy);
-    rates memory = rates_of_row(c, kernel, LONG_ROW, copy);
+    rates cached = rates_of_row(c, kernel, SHORT_ROW, 1, &cached_copy);
+    rates memory = rates_of_row(c, kernel, WINDOW, LONG_ROW / WINDOW, copy);
     printf("%-18s n %d %8.1f GB/s, a copy %6.1f   from memory %5.1f GB/s, a copy %5.1f\n",
            kernel->name, SHORT_ROW, cached.job, cached.beside, memory.job, memory.beside);
     free(short_copy.from), free(short_copy.to);

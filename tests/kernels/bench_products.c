@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAM_BYTES = 1 << 28, CACHED_BYTES = 1 << 17, PEAK_ROUNDS = 1000 };
+enum { STREAM_BYTES = 1 << 28, CACHED_BYTES = 1 << 17, PEAK_ROUNDS = 1000, FEW_LINES = 2048 };
 
 typedef struct product_work {
     const rm_kernels *kernels;
@@ -27,6 +27,17 @@ static void run_peak(void *context)
     w->tiles->peak(PEAK_ROUNDS);
 }
 
+/* What to ask for during the tile of some rows: a few lines on in the slice of B if no other
+ * rows use it, else a part of the next slice. */
+static rm_ahead ahead_of_tile(const product_work *w, const char *b, int64_t depth, int64_t row)
+{
+    const rm_tile_kernels *t = w->tiles;
+    int64_t step = t->nr * t->b_size, tiles = (w->m + t->mr - 1) / t->mr;
+    if (tiles == 1) return (rm_ahead){b + FEW_LINES, step};
+    int64_t share = (step + tiles - 1) / tiles;
+    return (rm_ahead){b + step * depth + row / t->mr * share * depth, share};
+}
+
 /* m rows by all panels, in slices of depth_block terms, panel after panel. */
 static void run_block(void *context)
 {
@@ -40,7 +51,8 @@ static void run_block(void *context)
             for (int64_t row = 0; row < w->m; row += t->mr) {
                 const char *a = w->a + (row * w->k + first * t->mr) * t->a_size;
                 int64_t m = w->m - row < t->mr ? w->m - row : t->mr;
-                t->tile(depth, a, b, w->c + row * t->nr, t->nr, (int)m, t->nr, first > 0);
+                t->tile(depth, a, b, w->c + row * t->nr, t->nr, (int)m, t->nr, first > 0,
+                        ahead_of_tile(w, b, depth, row));
             }
         }
     if (t->end) t->end();

@@ -28,6 +28,9 @@ typedef struct operand_part {
     int64_t term, k;
 } operand_part;
 
+/* What tiles are told to ask for: harmless, whatever the address. */
+static const rm_ahead no_memory = {(const void *)64, 200};
+
 typedef enum pack_way { FROM_LINES, FROM_STEPS } pack_way;
 
 /* False, and a failure, for tiles beyond the checker's bounds. */

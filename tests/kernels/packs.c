@@ -48,7 +48,8 @@ static void check_terms(packing *t, const void *panel, int64_t first)
     int64_t k = t->tested.k;
     operand_fill_one_hot(&t->ones, k, first);
     const void *ones = operand_pack(&t->ones, operand_whole(&t->ones), FROM_LINES, 2);
-    t->tiles->tile(k, t->is_a ? panel : ones, t->is_a ? ones : panel, got, nr, mr, nr, false);
+    t->tiles->tile(k, t->is_a ? panel : ones, t->is_a ? ones : panel, got, nr, mr, nr, false,
+                   no_memory);
     for (int i = 0; i < t->tested.width; i++)
         for (int j = 0; j < t->ones.width && first + j < k; j++)
             expect_element(t, i, first + j, t->is_a ? got[i * nr + j] : got[j * nr + i]);

@@ -60,7 +60,8 @@ static void run_tile(const product *t, const tile_case *part, rm_real *c, int64_
         t->c->kernels->tile_in_place(part->k, part->a, part->a_row, part->a_col, part->b, c,
                                      c_row, part->m, part->n, part->add);
     else
-        t->tiles->tile(part->k, part->a, part->b, c, c_row, part->m, part->n, part->add);
+        t->tiles->tile(part->k, part->a, part->b, c, c_row, part->m, part->n, part->add,
+                       no_memory);
 }
 
 /* What C must be: the whole tile's bits, stored or added; the rest of C kept. */
@@ -134,7 +135,8 @@ static void check_slice(product *t)
     operand_part a_part = {0, mr, first, left}, b_part = {0, nr, first, left};
     static rm_real sliced[MAX_ROWS * MAX_COLUMNS];
     t->tiles->tile(left, operand_pack(&t->a, a_part, FROM_LINES, 0),
-                   operand_pack(&t->b, b_part, FROM_LINES, 0), sliced, nr, mr, nr, false);
+                   operand_pack(&t->b, b_part, FROM_LINES, 0), sliced, nr, mr, nr, false,
+                   no_memory);
     t->c->n_taken = n_taken;
     tile_case part = {.name = "a slice", .k = left, .m = mr, .n = nr};
     part.a = (const char *)t->a_panel + mr * first * t->a.size;
@@ -160,7 +162,7 @@ static void multiply_whole(product *t, values kind, int64_t k, int round)
     operand_fill(&t->b, kind, k);
     t->a_panel = operand_pack(&t->a, operand_whole(&t->a), round & 1, t->placement);
     t->b_panel = operand_pack(&t->b, operand_whole(&t->b), round >> 1 & 1, t->placement);
-    t->tiles->tile(k, t->a_panel, t->b_panel, t->whole, nr, mr, nr, false);
+    t->tiles->tile(k, t->a_panel, t->b_panel, t->whole, nr, mr, nr, false, no_memory);
 }
 
 static void check_product(product *t, values kind, int64_t k, int round)
