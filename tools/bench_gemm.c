@@ -58,6 +58,21 @@ static void choose_defaults(gemm_options *options, const option_result *given)
     if (!options_given(&set, given, "tokens") && options->quick) options->tokens = "1024";
 }
 
+/* Options that would go unheard; false with a line in `error`. */
+static bool check_given(const gemm_options *options, const option_result *given,
+                        char error[256])
+{
+    static const char *const grouped_only[] = {"experts", "tokens"};
+    for (int i = 0; i < 2 && !options->grouped; i++)
+        if (options_given(&set, given, grouped_only[i])) {
+            snprintf(error, 256, "--%s is for --grouped: give that too", grouped_only[i]);
+            return false;
+        }
+    if (!options->grouped || !options_given(&set, given, "rows")) return true;
+    snprintf(error, 256, "--rows is not for --grouped: give --tokens, the rows of all experts");
+    return false;
+}
+
 static bool is_ascending(const gemm_plan *plan)
 {
     return plan->n_threads == 1 ||
@@ -111,7 +126,7 @@ int bench_gemm(tool_session *session, int argc, char **argv)
                             "or srun, or with -n 1",
                             session->size);
     choose_defaults(&options, &given);
-    if (!make_plan(&options, &run.plan, error))
+    if (!check_given(&options, &given, error) || !make_plan(&options, &run.plan, error))
         return session_fail(session, EXIT_USAGE, "%s", error);
     status = gemm_run_plan(&run, options.json);
     free(run.results);

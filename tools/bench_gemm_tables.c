@@ -119,8 +119,7 @@ static void print_table_head(const gemm_run *run, const gemm_result *result)
     printf("\n");
 }
 
-/* The results of the same product with other numbers of threads follow at equal distances, in
- * the order they were measured. */
+/* The same product with another number of threads. */
 static const gemm_result *same_with(const gemm_run *run, const gemm_result *result,
                                     int64_t threads)
 {

@@ -65,6 +65,8 @@ bench_refused 'an unknown operation' 'did you mean forward' --ops foward
 bench_refused 'an operation twice' 'twice' --ops forward,forward
 bench_refused 'an unknown precision' 'fp32\|bf16\|both' --precision fp8
 bench_refused 'three numbers of threads' 'one number or two' --threads 1,2,3
+bench_refused 'experts of nothing' 'experts is for --grouped' --experts 8
+bench_refused 'rows of a group' 'give --tokens' --grouped --rows 8
 bench_refused 'one turn' 'repeat' --repeat 1
 bench_refused 'an unknown option' 'did you mean --rows' --rowz 1
 refused 'two ranks' 2 'one process' "$mpiexec" -n 2 "$ringmoe" bench gemm
