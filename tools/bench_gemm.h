@@ -99,7 +99,7 @@ void gemm_zipf_offsets(int n_experts, int64_t tokens, int64_t *offsets);
 typedef struct gemm_contender {
     const char *name, *key; /* "oneDNN" on the screen, "onednn" in JSON */
     void (*version)(char text[64]);
-    /* Packs the weights. NULL with error "" if it has no such product, else with a line. */
+    /* Packs the weights. NULL on failure, with a line or "". */
     void *(*open)(const gemm_problem *problem, char error[256]);
     /* Gets ready for these rows, [n_experts + 1]; false: it has no such product. */
     bool (*prepare)(void *state, const int64_t *offsets);

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_RUNNERS = GEMM_MAX_LIBRARIES + 2, SAMPLE = 4096, LEAST_TURNS = 2, TRIALS = 3 };
+enum { MAX_RUNNERS = GEMM_MAX_LIBRARIES + 2, MOST_SAMPLED = 4096, LEAST_TURNS = 2, TRIALS = 3 };
 static const double turn_seconds = 0.002;
 /* After so long a case has had turns enough; and a first call this long is itself a turn. */
 static const double case_seconds = 0.3, long_call_seconds = 0.2;
-/* Root mean square of differences over that of the numbers: rounding stays far below. */
+/* Of the numbers' size, by precision: rounding stays far below. */
 static const double most_difference[] = {1e-4, 2e-2};
 
 const gemm_contender *const gemm_libraries[] = {&gemm_openblas,
@@ -58,28 +58,35 @@ static ringmoe_real *output_of(const gemm_problem *problem, int64_t rows, int64_
     }
 }
 
-/* Runs with the first set, from an output of NaN where it is looked at. */
-static bool run_sampled(const runner *r, const int64_t *offsets, double sample[SAMPLE],
-                        int *n_sampled, double *seconds)
+/* Some numbers of an output, spread over all of it. */
+typedef struct sample {
+    double values[MOST_SAMPLED];
+    int n;
+} sample;
+
+/* Runs with the first set, from an output that is NaN where it is looked at. */
+static bool run_sampled(const runner *r, const int64_t *offsets, sample *seen, double *seconds)
 {
     int64_t n;
     ringmoe_real *output = output_of(r->problem, offsets[r->problem->n_experts], &n);
-    int64_t step = n / SAMPLE + 1;
-    *n_sampled = 0;
+    int64_t step = n / MOST_SAMPLED + 1;
+    seen->n = 0;
     for (int64_t i = 0; i < n; i += step) output[i] = (ringmoe_real)NAN;
     double start = clock_seconds();
     bool done = r->contender->run(r->state, 0);
     *seconds = clock_seconds() - start;
-    for (int64_t i = 0; i < n; i += step) sample[(*n_sampled)++] = (double)output[i];
+    for (int64_t i = 0; i < n; i += step) seen->values[seen->n++] = (double)output[i];
     return done;
 }
 
-static double difference(const double *sample, const double *reference, int n)
+/* Root mean square of the differences over that of the numbers. */
+static double difference(const sample *seen, const sample *expected)
 {
     double squares = 0, total = 0;
-    for (int i = 0; i < n; i++) {
-        squares += (sample[i] - reference[i]) * (sample[i] - reference[i]);
-        total += reference[i] * reference[i];
+    for (int i = 0; i < expected->n; i++) {
+        double off = seen->values[i] - expected->values[i];
+        squares += off * off;
+        total += expected->values[i] * expected->values[i];
     }
     return sqrt(squares / (total > 0 ? total : 1));
 }
@@ -115,43 +122,41 @@ static bool set_turn(runner *r, double first_seconds)
     return true;
 }
 
-static int fail_run(const gemm_run *run, const runner *r)
+static int fail_run(const gemm_run *run, const runner *r, const char *what)
 {
-    return session_fail(run->session, EXIT_FAILED, "%s cannot multiply %s, %lld x %lld, %s",
-                        r->contender->name, gemm_operation_names[r->problem->operation],
-                        (long long)r->problem->shape.n_in, (long long)r->problem->shape.n_out,
-                        gemm_precision_name((int)r->problem->precision));
+    return session_fail(run->session, EXIT_FAILED, "%s %s: %s %s, %lldx%lld",
+                        r->contender->name, what, gemm_operation_names[r->problem->operation],
+                        gemm_precision_name((int)r->problem->precision),
+                        (long long)r->problem->shape.n_in, (long long)r->problem->shape.n_out);
 }
 
 static int prepare_all(const gemm_run *run, runners *them, const gemm_rows *rows,
                        const int64_t single_offsets[2])
 {
-    double sample[SAMPLE], reference[SAMPLE], seconds;
-    int n, n_reference = 0;
+    sample seen, expected;
+    double seconds;
     for (int i = 0; i < them->count; i++) {
         runner *r = &them->all[i];
         bool is_single = r->problem == &them->single;
         const int64_t *offsets = is_single ? single_offsets : rows->offsets;
-        r->is_ready = r->state && r->contender->prepare(r->state, offsets);
+        r->is_ready = r->contender->prepare(r->state, offsets);
         if (!r->is_ready) continue;
-        if (!run_sampled(r, offsets, i == 0 ? reference : sample, &n, &seconds) ||
+        if (!run_sampled(r, offsets, i == 0 ? &expected : &seen, &seconds) ||
             !set_turn(r, seconds))
-            return fail_run(run, r);
-        if (i == 0) n_reference = n;
-        if (i == 0 || is_single) continue;
-        double off = difference(sample, reference, n_reference);
-        if (!(off <= most_difference[r->problem->precision]))
-            return session_fail(run->session, EXIT_FAILED,
-                                "%s and %s disagree by %.2g of the numbers' size in %s, "
-                                "%lld x %lld, %lld rows, %s: please report it",
-                                r->contender->name, them->all[0].contender->name, off,
-                                gemm_operation_names[r->problem->operation],
-                                (long long)r->problem->shape.n_in,
-                                (long long)r->problem->shape.n_out,
-                                (long long)rows->offsets[r->problem->n_experts],
-                                gemm_precision_name((int)r->problem->precision));
+            return fail_run(run, r, "cannot multiply");
+        bool is_compared = i > 0 && !is_single;
+        if (is_compared &&
+            !(difference(&seen, &expected) <= most_difference[r->problem->precision]))
+            return fail_run(run, r, "gives other numbers than OpenBLAS; please report it");
     }
     return EXIT_DONE;
+}
+
+static bool has_enough(const runners *them)
+{
+    for (int i = 0; i < them->count; i++)
+        if (them->all[i].is_ready && them->all[i].samples.count < LEAST_TURNS) return false;
+    return true;
 }
 
 static int take_turns(const gemm_run *run, runners *them)
@@ -161,14 +166,10 @@ static int take_turns(const gemm_run *run, runners *them)
         for (int i = 0; i < them->count; i++) {
             runner *r = &them->all[i];
             if (!r->is_ready || r->samples.count >= run->plan.repeat) continue;
-            if (!take_turn(r, &seconds)) return fail_run(run, r);
+            if (!take_turn(r, &seconds)) return fail_run(run, r, "cannot multiply");
             bench_add(&r->samples, seconds);
         }
-        bool is_enough = true;
-        for (int i = 0; i < them->count; i++)
-            if (them->all[i].is_ready && them->all[i].samples.count < LEAST_TURNS)
-                is_enough = false;
-        if (is_enough && clock_seconds() - start > case_seconds) break;
+        if (has_enough(them) && clock_seconds() - start > case_seconds) break;
     }
     return EXIT_DONE;
 }
