@@ -203,12 +203,21 @@ static inline vec_double vec_double_add(vec_double a, vec_double b)
     return (vec_double){_mm512_add_pd(a.low, b.low), _mm512_add_pd(a.high, b.high)};
 }
 
-static inline vec_double vec_double_add_square(vec_double sum, vec v)
+/* As vec_load_first, widened; halves from memory, since to take a register apart costs more. */
+static inline vec_double vec_double_load_first(const rm_real *p, int64_t count)
 {
-    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
-    __m512d high = _mm512_cvtps_pd(upper_half(v));
-    return (vec_double){_mm512_fmadd_pd(low, low, sum.low),
-                        _mm512_fmadd_pd(high, high, sum.high)};
+    if (count >= VEC_WIDTH)
+        return (vec_double){_mm512_cvtps_pd(_mm256_loadu_ps(p)),
+                            _mm512_cvtps_pd(_mm256_loadu_ps(p + 8))};
+    vec v = vec_load_first(p, count);
+    return (vec_double){_mm512_cvtps_pd(_mm512_castps512_ps256(v)),
+                        _mm512_cvtps_pd(upper_half(v))};
+}
+
+static inline vec_double vec_double_add_square(vec_double sum, vec_double v)
+{
+    return (vec_double){_mm512_fmadd_pd(v.low, v.low, sum.low),
+                        _mm512_fmadd_pd(v.high, v.high, sum.high)};
 }
 
 static inline double vec_double_sum(vec_double v)

@@ -164,10 +164,15 @@ static inline vec_double vec_double_add(vec_double a, vec_double b)
     return (vec_double){vaddq_f64(a.low, b.low), vaddq_f64(a.high, b.high)};
 }
 
-static inline vec_double vec_double_add_square(vec_double sum, vec v)
+static inline vec_double vec_double_load_first(const rm_real *p, int64_t count)
 {
-    float64x2_t low = vcvt_f64_f32(vget_low_f32(v)), high = vcvt_high_f64_f32(v);
-    return (vec_double){vfmaq_f64(sum.low, low, low), vfmaq_f64(sum.high, high, high)};
+    vec v = vec_load_first(p, count);
+    return (vec_double){vcvt_f64_f32(vget_low_f32(v)), vcvt_high_f64_f32(v)};
+}
+
+static inline vec_double vec_double_add_square(vec_double sum, vec_double v)
+{
+    return (vec_double){vfmaq_f64(sum.low, v.low, v.low), vfmaq_f64(sum.high, v.high, v.high)};
 }
 
 static inline double vec_double_sum(vec_double v)

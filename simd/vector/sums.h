@@ -77,7 +77,7 @@ BODY sum_squares_at(int64_t i, int64_t count, const rm_real *x, vec_double chain
 {
     FOR_UNROLLED (c, SUM_CHAINS) {
         int64_t skip = c * VEC_WIDTH;
-        vec lanes = vec_load_first(x + i + skip, count - skip);
+        vec_double lanes = vec_double_load_first(x + i + skip, count - skip);
         chains[c] = vec_double_add_square(chains[c], lanes);
     }
 }
