@@ -173,3 +173,9 @@ void rm_model_pack(ringmoe_model *model)
 {
     rm_matrices_pack(&model->mesh->context->compute, model->matrices, model->n_matrices);
 }
+
+rm_matrix *const *rm_model_matrices(const ringmoe_model *model, int *n_matrices)
+{
+    *n_matrices = model->n_matrices;
+    return model->matrices;
+}

@@ -66,6 +66,9 @@ bool rm_model_holds(const ringmoe_model *model, const rm_parameter *parameter);
 void rm_model_initialize(ringmoe_model *model, int64_t seed);
 /* To be called after weights changed: packs them for the kernels. */
 void rm_model_pack(ringmoe_model *model);
+/* This rank's matrices, whose weights lie in the spaces: for one who packs rows by himself
+ * (rm_matrix_pack_rows). */
+rm_matrix *const *rm_model_matrices(const ringmoe_model *model, int *n_matrices);
 /* Selection biases of the routers, [n_layers][n_experts]; NULL without router_bias_rate. */
 rm_real *rm_model_router_bias(const ringmoe_model *model);
 

@@ -15,18 +15,27 @@ static void take_memory(rm_optimizer *optimizer, const rm_shard shards[RM_N_SPAC
     }
 }
 
-ringmoe_status rm_optimizer_create(rm_optimizer *optimizer, const rm_shard shards[RM_N_SPACES],
-                                   rm_error *error)
+static ringmoe_status create(rm_optimizer *optimizer, const ringmoe_model *model,
+                             const rm_shard shards[RM_N_SPACES], rm_error *error)
 {
-    *optimizer = (rm_optimizer){0};
     take_memory(optimizer, shards, &optimizer->arena);
     RM_TRY(rm_arena_reserve(&optimizer->arena, optimizer->arena.used, error));
     take_memory(optimizer, shards, &optimizer->arena);
-    return RINGMOE_OK;
+    return rm_strips_create(&optimizer->strips, model, shards, error);
+}
+
+ringmoe_status rm_optimizer_create(rm_optimizer *optimizer, const ringmoe_model *model,
+                                   const rm_shard shards[RM_N_SPACES], rm_error *error)
+{
+    *optimizer = (rm_optimizer){0};
+    ringmoe_status status = create(optimizer, model, shards, error);
+    if (status != RINGMOE_OK) rm_optimizer_free(optimizer);
+    return status;
 }
 
 void rm_optimizer_free(rm_optimizer *optimizer)
 {
+    rm_strips_free(&optimizer->strips);
     rm_arena_free(&optimizer->arena);
     *optimizer = (rm_optimizer){0};
 }
@@ -58,18 +67,27 @@ void rm_optimizer_update(rm_optimizer *optimizer, const ringmoe_train_settings *
     const rm_compute *compute = &gradients->mesh->context->compute;
     rm_adamw decaying = scalars_of_step(settings, step, gradient_scale), plain = decaying;
     plain.weight_decay = 0;
-    for (int s = 0; s < RM_N_SPACES; s++) {
-        const rm_shard *shard = &shards[s];
-        rm_real *weights = rm_model_space(model, s);
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 4)
-        for (int64_t b = 0; b < shard->n_blocks; b++) {
-            const rm_block *block = &shard->blocks[b];
-            int64_t at = block->first - shard->first;
-            compute->kernels->adamw(block->n_elements,
-                                    block->parameter->decay ? &decaying : &plain,
-                                    gradients->totals[s] + at, weights + block->first,
-                                    optimizer->moments1[s] + at, optimizer->moments2[s] + at);
-        }
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
+    for (int64_t i = 0; i < optimizer->strips.n_own; i++) {
+        const rm_strip *strip = &optimizer->strips.own[i];
+        rm_space space = strip->space;
+        int64_t at = strip->first - shards[space].first;
+        compute->kernels->adamw(
+            strip->n_elements, strip->decay ? &decaying : &plain, gradients->totals[space] + at,
+            rm_model_space(model, space) + strip->first, optimizer->moments1[space] + at,
+            optimizer->moments2[space] + at);
+        if (strip->matrix)
+            rm_matrix_pack_rows(compute, strip->matrix, strip->row, strip->n_rows);
+    }
+}
+
+void rm_optimizer_pack_rest(const rm_optimizer *optimizer, const ringmoe_model *model)
+{
+    const rm_compute *compute = &rm_model_mesh(model)->context->compute;
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
+    for (int64_t i = 0; i < optimizer->strips.n_rest; i++) {
+        const rm_strip *strip = &optimizer->strips.rest[i];
+        rm_matrix_pack_rows(compute, strip->matrix, strip->row, strip->n_rows);
     }
 }
 

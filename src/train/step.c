@@ -5,8 +5,8 @@
  *   for each of this rank's microbatches: tokens -> forward, backward -> leaf of the trees
  *   bring losses together, check them    -> all ranks go on or none
  *   finish the trees, gradient norm, check it
- *   AdamW on this rank's shards, gather the weights, pack them, move the router biases and
- *   keep the experts' counts for the next step's balance loss
+ *   AdamW on this rank's shards, which packs them; gather the other ranks' weights and pack
+ *   those, move the router biases, keep the experts' counts for the next step's balance loss
  *
  * Nothing before the last line changes weights, moments or biases.
  */
@@ -110,7 +110,7 @@ static ringmoe_status update_weights(ringmoe_trainer *trainer, double norm)
                         rm_clip_factor(norm, settings->clip_norm), &trainer->gradients,
                         trainer->shards, trainer->model);
     RM_TRY(rm_weights_gather(trainer->model, trainer->shards));
-    rm_model_pack(trainer->model);
+    rm_optimizer_pack_rest(&trainer->optimizer, trainer->model);
     update_router_biases(trainer);
     rm_measures_finish(&trainer->measures);
     return RINGMOE_OK;

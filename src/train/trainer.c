@@ -63,7 +63,7 @@ static ringmoe_status create_parts(ringmoe_trainer *trainer, const ringmoe_model
                                rm_mesh_shard_place(trainer->mesh, s), error));
     RM_TRY(rm_gradients_create(&trainer->gradients, trainer->mesh, table,
                                trainer->n_microbatches, error));
-    RM_TRY(rm_optimizer_create(&trainer->optimizer, trainer->shards, error));
+    RM_TRY(rm_optimizer_create(&trainer->optimizer, trainer->model, trainer->shards, error));
     RM_TRY(rm_measures_create(&trainer->measures, config, trainer->n_microbatches, error));
     RM_TRY(rm_batch_buffer_create(&trainer->batch, settings->microbatch, settings->seq_len,
                                   error));

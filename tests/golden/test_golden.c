@@ -133,7 +133,8 @@ static void create(struct run *run, const char *folder)
               "make shards", last);
     check(rm_gradients_create(&run->gradients, run->mesh, table, 1, last), "make gradients",
           last);
-    check(rm_optimizer_create(&run->optimizer, run->shards, last), "make an optimizer", last);
+    check(rm_optimizer_create(&run->optimizer, run->model, run->shards, last),
+          "make an optimizer", last);
     load_weights(run);
 }
 
