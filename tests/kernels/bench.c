@@ -76,8 +76,7 @@ rm_real *random_row(check *c, int64_t n)
     return row;
 }
 
-/* --- yardsticks ------------------------------------------------------------------------------
- */
+/* --- yardsticks --------------------------------------------------------------------------- */
 typedef struct copy_work {
     rm_real *from, *to;
     int64_t n;
@@ -103,8 +102,7 @@ static void run_read(void *context)
     for (int j = 0; j < CHAINS; j++) w->result ^= chains[j];
 }
 
-/* --- rows ------------------------------------------------------------------------------------
- */
+/* --- rows --------------------------------------------------------------------------------- */
 /* A row of n, or, so that it comes from memory, one of `windows` rows in turn. */
 typedef struct row_work {
     const rm_kernels *kernels;

@@ -19,8 +19,7 @@ typedef struct product_work {
     rm_real *c;
 } product_work;
 
-/* --- tiles -----------------------------------------------------------------------------------
- */
+/* --- tiles -------------------------------------------------------------------------------- */
 static void run_peak(void *context)
 {
     const product_work *w = context;
@@ -137,8 +136,7 @@ static void bench_streams(check *c, const char *name, const rm_tile_kernels *t, 
     }
 }
 
-/* --- packs -----------------------------------------------------------------------------------
- */
+/* --- packs -------------------------------------------------------------------------------- */
 /* A matrix [rows][columns] packed into one panel after the other, in slices of depth_block. */
 typedef struct pack_work {
     pack_kernel *pack;

@@ -8,7 +8,7 @@
  *   row_check.c                          any row kernel: lengths, addresses, parts, aliases
  *   simple_kernels.c, layer_kernels.c    the row kernels and their references
  *   operands.c, products.c, packs.c      tiles and panels
- *   bench.c, bench_products.c             speed
+ *   bench.c, bench_products.c            speed
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -54,8 +54,7 @@ typedef struct check {
     int n_taken;
 } check;
 
-/* --- values --------------------------------------------------------------------------------
- */
+/* --- values ------------------------------------------------------------------------------- */
 typedef enum values {
     VALUES_UNIT,     /* uniform in [-1, 1] */
     VALUES_WIDE,     /* magnitudes 2^-20 .. 2^20 */
@@ -80,8 +79,7 @@ void fill_values(check *c, values kind, int64_t n, rm_real *x);
 rm_real nearest_bf16(rm_real x);
 rm_bf16 bf16_of(rm_real x);
 
-/* --- watched buffers -------------------------------------------------------------------------
- */
+/* --- watched buffers ---------------------------------------------------------------------- */
 bool buffers_create(check *c);
 void buffers_destroy(check *c);
 /* Forgets the buffers taken so far. */
@@ -93,8 +91,7 @@ void *buffer_take(check *c, int placement, int64_t n, size_t element);
 /* A failure if a mark beside any taken buffer is gone. */
 void buffers_verify(check *c);
 
-/* --- comparisons -----------------------------------------------------------------------------
- */
+/* --- comparisons -------------------------------------------------------------------------- */
 void describe(check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void fail(check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The distance of neighbouring numbers at x. */
@@ -108,8 +105,7 @@ void expect_same(check *c, const char *name, int64_t n, const rm_real *got,
 /* The same bits, of NaN as well. */
 void expect_copy(check *c, const char *name, size_t size, const void *got, const void *want);
 
-/* --- the checks ------------------------------------------------------------------------------
- */
+/* --- the checks --------------------------------------------------------------------------- */
 enum { ALL_VALUES = (1 << N_VALUES) - 1, BUT_HUGE = ALL_VALUES & ~(1 << VALUES_HUGE) };
 
 typedef struct row_kernel {

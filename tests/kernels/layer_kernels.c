@@ -21,8 +21,7 @@ static const rm_adamw adamw_step = {
     .epsilon = (rm_real)1e-8,
 };
 
-/* --- normalisation ---------------------------------------------------------------------------
- */
+/* --- normalisation ------------------------------------------------------------------------ */
 static double run_rmsnorm(const rm_kernels *kernels, int64_t n, rm_real *const a[])
 {
     return (double)kernels->rmsnorm(n, norm_eps, a[0], a[1], a[2]);
@@ -73,8 +72,7 @@ static void expect_rmsnorm_backward(check *c, int64_t n, rm_real *const before[]
     }
 }
 
-/* --- layers ----------------------------------------------------------------------------------
- */
+/* --- layers ------------------------------------------------------------------------------- */
 static wide sigmoid(wide x)
 {
     return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));

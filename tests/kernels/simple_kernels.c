@@ -9,8 +9,7 @@
 #include <tgmath.h>
 
 static const rm_real alpha = (rm_real)0.7361, shift = (rm_real)1.25;
-/* --- element by element ----------------------------------------------------------------------
- */
+/* --- element by element ------------------------------------------------------------------- */
 static double run_add(const rm_kernels *kernels, int64_t n, rm_real *const a[])
 {
     kernels->add(n, a[0], a[1]);
@@ -56,8 +55,7 @@ static void expect_scale(check *c, int64_t n, rm_real *const before[], rm_real *
     }
 }
 
-/* --- sums ------------------------------------------------------------------------------------
- */
+/* --- sums --------------------------------------------------------------------------------- */
 static double run_dot(const rm_kernels *kernels, int64_t n, rm_real *const a[])
 {
     return (double)kernels->dot(n, a[0], a[1]);
