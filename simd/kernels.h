@@ -5,7 +5,8 @@
  *
  * Contract of every kernel: no alignment is required; nothing outside the stated ranges is read
  * or written; n = 0 is allowed; the result of one row or element depends on its own inputs
- * alone, never on its neighbours, its position or the thread (bit-exact within a level).
+ * alone, never on its neighbours, its position or the thread (bit-exact within a level). A sum
+ * over a row runs in an order that depends on n alone.
  */
 #ifndef RM_KERNELS_H
 #define RM_KERNELS_H

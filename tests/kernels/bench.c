@@ -79,7 +79,7 @@ rm_real *random_row(check *c, int64_t n)
 /* --- yardsticks --------------------------------------------------------------------------- */
 typedef struct copy_work {
     rm_real *from, *to;
-    int64_t n;
+    int64_t n, at; /* the read: one window of it in turn */
     volatile uint64_t result;
 } copy_work;
 
@@ -90,16 +90,21 @@ static void run_copy(void *context)
     __asm__ volatile("" : : : "memory");
 }
 
+/* Two streams, one from each half, since one alone does not fill the memory's lines. */
 static void run_read(void *context)
 {
-    enum { CHAINS = 16 };
+    enum { CHAINS = 8 };
     copy_work *w = context;
-    const uint64_t *words = (const uint64_t *)(const void *)w->from;
-    int64_t n = w->n * (int64_t)sizeof(rm_real) / (int64_t)sizeof *words;
-    uint64_t chains[CHAINS] = {0};
-    for (int64_t i = 0; i + CHAINS <= n; i += CHAINS)
-        for (int j = 0; j < CHAINS; j++) chains[j] ^= words[i + j];
-    for (int j = 0; j < CHAINS; j++) w->result ^= chains[j];
+    w->at = (w->at + WINDOW) % w->n;
+    int64_t half = WINDOW * (int64_t)sizeof(rm_real) / 2 / (int64_t)sizeof(uint64_t);
+    const uint64_t *first = (const uint64_t *)(const void *)(w->from + w->at);
+    const uint64_t *second = first + half;
+    uint64_t chains[2 * CHAINS] = {0};
+    for (int64_t i = 0; i + CHAINS <= half; i += CHAINS) {
+        for (int j = 0; j < CHAINS; j++) chains[j] ^= first[i + j];
+        for (int j = 0; j < CHAINS; j++) chains[CHAINS + j] ^= second[i + j];
+    }
+    for (int j = 0; j < 2 * CHAINS; j++) w->result ^= chains[j];
 }
 
 /* --- rows --------------------------------------------------------------------------------- */
@@ -155,7 +160,8 @@ void bench(check *c, const char *only)
     double bytes = (double)LONG_ROW * sizeof(rm_real);
     copy_work w = {.from = random_row(c, LONG_ROW), .to = random_row(c, LONG_ROW)};
     w.n = LONG_ROW;
-    yardsticks memory = {{run_copy, &w, 2 * bytes}, {run_read, &w, bytes}};
+    yardsticks memory = {{run_copy, &w, 2 * bytes},
+                         {run_read, &w, (double)WINDOW * sizeof(rm_real)}};
     printf("%s\n", c->kernels->level);
     bench_products(c, only, &memory);
     for (int i = 0; i < n_simple_kernels; i++)

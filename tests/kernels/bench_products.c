@@ -9,13 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAM_BYTES = 1 << 28, CACHED_BYTES = 1 << 17, PEAK_ROUNDS = 1000, FEW_LINES = 2048 };
+enum {
+    STREAM_BYTES = 1 << 28,
+    CACHED_BYTES = 1 << 17,
+    WINDOW_BYTES = 1 << 20,
+    PEAK_ROUNDS = 1000,
+    FEW_LINES = 2048
+};
 
+/* m rows by n_panels panels of B, from panel `at` of all on. */
 typedef struct product_work {
     const rm_kernels *kernels;
     const rm_tile_kernels *tiles;
-    int64_t k, m, n_panels;
-    char *a, *b; /* tiles of mr rows, panels */
+    int64_t k, m, n_panels, at, all_panels;
+    char *a, *b; /* panels of A and of B */
     rm_real *c;
 } product_work;
 
@@ -26,35 +33,55 @@ static void run_peak(void *context)
     w->tiles->peak(PEAK_ROUNDS);
 }
 
-/* What to ask for during the tile of some rows: a few lines on in the slice of B if no other
- * rows use it, else a part of the next slice. */
-static rm_ahead ahead_of_tile(const product_work *w, const char *b, int64_t depth, int64_t row)
+static int64_t tiles_of(const product_work *w)
 {
-    const rm_tile_kernels *t = w->tiles;
-    int64_t step = t->nr * t->b_size, tiles = (w->m + t->mr - 1) / t->mr;
-    if (tiles == 1) return (rm_ahead){b + FEW_LINES, step};
-    int64_t share = (step + tiles - 1) / tiles;
-    return (rm_ahead){b + step * depth + row / t->mr * share * depth, share};
+    return (w->m + w->tiles->mr - 1) / w->tiles->mr;
 }
 
-/* m rows by all panels, in slices of depth_block terms, panel after panel. */
+/* What to ask for during a tile: a few lines on in the slice of B if no other rows use it, else
+ * a part of the next slice. */
+static rm_ahead ahead_of_tile(const product_work *w, const char *b, int64_t depth, int64_t tile)
+{
+    int64_t step = w->tiles->nr * w->tiles->b_size, tiles = tiles_of(w);
+    if (tiles == 1) return (rm_ahead){b + FEW_LINES, step};
+    int64_t share = (step + tiles - 1) / tiles;
+    return (rm_ahead){b + step * depth + tile * share * depth, share};
+}
+
+/* All rows, in tiles of even height, by a slice of a panel. */
+static void run_slice(const product_work *w, int64_t first, int64_t depth, const char *b)
+{
+    const rm_tile_kernels *t = w->tiles;
+    int64_t tiles = tiles_of(w), left = w->m;
+    for (int64_t tile = 0; tile < tiles; tile++) {
+        int m = (int)((left + tiles - tile - 1) / (tiles - tile));
+        const char *a = w->a + t->mr * (tile * w->k + first) * t->a_size;
+        t->tile(depth, a, b, w->c + tile * t->mr * t->nr, t->nr, m, t->nr, first > 0,
+                ahead_of_tile(w, b, depth, tile));
+        left -= m;
+    }
+}
+
+/* Panel after panel, in slices of depth_block terms. */
 static void run_block(void *context)
 {
     const product_work *w = context;
     const rm_tile_kernels *t = w->tiles;
     if (t->begin) t->begin();
-    for (int64_t panel = 0; panel < w->n_panels; panel++)
+    for (int64_t panel = w->at; panel < w->at + w->n_panels; panel++)
         for (int64_t first = 0; first < w->k; first += t->depth_block) {
             int64_t depth = w->k - first < t->depth_block ? w->k - first : t->depth_block;
-            const char *b = w->b + (panel * w->k + first) * t->nr * t->b_size;
-            for (int64_t row = 0; row < w->m; row += t->mr) {
-                const char *a = w->a + (row * w->k + first * t->mr) * t->a_size;
-                int64_t m = w->m - row < t->mr ? w->m - row : t->mr;
-                t->tile(depth, a, b, w->c + row * t->nr, t->nr, (int)m, t->nr, first > 0,
-                        ahead_of_tile(w, b, depth, row));
-            }
+            run_slice(w, first, depth, w->b + t->nr * (panel * w->k + first) * t->b_size);
         }
     if (t->end) t->end();
+}
+
+static void run_stream(void *context)
+{
+    product_work *w = context;
+    w->at += w->n_panels;
+    if (w->at + w->n_panels > w->all_panels) w->at = 0;
+    run_block(context);
 }
 
 static void run_in_place(void *context)
@@ -72,7 +99,7 @@ static product_work product_create(check *c, const rm_tile_kernels *t, int64_t k
     int64_t tiles = (m + t->mr - 1) / t->mr, width = t->mr > t->nr ? t->mr : t->nr;
     int64_t depth = (k + t->depth_step - 1) / t->depth_step * t->depth_step;
     product_work w = {.kernels = c->kernels, .tiles = t, .k = depth, .m = m};
-    w.n_panels = n_panels;
+    w.n_panels = w.all_panels = n_panels;
     w.a = (char *)random_row(c, tiles * t->mr * depth * t->a_size / (int64_t)sizeof(rm_real));
     w.b =
         (char *)random_row(c, n_panels * t->nr * depth * t->b_size / (int64_t)sizeof(rm_real));
@@ -121,14 +148,16 @@ static void bench_in_place(check *c, const rm_tile_kernels *t)
         bench_block(c, "tile_in_place", t, run_in_place, k, t->mr, 1);
 }
 
-/* Few rows by a packed B that no cache holds. */
+/* Few rows by a packed B that no cache holds, some panels at a time. */
 static void bench_streams(check *c, const char *name, const rm_tile_kernels *t, const job *read)
 {
     static const int few_rows[] = {1, 4, 16};
     int64_t k = 1024, panels = STREAM_BYTES / (k * t->nr * t->b_size);
     for (int i = 0; i < 3; i++) {
         product_work w = product_create(c, t, k, few_rows[i], panels);
-        job stream = {run_block, &w, (double)(panels * w.k * t->nr * t->b_size)};
+        int64_t panel_bytes = w.k * t->nr * t->b_size;
+        w.n_panels = WINDOW_BYTES / panel_bytes;
+        job stream = {run_stream, &w, (double)(w.n_panels * panel_bytes)};
         rates result = rates_of(&stream, read);
         printf("%-18s %2d rows, B from memory %5.1f GB/s %5.0f %% of a read\n", name,
                few_rows[i], result.job, 100 * result.job / result.beside);
@@ -137,37 +166,34 @@ static void bench_streams(check *c, const char *name, const rm_tile_kernels *t, 
 }
 
 /* --- packs -------------------------------------------------------------------------------- */
-/* A matrix [rows][columns] packed into one panel after the other, in slices of depth_block. */
+/* A matrix [all_rows][columns], of which some rows, from row `at` on, are packed into one panel
+ * after the other, in slices of depth_block. */
 typedef struct pack_work {
     pack_kernel *pack;
+    bool is_lines;
     int width, slice;
     const rm_real *matrix, **pointers;
-    int64_t rows, columns;
+    int64_t rows, at, all_rows, columns;
     void *panel;
 } pack_work;
 
-/* Lines of the panels are the matrix's rows. */
-static void run_pack_lines(void *context)
+static void pack_slice(const pack_work *w, int64_t row, int64_t first, int n)
 {
-    const pack_work *w = context;
-    for (int64_t row = 0; row < w->rows; row += w->width)
-        for (int64_t first = 0; first < w->columns; first += w->slice) {
-            for (int i = 0; i < w->width; i++)
-                w->pointers[i] = w->matrix + (row + i) * w->columns + first;
-            w->pack(w->slice, w->width, w->pointers, w->panel);
-        }
+    for (int i = 0; i < n; i++) w->pointers[i] = w->matrix + (row + i) * w->columns + first;
+    w->pack(w->slice, w->width, w->pointers, w->panel);
 }
 
-/* Steps of the panels are the matrix's rows. */
-static void run_pack_steps(void *context)
+/* The matrix's rows are the panels' lines, or their steps. */
+static void run_pack(void *context)
 {
-    const pack_work *w = context;
-    for (int64_t row = 0; row < w->rows; row += w->slice)
-        for (int64_t first = 0; first < w->columns; first += w->width) {
-            for (int i = 0; i < w->slice; i++)
-                w->pointers[i] = w->matrix + (row + i) * w->columns + first;
-            w->pack(w->slice, w->width, w->pointers, w->panel);
-        }
+    pack_work *w = context;
+    int row_step = w->is_lines ? w->width : w->slice;
+    int column_step = w->is_lines ? w->slice : w->width;
+    w->at += w->rows;
+    if (w->at + w->rows > w->all_rows) w->at = 0;
+    for (int64_t row = w->at; row < w->at + w->rows; row += row_step)
+        for (int64_t first = 0; first < w->columns; first += column_step)
+            pack_slice(w, row, first, row_step);
 }
 
 typedef struct pack_case {
@@ -176,24 +202,25 @@ typedef struct pack_case {
     bool is_a, is_lines;
 } pack_case;
 
-/* GB/s of a source of about `bytes`, and of a read. */
+/* GB/s of a source of about `bytes`, some rows at a time, and of a read. */
 static rates rates_of_pack(check *c, const rm_tile_kernels *t, const pack_case *p,
                            int64_t bytes, const job *read)
 {
     int width = p->is_a ? t->mr : t->nr, slice = t->depth_block;
-    int64_t columns = bytes > 1 << 20 ? 1024 : slice, part = p->is_lines ? slice : width;
-    pack_work w = {.pack = p->pack, .width = width, .slice = slice};
-    w.columns = columns / part * part;
-    int64_t rows = bytes / (w.columns * (int64_t)sizeof(rm_real));
-    int64_t unit = p->is_lines ? width : slice;
-    w.rows = rows > unit ? rows / unit * unit : unit;
-    rm_real *matrix = random_row(c, w.rows * w.columns);
+    int row_step = p->is_lines ? width : slice, column_step = p->is_lines ? slice : width;
+    int64_t columns = bytes > WINDOW_BYTES ? 1024 : slice;
+    pack_work w = {.pack = p->pack, .is_lines = p->is_lines, .width = width, .slice = slice};
+    w.columns = columns / column_step * column_step;
+    int64_t row_bytes = w.columns * (int64_t)sizeof(rm_real);
+    int64_t window = (bytes < WINDOW_BYTES ? bytes : WINDOW_BYTES) / row_bytes;
+    w.rows = window > row_step ? window / row_step * row_step : row_step;
+    w.all_rows = bytes / row_bytes > w.rows ? bytes / row_bytes : w.rows;
+    rm_real *matrix = random_row(c, w.all_rows * w.columns);
     w.matrix = matrix;
     w.panel = random_row(c, (int64_t)width * (slice + t->depth_step));
-    w.pointers = malloc((size_t)(width > slice ? width : slice) * sizeof *w.pointers);
+    w.pointers = malloc((size_t)row_step * sizeof *w.pointers);
     if (!w.pointers) abort();
-    job packing = {p->is_lines ? run_pack_lines : run_pack_steps, &w,
-                   (double)(w.rows * w.columns) * sizeof(rm_real)};
+    job packing = {run_pack, &w, (double)(w.rows * row_bytes)};
     rates result = rates_of(&packing, read);
     free(matrix), free(w.panel), free(w.pointers);
     return result;
