@@ -19,12 +19,16 @@ static void list_levels(char *text, size_t bytes)
     }
 }
 
-/* An empty RINGMOE_CPU counts as not set. */
+const char *rm_compute_level_asked_for(const char *level)
+{
+    const char *variable = getenv("RINGMOE_CPU");
+    return level ? level : variable && variable[0] ? variable : NULL;
+}
+
 static ringmoe_status choose_kernels(const char *level, const rm_kernels **kernels,
                                      rm_error *error)
 {
-    const char *variable = getenv("RINGMOE_CPU");
-    const char *named = level ? level : variable && variable[0] ? variable : NULL;
+    const char *named = rm_compute_level_asked_for(level);
     *kernels = named ? rm_kernels_of_level(named) : rm_kernels_best();
     if (*kernels) return RINGMOE_OK;
     char available[128];

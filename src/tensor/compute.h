@@ -25,13 +25,16 @@ typedef struct rm_compute {
 
 /* Scratch of each thread, for packed blocks of a product or an attention tile; what is not used
  * takes no memory. */
-#define RM_SCRATCH_BYTES ((size_t)8 << 20)
+#define RM_SCRATCH_BYTES ((size_t)16 << 20)
 
 /* level NULL: RINGMOE_CPU of the environment, else the best. n_threads 0:
  * omp_get_max_threads(). */
 ringmoe_status rm_compute_init(rm_compute *compute, const char *level, int n_threads,
                                ringmoe_precision precision, rm_error *error);
 void rm_compute_free(rm_compute *compute);
+
+/* `level`, else that of RINGMOE_CPU (empty: not set); NULL: the choice is free. */
+const char *rm_compute_level_asked_for(const char *level);
 
 /* The calling thread's scratch inside a parallel region over compute->n_threads. */
 void *rm_compute_scratch(const rm_compute *compute);

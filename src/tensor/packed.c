@@ -41,7 +41,9 @@ void rm_matrix_layout(rm_matrix *matrix, const rm_compute *compute, int64_t out,
 int64_t rm_matrix_strip(const rm_compute *compute, const rm_matrix *matrix)
 {
     const rm_tile_kernels *kernels = rm_tiles_of(compute, matrix->forward.precision);
-    return rm_whole(kernels->nr, kernels->depth_step);
+    int64_t strip = kernels->nr;
+    while (strip % kernels->depth_step) strip += kernels->nr;
+    return strip;
 }
 
 /* Rows of the weights are columns of the forward form's B. */

@@ -1,116 +1,154 @@
 /* SPDX-License-Identifier: MIT
  *
- * C = A B for ragged groups of rows. Blocks of C are handed out to the threads as they become
- * free; within a block the rows of A, gathered and rounded, are copied to scratch one slice of
- * the depth at a time:
+ * C = A B for ragged groups of rows. The rows of a group are cut into even blocks, each of
+ * which is one strip of A and one job; a task is a range of the job's columns. As many jobs as
+ * have room for their strips are one batch, whatever groups they belong to.
  *
- *   scratch   | A: packed, block rows x depth_block | C: block rows x block columns |
- *
- * C in scratch is used where the product must be complete before it goes to its place (rows
- * scattered, or added to what is there).
+ *   group 0  .-------------------.            job 0: strip of A, tasks 0 1 2 3 4
+ *            | 0 | 1 | 2 | 3 | 4 |
+ *            |---+---+---+---+---|            job 1: tasks 5 6 7 8 9
+ *            | 5 | 6 | 7 | 8 | 9 |
+ *   group 1  '---+---+---+---+---'            job 2: ..
  */
-#include "tensor/tiles.h"
+#include "tensor/product_block.h"
 
-#include <string.h>
+#include <omp.h>
 
-typedef struct product_block {
-    const rm_tile_kernels *kernels;
-    const rm_product *product;
-    rm_block place;
-    char *a;       /* packed */
-    rm_real *c[2]; /* of b and of `up`, beside the product's own */
-} product_block;
+/* More than this many tasks a thread would not level the threads any better. */
+enum { MOST_JOBS = 512, TASKS_A_THREAD = 12, LEAST_COLUMNS = 64 };
 
-/* Packs terms [first, first + depth) of the block's rows. */
-static void pack_rows(const product_block *block, int64_t first, int64_t depth)
+typedef struct product_batch {
+    rm_workspace workspace;
+    size_t empty; /* of the shared part, taken for the tables below */
+    rm_work work;
+    rm_product_job *jobs;
+} product_batch;
+
+static void start_batch(product_batch *batch, const rm_compute *compute,
+                        const rm_tile_kernels *kernels)
 {
-    const rm_tile_kernels *kernels = block->kernels;
-    const rm_product *product = block->product;
-    int64_t panel = rm_whole(depth, kernels->depth_step) * kernels->mr * kernels->a_size;
-    for (int64_t i = 0; i < block->place.n_rows; i += kernels->mr) {
-        const rm_real *lines[RM_TILE_MOST];
-        int m = (int)rm_least(block->place.n_rows - i, kernels->mr);
-        for (int j = 0; j < m; j++) {
-            int64_t row = block->place.row + i + j;
-            lines[j] = product->a + first +
-                       (product->a_rows ? product->a_rows[row] : row) * product->a_stride;
-        }
-        kernels->pack_a_lines(depth, m, lines, block->a + i / kernels->mr * panel);
+    batch->workspace = rm_workspace_cut(compute, kernels);
+    batch->work = rm_workspace_work(&batch->workspace, MOST_JOBS);
+    batch->jobs = RM_TAKE(&batch->workspace.shared, MOST_JOBS, rm_product_job);
+    batch->empty = batch->workspace.shared.used;
+}
+
+/* --- running a batch --- */
+
+/* Cost of one column of a job: its multiplications, and reading B as if for some rows more. */
+static double column_cost(const rm_product_job *job)
+{
+    enum { READING_ROWS = 16 };
+    double matrices = job->product->up ? 2 : 1;
+    return matrices * (double)(job->rows.width + READING_ROWS) * (double)(job->rows.depth + 1);
+}
+
+static double batch_cost(const product_batch *batch)
+{
+    double cost = 0;
+    for (int j = 0; j < batch->work.n_jobs; j++)
+        cost += column_cost(&batch->jobs[j]) * (double)batch->jobs[j].product->b->n;
+    return cost;
+}
+
+/* Cuts the job's columns into tasks that cost no more than `most`, if they can. */
+static void cut_columns(const rm_tile_kernels *kernels, double most, rm_product_job *job,
+                        rm_job *tasks)
+{
+    int64_t width = rm_block_columns(kernels) / (job->product->up ? 2 : 1);
+    double wanted = most / column_cost(job);
+    if (wanted < (double)width)
+        width = wanted > LEAST_COLUMNS ? (int64_t)wanted : LEAST_COLUMNS;
+    width = width > kernels->nr ? width / kernels->nr * kernels->nr : kernels->nr;
+    job->n_parts = rm_ceil_divide(job->product->b->n, width);
+    *tasks =
+        (rm_job){.n_tasks = job->n_parts,
+                 .task_cost = column_cost(job) * (double)rm_least(width, job->product->b->n)};
+}
+
+static void run_tasks(product_batch *batch, int thread)
+{
+    const rm_tile_kernels *kernels = batch->workspace.kernels;
+    rm_own own = rm_workspace_own(&batch->workspace, thread);
+    int job;
+    int64_t task;
+    if (kernels->begin) kernels->begin();
+    while (rm_work_next(&batch->work, thread, &job, &task))
+        rm_product_block_run(batch->workspace.compute->kernels, &batch->jobs[job], task, &own);
+    if (kernels->end) kernels->end();
+}
+
+static void run_batch(product_batch *batch)
+{
+    int n_threads = batch->workspace.compute->n_threads;
+    double most =
+        n_threads > 1 ? batch_cost(batch) / (n_threads * TASKS_A_THREAD) : batch_cost(batch);
+    if (batch->work.n_jobs == 0) return;
+    for (int j = 0; j < batch->work.n_jobs; j++)
+        cut_columns(batch->workspace.kernels, most, &batch->jobs[j], &batch->work.jobs[j]);
+    rm_work_cut(&batch->work);
+#pragma omp parallel num_threads(n_threads)
+    run_tasks(batch, omp_get_thread_num());
+    batch->work.n_jobs = 0;
+    batch->workspace.shared.used = batch->empty;
+}
+
+/* --- collecting a batch --- */
+
+/* Rows of a block: as the cache wants them, or fewer where only so many have room when packed.
+ * A depth for which that would be too few is packed slice by slice. */
+static int64_t most_rows(const product_batch *batch, int64_t depth, bool *is_shared)
+{
+    const rm_tile_kernels *kernels = batch->workspace.kernels;
+    int64_t row_bytes = rm_whole(depth, kernels->depth_step) * kernels->a_size + 1;
+    int64_t room = (int64_t)(batch->workspace.shared.reserved - batch->empty) / row_bytes;
+    *is_shared = room >= kernels->block_rows / 2 && room >= kernels->mr;
+    if (!*is_shared || room > kernels->block_rows) room = kernels->block_rows;
+    return room > kernels->mr ? room / kernels->mr * kernels->mr : kernels->mr;
+}
+
+static void add_rows(product_batch *batch, const rm_product *product, int64_t first, int64_t n,
+                     bool is_shared)
+{
+    rm_strip strip = {.kind = RM_STRIP_A_LINES,
+                      .kernels = batch->workspace.kernels,
+                      .data = product->a,
+                      .stride = product->a_stride,
+                      .rows = product->a_rows,
+                      .first = first,
+                      .width = n,
+                      .depth = product->b->k};
+    int64_t bytes = is_shared ? rm_strip_bytes(&strip) : 0;
+    if (batch->work.n_jobs == MOST_JOBS || bytes > rm_workspace_left(&batch->workspace))
+        run_batch(batch);
+    if (is_shared) strip.packed = rm_arena_take(&batch->workspace.shared, bytes, 1);
+    batch->jobs[batch->work.n_jobs++] =
+        (rm_product_job){.product = product, .first_row = first, .rows = strip};
+}
+
+static void add_product(product_batch *batch, const rm_product *product)
+{
+    bool is_shared;
+    int64_t most = most_rows(batch, product->b->k, &is_shared);
+    int64_t parts = rm_ceil_divide(product->n_rows, most), mr = batch->workspace.kernels->mr;
+    if (product->b->n == 0) return;
+    for (int64_t i = 0; i < parts; i++) {
+        int64_t first = rm_part_start(product->n_rows, mr, parts, i);
+        int64_t end = rm_part_start(product->n_rows, mr, parts, i + 1);
+        add_rows(batch, product, first, end - first, is_shared);
     }
-}
-
-static void run_slice(const product_block *block, const rm_packed *b, rm_real *c, int64_t first,
-                      int64_t depth)
-{
-    const rm_tile_kernels *kernels = block->kernels;
-    int64_t b_panel = rm_whole(b->k, kernels->depth_step) * kernels->nr * kernels->b_size;
-    const char *panels = (const char *)b->data + block->place.column / kernels->nr * b_panel;
-    rm_tiles tiles = {.m = block->place.n_rows,
-                      .n = block->place.n_columns,
-                      .depth = depth,
-                      .a = block->a,
-                      .a_panel =
-                          rm_whole(depth, kernels->depth_step) * kernels->mr * kernels->a_size,
-                      .b = panels + first * kernels->nr * kernels->b_size,
-                      .b_panel = b_panel,
-                      .c = c,
-                      .c_row = block->place.n_columns,
-                      .add = first > 0};
-    rm_tiles_run(kernels, &tiles);
-}
-
-/* Rows of the block to where the product wants them. */
-static void store(const rm_compute *compute, const product_block *block)
-{
-    const rm_product *product = block->product;
-    int64_t n = block->place.n_columns;
-    for (int64_t i = 0; i < block->place.n_rows; i++) {
-        int64_t row = block->place.row + i;
-        int64_t at = (product->c_rows ? product->c_rows[row] : row) * product->c_stride +
-                     block->place.column;
-        const rm_real *c = block->c[0] + i * n, *up = block->c[1] + i * n;
-        if (product->add)
-            compute->kernels->add(n, c, product->c + at);
-        else
-            memcpy(product->c + at, c, (size_t)n * sizeof *c);
-        if (!product->up) continue;
-        memcpy(product->c_up + at, up, (size_t)n * sizeof *up);
-        compute->kernels->silu_mul(n, product->weights ? product->weights[row] : 1, c, up,
-                                   product->hidden + at);
-    }
-}
-
-static void run_block(const rm_compute *compute, const rm_product *product,
-                      const rm_block *place)
-{
-    const rm_tile_kernels *kernels = rm_tiles_of(compute, product->b->precision);
-    int64_t size = place->n_rows * place->n_columns;
-    rm_real *c = rm_compute_scratch(compute);
-    product_block block = {kernels, product, *place, (char *)(c + 2 * size), {c, c + size}};
-    int64_t first = 0;
-    do {
-        int64_t depth = rm_least(product->b->k - first, kernels->depth_block);
-        pack_rows(&block, first, depth);
-        run_slice(&block, product->b, block.c[0], first, depth);
-        if (product->up) run_slice(&block, product->up, block.c[1], first, depth);
-        first += depth;
-    } while (first < product->b->k);
-    store(compute, &block);
 }
 
 void rm_product_grouped(const rm_compute *compute, const rm_product *groups, int n_groups)
 {
-#pragma omp parallel num_threads(compute->n_threads)
+    product_batch batch = {0};
     for (int g = 0; g < n_groups; g++) {
         const rm_tile_kernels *kernels = rm_tiles_of(compute, groups[g].b->precision);
-        rm_grid grid = rm_grid_cut(kernels, compute->n_threads, groups[g].n_rows,
-                                   groups[g].b->n, kernels->block_rows, n_groups);
-        if (kernels->begin) kernels->begin();
-#pragma omp for schedule(dynamic) nowait
-        for (int64_t i = 0; i < grid.n_blocks; i++) {
-            rm_block block = rm_grid_block(&grid, i);
-            run_block(compute, &groups[g], &block);
+        if (kernels != batch.workspace.kernels) {
+            if (g) run_batch(&batch);
+            start_batch(&batch, compute, kernels);
         }
-        if (kernels->end) kernels->end();
+        add_product(&batch, &groups[g]);
     }
+    if (n_groups) run_batch(&batch);
 }

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * Inside a product: how C is cut into blocks for the threads, and the loop of tiles over one
- * block. The scheme is that of Goto and van de Geijn (2008) and BLIS (Van Zee, van de Geijn
- * 2015): a block of A stays in the second-level cache, a panel of B in the first.
+ * Inside a product: the loop of tiles over one slice of one block of C. The scheme is that of
+ * Goto and van de Geijn (2008) and BLIS (Van Zee, van de Geijn 2015): a block of A stays in the
+ * second-level cache, a panel of B in the first, a tile of C in registers.
  *
- *                       block of C            one depth step of a block
- *         n             .---------.           A          B panels     C
- *     .-----.-----.     |tile|tile|           .----.    .--.--.--.   .--------.
- *   m |block|block|     |----+----|    rows   |    |    |  |  |  |   |        |
- *     |-----+-----|     |tile|tile|           '----'    '--'--'--'   '--------'
- *     '-----'-----'     '---------'           depth     depth x nr
+ *      A, depth_block deep        B                             C block
+ *      .-------------------.      .------.------.------.       .------.------.------.
+ *   mr |  panel 0          |      |      |      |      |       | tile | tile | tile |
+ *      |-------------------|      |panel |panel |panel |       |------+------+------|
+ *   mr |  panel 1          |   x  |  0   |  1   |  2   |   =   | tile |      |      |
+ *      |-------------------|      |      |      |      |       |------+------+------|
+ *      |  ..               |      |      |      |      |       |      |      |      |
+ *      '-------------------'      '------'------'------'       '------'------'------'
+ *       packed by a thread          nr     nr     nr            in scratch until its sums
+ *       when first needed                                       over all slices are complete
  *
+ * strip.h packs A (and B of a weight gradient), work.h deals blocks of C out to the threads.
  * The depth is cut every depth_block terms from its start, and the partial sums are added in
  * ascending order, so an element's bits depend on its own row, column and the depth alone.
  */
@@ -19,34 +24,22 @@
 
 #include "tensor/products.h"
 
-/* Greatest width of a block of C, rounded down to whole panels. */
-#define RM_BLOCK_COLUMNS 512
-
-/* No level's mr or nr is greater. */
+/* No level's mr or nr is greater, and every level's depth_step divides it. */
 enum { RM_TILE_MOST = 64 };
 
-/* C of one group cut into row_blocks * column_blocks blocks of whole tiles. */
-typedef struct rm_grid {
-    int64_t n_rows, n_columns;
-    int64_t block_rows, block_columns; /* multiples of mr and nr */
-    int64_t n_blocks;
-} rm_grid;
-/* Blocks of at most most_rows rows (or one tile), and small enough that each thread gets
- * several blocks of the n_groups together. */
-rm_grid rm_grid_cut(const rm_tile_kernels *kernels, int n_threads, int64_t n_rows,
-                    int64_t n_columns, int64_t most_rows, int n_groups);
+/* Rows cut into panels of at most mr rows, as even as the tiles are: a last tile of one or two
+ * rows would wait for its few sums' latency. */
+typedef struct rm_heights {
+    int64_t n_rows, n_panels;
+    int64_t step, least, n_higher; /* heights: `least` steps, one more in the first n_higher */
+} rm_heights;
+rm_heights rm_heights_cut(const rm_tile_kernels *kernels, int64_t n_rows);
 
-typedef struct rm_block {
-    int64_t row, n_rows, column, n_columns;
-} rm_block;
-/* Blocks follow each other down the rows, so that neighbours in time share the columns of B. */
-rm_block rm_grid_block(const rm_grid *grid, int64_t index);
-
-/* The packed operands of C[m][n] (+)= A[m][depth] B[depth][n] on one block. */
+/* The operands of C[m][n] (+)= A[m][depth] B[depth][n]. */
 typedef struct rm_tiles {
-    int64_t m, n, depth;
-    const char *a;            /* panels of mr rows */
-    const char *b;            /* panels of nr columns */
+    rm_heights rows;
+    int64_t n, depth;
+    const char *a, *b;        /* panels */
     int64_t a_panel, b_panel; /* bytes from one panel to the next */
     rm_real *c;
     int64_t c_row;
@@ -61,28 +54,28 @@ static inline const rm_tile_kernels *rm_tiles_of(const rm_compute *compute,
                                                : &compute->kernels->fp32;
 }
 
-/* c[i][j] (+)= block[i][j] for a block formed beside C; row i of C is c + c_rows[i] * c_stride.
- */
-void rm_block_store(const rm_kernels *kernels, int64_t n_rows, int64_t n_columns,
-                    const rm_real *block, rm_real *c, int64_t c_stride, const int32_t *c_rows,
-                    bool add);
-
-/* The greatest multiple of a tile's size within `most`, but one tile at least. */
-static inline int64_t rm_whole_tiles(int64_t most, int64_t size)
+static inline int64_t rm_least(int64_t a, int64_t b)
 {
-    return most > size ? most / size * size : size;
-}
-static inline int64_t rm_whole(int64_t count, int64_t size)
-{
-    return (count + size - 1) / size * size;
+    return a < b ? a : b;
 }
 static inline int64_t rm_ceil_divide(int64_t count, int64_t size)
 {
     return (count + size - 1) / size;
 }
-static inline int64_t rm_least(int64_t a, int64_t b)
+static inline int64_t rm_whole(int64_t count, int64_t size)
 {
-    return a < b ? a : b;
+    return rm_ceil_divide(count, size) * size;
+}
+/* Where part `index` begins when `count` is cut evenly into n_parts of whole tiles. */
+static inline int64_t rm_part_start(int64_t count, int64_t tile, int64_t n_parts, int64_t index)
+{
+    return rm_least(count, rm_ceil_divide(count, tile) * index / n_parts * tile);
+}
+/* The first row of a panel. */
+static inline int64_t rm_height_start(const rm_heights *heights, int64_t panel)
+{
+    int64_t steps = panel * heights->least + rm_least(panel, heights->n_higher);
+    return rm_least(heights->n_rows, steps * heights->step);
 }
 
 #endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One block of dW = dY^T X: a strip of dY's columns by one of X's.
+ */
+#ifndef RM_OUTER_BLOCK_H
+#define RM_OUTER_BLOCK_H
+
+#include "tensor/workspace.h"
+
+/* All blocks of one strip of dY. */
+typedef struct rm_outer_job {
+    const rm_outer *term;
+    int64_t in; /* columns of dW */
+    rm_strip d_y;
+    rm_strip *x; /* one a block */
+} rm_outer_job;
+
+void rm_outer_block_run(const rm_kernels *kernels, rm_outer_job *job, int64_t block,
+                        const rm_own *own);
+
+#endif

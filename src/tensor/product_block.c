@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The sums of a block grow slice by slice in the thread's own scratch, where they stay in the
+ * second-level cache; complete, they go to their rows: copied, added, or joined by SiLU for a
+ * gated pair. The loops are nested by what is to be read once:
+ *
+ *   many rows   slice of the depth, panel of B, tile     A's slice stays in the cache
+ *   few rows    panel of B, slice, tile                  B is read as it lies in memory
+ */
+#include "tensor/product_block.h"
+
+#include <string.h>
+
+/* Few rows: all of a strip stays in the cache beside the stream of B. */
+enum { FEW_ROWS_BYTES = 128 << 10 };
+
+typedef struct product_block {
+    const rm_product_job *job;
+    int64_t column, n_columns;
+    const rm_own *own;
+} product_block;
+
+/* Panels of B from the block's first column on, terms from `first` on. */
+static const char *panels_at(const rm_tile_kernels *kernels, const rm_packed *b, int64_t column,
+                             int64_t first)
+{
+    int64_t depth = rm_whole(b->k, kernels->depth_step);
+    return (const char *)b->data + (column * depth + first * kernels->nr) * kernels->b_size;
+}
+
+/* One slice of the depth on columns [column, column + n) of the block. */
+static void run_slice(const product_block *block, const rm_packed *b, int64_t first,
+                      const char *a, int64_t column, int64_t n, rm_real *c, int64_t c_row,
+                      bool add)
+{
+    const rm_strip *rows = &block->job->rows;
+    const rm_tile_kernels *kernels = rows->kernels;
+    int64_t depth = rm_least(b->k - first, kernels->depth_block);
+    rm_tiles tiles = {.rows = rm_heights_cut(kernels, rows->width),
+                      .n = n,
+                      .depth = depth,
+                      .a = a,
+                      .a_panel = rm_strip_panel_bytes(rows, depth),
+                      .b = panels_at(kernels, b, block->column + column, first),
+                      .b_panel =
+                          rm_whole(b->k, kernels->depth_step) * kernels->nr * kernels->b_size,
+                      .c = c + column,
+                      .c_row = c_row,
+                      .add = add};
+    rm_tiles_run(kernels, &tiles);
+}
+
+static const char *slice_of_rows(const product_block *block, int64_t first)
+{
+    const rm_strip *rows = &block->job->rows;
+    int64_t depth = rm_least(rows->depth - first, rows->kernels->depth_block);
+    return rm_strip_slice(rows, first, depth, block->own->a);
+}
+
+/* Sums over the whole depth, of b and of `up` beside it. */
+static void run_many_rows(const product_block *block, rm_real *c, rm_real *c_up)
+{
+    const rm_product *product = block->job->product;
+    int64_t first = 0, n = block->n_columns;
+    do {
+        const char *a = slice_of_rows(block, first);
+        run_slice(block, product->b, first, a, 0, n, c, n, first > 0);
+        if (product->up) run_slice(block, product->up, first, a, 0, n, c_up, n, first > 0);
+        first += block->job->rows.kernels->depth_block;
+    } while (first < product->b->k);
+}
+
+static void run_few_rows(const product_block *block, const rm_packed *b, rm_real *c)
+{
+    const rm_tile_kernels *kernels = block->job->rows.kernels;
+    for (int64_t column = 0; column < block->n_columns; column += kernels->nr) {
+        int64_t first = 0, n = rm_least(block->n_columns - column, kernels->nr);
+        do {
+            run_slice(block, b, first, slice_of_rows(block, first), column, n, c,
+                      block->n_columns, first > 0);
+            first += kernels->depth_block;
+        } while (first < b->k);
+    }
+}
+
+/* --- to their rows --- */
+
+static int64_t place_of_row(const product_block *block, int64_t row)
+{
+    const rm_product *product = block->job->product;
+    return (product->c_rows ? product->c_rows[row] : row) * product->c_stride + block->column;
+}
+
+static void store(const rm_kernels *kernels, const product_block *block, const rm_real *c)
+{
+    const rm_product *product = block->job->product;
+    int64_t n = block->n_columns, first = block->job->first_row;
+    for (int64_t i = 0; i < block->job->rows.width; i++, c += n) {
+        rm_real *row = product->c + place_of_row(block, first + i);
+        if (product->add)
+            kernels->add(n, c, row);
+        else
+            memcpy(row, c, (size_t)n * sizeof *c);
+    }
+}
+
+static void store_gated(const rm_kernels *kernels, const product_block *block, const rm_real *c,
+                        const rm_real *c_up)
+{
+    const rm_product *product = block->job->product;
+    int64_t n = block->n_columns, first = block->job->first_row;
+    for (int64_t i = 0; i < block->job->rows.width; i++, c += n, c_up += n) {
+        int64_t place = place_of_row(block, first + i);
+        rm_real weight = product->weights ? product->weights[first + i] : 1;
+        if (product->c != product->hidden) memcpy(product->c + place, c, (size_t)n * sizeof *c);
+        if (product->c_up != product->hidden)
+            memcpy(product->c_up + place, c_up, (size_t)n * sizeof *c);
+        kernels->silu_mul(n, weight, c, c_up, product->hidden + place);
+    }
+}
+
+/* A sum of one slice is complete at once and needs no place beside C. */
+static bool is_direct(const rm_product *product, const rm_tile_kernels *kernels)
+{
+    return !product->c_rows && !product->up && product->b->k <= kernels->depth_block;
+}
+
+void rm_product_block_run(const rm_kernels *kernels, rm_product_job *job, int64_t part,
+                          const rm_own *own)
+{
+    const rm_product *product = job->product;
+    const rm_tile_kernels *tiles = job->rows.kernels;
+    int64_t column = rm_part_start(product->b->n, tiles->nr, job->n_parts, part);
+    int64_t end = rm_part_start(product->b->n, tiles->nr, job->n_parts, part + 1);
+    product_block block = {job, column, end - column, own};
+    rm_real *c = own->c, *c_up = c + job->rows.width * block.n_columns;
+    rm_strip_pack(&job->rows);
+    if (is_direct(product, tiles)) {
+        run_slice(&block, product->b, 0, slice_of_rows(&block, 0), 0, block.n_columns,
+                  product->c + place_of_row(&block, job->first_row), product->c_stride,
+                  product->add);
+        return;
+    }
+    if (job->rows.packed && rm_strip_bytes(&job->rows) <= FEW_ROWS_BYTES) {
+        run_few_rows(&block, product->b, c);
+        if (product->up) run_few_rows(&block, product->up, c_up);
+    } else {
+        run_many_rows(&block, c, c_up);
+    }
+    if (product->up)
+        store_gated(kernels, &block, c, c_up);
+    else
+        store(kernels, &block, c);
+}

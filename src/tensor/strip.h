@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A strip: rows of A or columns of B over the whole depth, packed for the tiles while being
+ * gathered through an index list. Several blocks of C use a strip; the threads that come to
+ * need it pack it together, part by part, each part once.
+ *
+ *   packed   | slice 0: panel 0 | panel 1 | .. | slice 1: panel 0 | panel 1 | .. |
+ *
+ * A strip too large for the shared memory has none: each block of C packs the slice it is at
+ * into its thread's own memory.
+ */
+#ifndef RM_STRIP_H
+#define RM_STRIP_H
+
+#include <stdatomic.h>
+
+#include "tensor/tiles.h"
+
+/* What of the source becomes a row of A (a column of B): see rm_tile_kernels. */
+typedef enum rm_strip_kind {
+    RM_STRIP_A_LINES,
+    RM_STRIP_A_STEPS,
+    RM_STRIP_B_STEPS
+} rm_strip_kind;
+
+typedef struct rm_strip {
+    rm_strip_kind kind;
+    const rm_tile_kernels *kernels;
+    const rm_real *data; /* row i of the source is data + rows[i] * stride */
+    int64_t stride;
+    const int32_t *rows; /* NULL: i */
+    int64_t first;       /* first row (lines) or column (steps) of the source in the strip */
+    int64_t width;       /* rows of A, or columns of B */
+    int64_t depth;
+    char *packed; /* NULL: not shared */
+    atomic_llong next_part, n_done;
+} rm_strip;
+
+/* Memory that the whole strip takes when packed, and a slice of it. */
+int64_t rm_strip_bytes(const rm_strip *strip);
+int64_t rm_strip_slice_bytes(const rm_strip *strip, int64_t depth);
+/* From one panel of a slice to the next. */
+int64_t rm_strip_panel_bytes(const rm_strip *strip, int64_t depth);
+
+/* Returns when the strip is packed; helps until then. */
+void rm_strip_pack(rm_strip *strip);
+/* The packed panels of terms [first, first + depth), which are one slice of the depth; `own` is
+ * the thread's room for a slice of a strip that is not shared. */
+const char *rm_strip_slice(const rm_strip *strip, int64_t first, int64_t depth, char *own);
+
+#endif
