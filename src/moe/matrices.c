@@ -36,7 +36,7 @@ static void layout(ringmoe_matrices *set, rm_arena *arena)
     const rm_compute *compute = &set->context->compute;
     set->matrices = RM_TAKE(arena, set->n, rm_matrix);
     set->list = RM_TAKE(arena, set->n, rm_matrix *);
-    for (int i = 0; i < set->n; i++) {
+    for (int i = 0; i < set->n && !arena->overflow; i++) {
         rm_matrix unused, *matrix = set->matrices ? &set->matrices[i] : &unused;
         rm_matrix_layout(matrix, compute, set->n_out, set->n_in, compute->precision,
                          set->with_backward, arena);

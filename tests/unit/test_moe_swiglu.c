@@ -2,7 +2,7 @@
  *
  * SwiGLU experts over ragged rows: outputs and gradients of one small expert against plain
  * loops, and many experts at once, more than one grouped call takes, against the same experts
- * one by one, bit for bit.
+ * one by one on one thread, bit for bit.
  */
 #include "moe/swiglu.h"
 #include "naive.h"
@@ -38,6 +38,7 @@ static problem *create(void)
 {
     problem *p = naive_allocate(1, sizeof *p);
     p->compute = naive_compute(NULL, 2, RINGMOE_PRECISION_FP32);
+    p->compute.n_threads = 1;
     for (int e = 0; e < EXPERTS; e++) {
         create_expert(p, e);
         p->offsets[e + 1] = p->offsets[e];
@@ -53,6 +54,7 @@ static problem *create(void)
     p->x = naive_random(1, n * D_MODEL);
     p->d_y = naive_random(2, n * D_MODEL);
     p->weights = naive_random(3, n);
+    p->compute.n_threads = 2;
     return p;
 }
 
@@ -143,6 +145,7 @@ static void many_experts_are_as_one_by_one(void **state)
     int64_t n = p->offsets[EXPERTS];
     results together = create_results(n), apart = create_results(n);
     run_experts(p, 0, EXPERTS, &together);
+    p->compute.n_threads = 1;
     for (int e = 0; e < EXPERTS; e++) run_experts(p, e, 1, &apart);
     size_t row = D_MODEL * sizeof(rm_real);
     assert_memory_equal(together.y, apart.y, (size_t)n * row);
