@@ -38,8 +38,10 @@ typedef void (*ringmoe_log_function)(void *user, ringmoe_log_level level, const 
 
 typedef struct ringmoe_context_settings {
     int n_threads; /**< OpenMP threads of this rank; 0 (default): omp_get_max_threads() */
-    const char *kernel_level; /**< "scalar", "avx2", "neon"; NULL (default): RINGMOE_CPU of the
-                                   environment if set, else the best this CPU has */
+    const char *kernel_level;    /**< "scalar"; "avx2", "avx512", "avx512bf16", "amx"; "neon",
+                                      "neonbf16"; NULL (default): RINGMOE_CPU of the environment if
+                                      set, else the best this CPU has, or the lowest that another
+                                      rank uses */
     ringmoe_precision precision; /**< operands of products; default fp32 */
     ringmoe_log_function log;    /**< default NULL: silence */
     void *log_user;              /**< handed to `log` */

@@ -70,11 +70,22 @@ static ringmoe_status set_up(ringmoe_context *context, const ringmoe_context_set
                            settings->precision, &context->error);
 }
 
-/* Ranks must round alike; different kernel levels only cost reproducibility. */
-static ringmoe_status compare_ranks(ringmoe_context *context)
+/* A rank that is free to choose takes the lowest level in use, so that it does not matter which
+ * rank computes what. Levels are counted from the lowest, alike on processors of one family. */
+static ringmoe_status agree_on_level(ringmoe_context *context, const char *level_setting)
 {
-    int64_t precision = context->compute.precision;
-    RM_TRY(rm_agree_equal(&context->world, &precision, 1, "precision", &context->error));
+    const char *const *levels = rm_kernels_levels();
+    int lowest = 0;
+    while (strcmp(levels[lowest], context->compute.kernels->level) != 0) lowest++;
+    RM_TRY(rm_allreduce(&context->world, &lowest, 1, MPI_INT, MPI_MIN, &context->error));
+    if (!rm_compute_level_asked_for(level_setting))
+        context->compute.kernels = rm_kernels_of_level(levels[lowest]);
+    return RINGMOE_OK;
+}
+
+/* Levels that were asked for stay, and may differ; that only costs reproducibility. */
+static ringmoe_status compare_levels(ringmoe_context *context)
+{
     char level[16] = "";
     snprintf(level, sizeof level, "%s", context->compute.kernels->level);
     char first_level[16];
@@ -88,6 +99,16 @@ static ringmoe_status compare_ranks(ringmoe_context *context)
             "computes what; set RINGMOE_CPU to a level all have",
             context->world.rank, level, first_level);
     return RINGMOE_OK;
+}
+
+/* Ranks must round alike. */
+static ringmoe_status match_ranks(ringmoe_context *context,
+                                  const ringmoe_context_settings *settings)
+{
+    int64_t precision = context->compute.precision;
+    RM_TRY(rm_agree_equal(&context->world, &precision, 1, "precision", &context->error));
+    RM_TRY(agree_on_level(context, settings->kernel_level));
+    return compare_levels(context);
 }
 
 static void warn_of_thread_level(const ringmoe_context *context)
@@ -123,7 +144,7 @@ static ringmoe_status create_together(ringmoe_context *context, MPI_Comm communi
     }
     context->world = world;
     RM_TRY(status);
-    status = compare_ranks(context);
+    status = match_ranks(context, settings);
     *error = context->error;
     return status;
 }
