@@ -17,6 +17,7 @@
 #include "simd/kernels.h"
 #include "simd/vec_avx512.h"
 #include "simd/vector/loop.h"
+#include "simd/vector/pack.h"
 
 enum { BLOCK_LINES = 16, BLOCK_PAIRS = 16, BLOCK_TERMS = 2 * BLOCK_PAIRS };
 
@@ -100,21 +101,25 @@ BODY pack_blocks(const pair_layout layout, bool from_lines, const rm_real *const
         pack_block(layout, from_lines, source, j, n, p, terms, panel);
 }
 
-/* How far ahead of their use the lines are asked for, in terms. */
-enum { PAIRS_AHEAD = 128 };
+/* As vector/pack.h: steps are asked for two panels ahead. */
+BODY ask_for_steps(const pair_layout layout, const rm_real *const *steps, int64_t terms)
+{
+    for (int64_t term = 0; term < terms; term++)
+        for (int j = 0; j < layout.lines; j += PACK_LINE)
+            __builtin_prefetch(steps[term] + PACK_AHEAD + j, 0, 2);
+}
 
 BODY pack_pairs(const pair_layout layout, bool from_lines, int64_t k, int n,
                 const rm_real *const *source, rm_real *panel)
 {
-    int64_t p = 0;
-    for (; p + BLOCK_TERMS <= k; p += BLOCK_TERMS) {
-        for (int i = 0; from_lines && i < n; i++) {
-            __builtin_prefetch(source[i] + p + PAIRS_AHEAD, 0, 2);
-            __builtin_prefetch(source[i] + p + PAIRS_AHEAD + VEC_WIDTH, 0, 2);
-        }
-        pack_blocks(layout, from_lines, source, n, p, BLOCK_TERMS, panel);
+    for (int64_t p = 0; p < k; p += BLOCK_TERMS) {
+        int64_t terms = k - p < BLOCK_TERMS ? k - p : BLOCK_TERMS;
+        if (!from_lines) ask_for_steps(layout, source + p, terms);
+        if (terms == BLOCK_TERMS)
+            pack_blocks(layout, from_lines, source, n, p, BLOCK_TERMS, panel);
+        else
+            pack_blocks(layout, from_lines, source, n, p, terms, panel);
     }
-    if (p < k) pack_blocks(layout, from_lines, source, n, p, k - p, panel);
 }
 
 #define PACK_PAIRS_FUNCTION(name, layout, from_lines)                                          \
