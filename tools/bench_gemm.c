@@ -41,7 +41,7 @@ static const option_set set = {
         "Speed of the experts' matrix products beside OpenBLAS and, where the build has it,\n"
         "oneDNN, and their share of what the machine allows, which is measured first. Takes "
         "two\n"
-        "to three minutes.",
+        "to four minutes.",
     .rows = option_rows,
     .count = sizeof option_rows / sizeof option_rows[0],
 };

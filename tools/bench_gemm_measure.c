@@ -13,8 +13,9 @@
 
 enum { MAX_RUNNERS = GEMM_MAX_LIBRARIES + 2, MOST_SAMPLED = 4096, LEAST_TURNS = 2, TRIALS = 3 };
 static const double turn_seconds = 0.002;
-/* After so long a case has had turns enough; and a first call this long is itself a turn. */
-static const double case_seconds = 0.3, long_call_seconds = 0.2;
+/* After so long a case has had turns enough; a first call this long is itself a turn; and one
+ * turn this long says enough. */
+static const double case_seconds = 0.15, long_call_seconds = 0.1, longest_call_seconds = 0.5;
 /* Of the numbers' size, by precision: rounding stays far below. */
 static const double most_difference[] = {1e-4, 2e-2};
 
@@ -154,22 +155,35 @@ static int prepare_all(const gemm_run *run, runners *them, const gemm_rows *rows
 
 static bool has_enough(const runners *them)
 {
-    for (int i = 0; i < them->count; i++)
-        if (them->all[i].is_ready && them->all[i].samples.count < LEAST_TURNS) return false;
+    for (int i = 0; i < them->count; i++) {
+        const bench_samples *samples = &them->all[i].samples;
+        if (!them->all[i].is_ready || samples->count >= LEAST_TURNS) continue;
+        if (samples->count == 0 || samples->values[0] < longest_call_seconds) return false;
+    }
     return true;
+}
+
+/* Spent on calls that count as turns. */
+static double first_seconds(const runners *them)
+{
+    double sum = 0;
+    for (int i = 0; i < them->count; i++)
+        if (them->all[i].is_ready && them->all[i].samples.count)
+            sum += them->all[i].samples.values[0];
+    return sum;
 }
 
 static int take_turns(const gemm_run *run, runners *them)
 {
-    double start = clock_seconds(), seconds;
+    double start = clock_seconds() - first_seconds(them), seconds;
     for (int64_t turn = 0; turn < run->plan.repeat; turn++) {
+        if (has_enough(them) && clock_seconds() - start > case_seconds) break;
         for (int i = 0; i < them->count; i++) {
             runner *r = &them->all[i];
             if (!r->is_ready || r->samples.count >= run->plan.repeat) continue;
             if (!take_turn(r, &seconds)) return fail_run(run, r, "cannot multiply");
             bench_add(&r->samples, seconds);
         }
-        if (has_enough(them) && clock_seconds() - start > case_seconds) break;
     }
     return EXIT_DONE;
 }
