@@ -39,8 +39,8 @@ static const option_set set = {
     .usage = "ringmoe bench gemm [options]",
     .summary =
         "Speed of the experts' matrix products beside OpenBLAS and, where the build has it,\n"
-        "oneDNN, and their share of what the machine allows, which is measured first. Takes "
-        "two\n"
+        "oneDNN, and their share of what the machine allows, which is measured too. Takes "
+        "three\n"
         "to four minutes.",
     .rows = option_rows,
     .count = sizeof option_rows / sizeof option_rows[0],
