@@ -52,6 +52,23 @@ static void print_ceilings(const gemm_run *run)
                  "GFLOP/s, fp32");
 }
 
+static void print_legend(const gemm_plan *plan)
+{
+    const char *limit =
+        plan->warm ? "the peak" : "the peak, or the weights' way from or to memory";
+    if (plan->grouped)
+        printf("\n  E/tokens  experts, and rows of all of them, which fall as 1, 1/2, 1/3 ..\n"
+               "  roof      share of what the machine allows: %s\n"
+               "  of one    our rate over that of one expert with the mean number of rows\n"
+               "  loop      time of the best library, a call an expert, over ours\n",
+               limit);
+    else
+        printf("\n  GB/s   weights read (dW: written)\n"
+               "  roof   share of what the machine allows: %s\n"
+               "  best   time of the best library over ours: above 1 we are faster\n",
+               limit);
+}
+
 void gemm_print_head(const gemm_run *run)
 {
     printf("ringmoe %s bench gemm\n", ringmoe_version());
@@ -67,10 +84,7 @@ void gemm_print_head(const gemm_run *run)
            run->plan.warm ? "weights warm, the same in every call"
                           : "weights cold, from memory, as in a model");
     print_ceilings(run);
-    printf("\n  GB/s   weights read (dW: written)\n"
-           "  roof   share of what the machine allows: %s\n"
-           "  best   time of the best library over ours: above 1 we are faster\n",
-           run->plan.warm ? "the peak" : "the peak, or the weights' way from or to memory");
+    print_legend(&run->plan);
     fflush(stdout);
 }
 
@@ -112,7 +126,7 @@ static void print_table_head(const gemm_run *run, const gemm_result *result)
                  run->plan.threads[t] > 1 ? "s" : "");
         printf(" %*s%-*s", 14 + (int)strlen(title) / 2, title, 24 - (int)strlen(title) / 2, "");
     }
-    printf("\n  %-11s %8s", "in x out", is_grouped ? "of tokens" : "rows");
+    printf("\n  %-11s %8s", "in x out", is_grouped ? "E/tokens" : "rows");
     for (int t = 0; t < run->plan.n_threads; t++)
         printf("%s", is_grouped ? " GFLOP/s   roof of one  over a loop of"
                                 : "  GFLOP/s   GB/s   roof   best library ");
