@@ -29,8 +29,10 @@ typedef struct rm_adamw {
     rm_real epsilon;
 } rm_adamw;
 
-/* Memory that will be read soon: [start, start + k * step), `step` bytes for each of k terms.
- * Any address will do, for none of it is touched. */
+/* Memory that will be read soon, `step` bytes for each of k terms: during a tile's term p the
+ * lines from start + p * step on are asked for, as many as a term of B fills, so that step is
+ * at most nr * b_size and something beyond start + k * step may be asked for too. Any address
+ * will do, for none of it is touched. */
 typedef struct rm_ahead {
     const void *start;
     int64_t step;
@@ -68,12 +70,20 @@ typedef struct rm_tile_kernels {
      * and not on the zeros behind the last term.
      * Error: at most (k + 1) eps sum |A B|, where the sums stay finite. A bf16 tile may take
      * denormal operands, products and sums for zero, as AMX does; fp32 keeps them.
-     * Meanwhile `ahead` is asked for from memory, evenly; the scalar level does not. */
+     * Meanwhile `ahead` is asked for from memory, except by the scalar level, and with one row
+     * of fp32, where the processor alone does better. */
     void (*tile)(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
                  int n, bool add, rm_ahead ahead);
 
+    /* As tile, on two panels, b and b + b_panel bytes, for nr < n <= 2 nr: for few rows, whose
+     * B comes from memory, since two streams of it are read faster than one. The bits are
+     * tile's. 1 <= m <= pair_rows; NULL where that is 0. */
+    int pair_rows;
+    void (*tile_pair)(int64_t k, const void *a, const void *b, int64_t b_panel, rm_real *c,
+                      int64_t c_row, int m, int n, bool add);
+
     /* Around the tiles of one thread, if the level needs it (tile registers); NULL: not.
-     * Between them the thread may call any kernel. */
+     * Between them the thread may call any kernel but peak, which begins and ends by itself. */
     void (*begin)(void);
     void (*end)(void);
     /* Multiplies and adds on registers alone, as the tile does: the ceiling of a product.

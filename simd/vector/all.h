@@ -14,18 +14,20 @@
 #include "simd/vector/sums.h"
 #include "simd/vector/swiglu.h"
 #include "simd/vector/tile.h"
+#include "simd/vector/tile_pair.h"
 
 /* An rm_tile_kernels: of fp32, or of bf16 without instructions for it. */
-#define VECTOR_TILES(precision, size_of_b)                                                     \
+#define VECTOR_TILES(precision, size_of_b, rows_of_pair)                                       \
     {                                                                                          \
         .mr = TILE_ROWS, .nr = TILE_COLUMNS, .row_step = 1, .depth_step = 1,                   \
         .a_size = sizeof(rm_real), .b_size = size_of_b, .depth_block = TILE_DEPTH_BLOCK,       \
         .block_rows = TILE_BLOCK_ROWS, .pack_a_lines = pack_a_lines_##precision,               \
         .pack_a_steps = pack_a_steps_##precision, .pack_b_lines = pack_b_lines_##precision,    \
-        .pack_b_steps = pack_b_steps_##precision, .tile = tile_##precision, .peak = tile_peak  \
+        .pack_b_steps = pack_b_steps_##precision, .tile = tile_##precision,                    \
+        .pair_rows = rows_of_pair, .tile_pair = tile_pair_##precision, .peak = tile_peak       \
     }
-#define VECTOR_FP32_TILES VECTOR_TILES(fp32, sizeof(rm_real))
-#define VECTOR_BF16_TILES VECTOR_TILES(bf16, sizeof(rm_bf16))
+#define VECTOR_FP32_TILES VECTOR_TILES(fp32, sizeof(rm_real), PAIR_ROWS_FP32)
+#define VECTOR_BF16_TILES VECTOR_TILES(bf16, sizeof(rm_bf16), PAIR_ROWS_BF16)
 
 #define VECTOR_ROW_KERNELS                                                                     \
     .tile_in_place = tile_in_place, .add = row_add, .axpy = row_axpy, .scale = row_scale,      \

@@ -76,12 +76,29 @@ static void run_block(void *context)
     if (t->end) t->end();
 }
 
+/* Two panels at once. */
+static void run_pairs(const product_work *w)
+{
+    const rm_tile_kernels *t = w->tiles;
+    int64_t panel_bytes = t->nr * w->k * t->b_size;
+    for (int64_t panel = w->at; panel + 1 < w->at + w->n_panels; panel += 2)
+        for (int64_t first = 0; first < w->k; first += t->depth_block) {
+            int64_t depth = w->k - first < t->depth_block ? w->k - first : t->depth_block;
+            t->tile_pair(depth, w->a + t->mr * first * t->a_size,
+                         w->b + panel * panel_bytes + t->nr * first * t->b_size, panel_bytes,
+                         w->c, 2 * t->nr, (int)w->m, 2 * t->nr, first > 0);
+        }
+}
+
 static void run_stream(void *context)
 {
     product_work *w = context;
     w->at += w->n_panels;
     if (w->at + w->n_panels > w->all_panels) w->at = 0;
-    run_block(context);
+    if (w->m <= w->tiles->pair_rows)
+        run_pairs(w);
+    else
+        run_block(context);
 }
 
 static void run_in_place(void *context)
@@ -103,7 +120,7 @@ static product_work product_create(check *c, const rm_tile_kernels *t, int64_t k
     w.a = (char *)random_row(c, tiles * t->mr * depth * t->a_size / (int64_t)sizeof(rm_real));
     w.b =
         (char *)random_row(c, n_panels * t->nr * depth * t->b_size / (int64_t)sizeof(rm_real));
-    w.c = random_row(c, tiles * t->mr * t->nr);
+    w.c = random_row(c, 2 * tiles * t->mr * t->nr);
     rm_real *source = random_row(c, width * k);
     const rm_real **lines = malloc((size_t)width * sizeof *lines);
     if (!lines) abort();
@@ -151,12 +168,12 @@ static void bench_in_place(check *c, const rm_tile_kernels *t)
 /* Few rows by a packed B that no cache holds, some panels at a time. */
 static void bench_streams(check *c, const char *name, const rm_tile_kernels *t, const job *read)
 {
-    static const int few_rows[] = {1, 4, 16};
+    static const int few_rows[] = {1, 2, 4, 16};
     int64_t k = 1024, panels = STREAM_BYTES / (k * t->nr * t->b_size);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         product_work w = product_create(c, t, k, few_rows[i], panels);
         int64_t panel_bytes = w.k * t->nr * t->b_size;
-        w.n_panels = WINDOW_BYTES / panel_bytes;
+        w.n_panels = WINDOW_BYTES / panel_bytes / 2 * 2;
         job stream = {run_stream, &w, (double)(w.n_panels * panel_bytes)};
         rates result = rates_of(&stream, read);
         printf("%-18s %2d rows, B from memory %5.1f GB/s %5.0f %% of a read\n", name,

@@ -153,6 +153,37 @@ static void check_padding(product *t)
     expect_part(t, &part, t->whole);
 }
 
+/* Both halves of a product by twice the same panel have the whole tile's bits. */
+static void check_pair(product *t, const char *panels, int64_t apart, int m, bool add)
+{
+    int nr = t->tiles->nr, n = nr + m * 7 % nr + 1, n_taken = t->c->n_taken;
+    static rm_real want[MAX_ROWS * 2 * MAX_COLUMNS];
+    rm_real *c = buffer_take(t->c, t->placement, (int64_t)m * n, sizeof *c);
+    fill_values(t->c, VALUES_UNIT, (int64_t)m * n, c);
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j++) {
+            rm_real sum = t->whole[i * nr + j % nr];
+            want[i * n + j] = add ? c[i * n + j] + sum : sum;
+        }
+    t->tiles->tile_pair(t->a.k, t->a_panel, panels, apart, c, n, m, n, add);
+    expect_same(t->c, "C of two panels", (int64_t)m * n, c, want);
+    buffers_verify(t->c);
+    t->c->n_taken = n_taken;
+}
+
+static void check_pairs(product *t)
+{
+    int n_taken = t->c->n_taken;
+    int64_t terms = packed_depth(t->b.k, t->b.depth_step);
+    int64_t bytes = t->tiles->nr * terms * t->b.size, apart = bytes + 40;
+    char *panels = buffer_take(t->c, t->placement, apart + bytes, 1);
+    memcpy(panels, t->b_panel, (size_t)bytes);
+    memcpy(panels + apart, t->b_panel, (size_t)bytes);
+    for (int m = 1; m <= t->tiles->pair_rows; m++)
+        for (int add = 0; add < 2; add++) check_pair(t, panels, apart, m, add);
+    t->c->n_taken = n_taken;
+}
+
 static void multiply_whole(product *t, values kind, int64_t k, int round)
 {
     int mr = t->tiles->mr, nr = t->tiles->nr;
@@ -176,6 +207,7 @@ static void check_product(product *t, values kind, int64_t k, int round)
     check_lines_alone(t);
     check_slice(t);
     check_padding(t);
+    check_pairs(t);
     if (t->tiles->end) t->tiles->end();
 }
 
