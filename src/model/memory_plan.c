@@ -80,15 +80,21 @@ static ringmoe_status add_training(const rm_parameter_table *table, rm_space spa
     return RINGMOE_OK;
 }
 
-/* What the threads touch of their scratch. */
-static int64_t scratch_bytes(const ringmoe_model_config *config, int n_threads)
+/* What the threads touch of their scratch: as much as the largest product. */
+static int64_t scratch_bytes(const rm_compute *compute, const ringmoe_model_config *config,
+                             int64_t n_tokens)
 {
-    int64_t sizes[] = {config->hidden_size, config->intermediate_size, config->vocab_size,
-                       (int64_t)config->num_attention_heads * config->head_dim};
-    int64_t widest = 0;
-    for (int i = 0; i < 4; i++)
-        if (sizes[i] > widest) widest = sizes[i];
-    return n_threads * rm_outer_scratch(widest);
+    int64_t hidden = config->hidden_size, most = 0;
+    int64_t query = (int64_t)config->num_attention_heads * config->head_dim;
+    int64_t sizes[] = {
+        rm_products_scratch(compute, n_tokens, config->vocab_size, hidden),
+        rm_products_scratch(compute, n_tokens, query, hidden),
+        rm_products_scratch(compute, n_tokens * config->num_experts_per_tok,
+                            config->intermediate_size, hidden),
+    };
+    for (int i = 0; i < 3; i++)
+        if (sizes[i] > most) most = sizes[i];
+    return most;
 }
 
 static ringmoe_status plan_training(const ringmoe_model_config *config, ringmoe_mesh_dims dims,
@@ -128,7 +134,7 @@ RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
     RM_TRY(rm_model_measure(&compute, config, chosen.expert, RM_MODEL_TRAINING,
                             batch->seq_len * batch->microbatch, plan, error));
     RM_TRY(plan_training(config, chosen, (int)batch->n_microbatches, plan, error));
-    plan->activations += scratch_bytes(config, compute.n_threads);
+    plan->activations += scratch_bytes(&compute, config, batch->seq_len * batch->microbatch);
     plan->total = plan->parameters + plan->packed + plan->gradients + plan->optimizer +
                   plan->activations + plan->exchange;
     return RINGMOE_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Small products on the calling thread, without cutting the depth: attention's blocks.
+ * B of small products, packed by the calling thread in fp32: attention's blocks.
  */
 #include "tensor/tiles.h"
 
@@ -49,20 +49,5 @@ void rm_pack_block(const rm_kernels *kernels, int64_t k, int64_t n, const rm_rea
             pack_panel_lines(tiles, k, width, src + column * col, col, panel);
         else
             pack_panel_steps(tiles, k, width, src + column, row, panel);
-    }
-}
-
-void rm_block_product(const rm_kernels *kernels, int64_t m, int64_t n, int64_t k,
-                      const rm_real *a, int64_t a_row, int64_t a_col, const rm_real *b,
-                      rm_real *c, int64_t c_row, bool add)
-{
-    const rm_tile_kernels *tiles = &kernels->fp32;
-    for (int64_t column = 0; column < n; column += tiles->nr) {
-        const rm_real *panel = b + column / tiles->nr * panel_elements(tiles, k);
-        int width = (int)rm_least(n - column, tiles->nr);
-        for (int64_t row = 0; row < m; row += tiles->mr)
-            kernels->tile_in_place(k, a + row * a_row, a_row, a_col, panel,
-                                   c + row * c_row + column, c_row,
-                                   (int)rm_least(m - row, tiles->mr), width, add);
     }
 }

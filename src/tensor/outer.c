@@ -26,10 +26,9 @@ typedef struct outer_batch {
     rm_outer_job *jobs;
 } outer_batch;
 
-/* A part of one term of a group. Its strips are at most block_rows and block_columns wide. */
+/* A part of a group's matrix, whose blocks are at most so large. */
 typedef struct rectangle {
     const rm_outer_group *group;
-    const rm_outer *term;
     int64_t row, n_rows, column, n_columns;
     int64_t block_rows, block_columns;
 } rectangle;
@@ -70,71 +69,93 @@ static int64_t n_column_strips(const rectangle *part)
     return rm_ceil_divide(part->n_columns, part->block_columns);
 }
 
-static rm_strip strip_of_d_y(const rm_tile_kernels *kernels, const rectangle *part,
-                             int64_t index)
+static rm_operand strip_of_d_y(const rm_tile_kernels *kernels, const rectangle *part,
+                               const rm_outer *term, int64_t index)
 {
     int64_t n = n_row_strips(part);
     int64_t first = rm_part_start(part->n_rows, kernels->mr, n, index);
     int64_t end = rm_part_start(part->n_rows, kernels->mr, n, index + 1);
-    return (rm_strip){.kind = RM_STRIP_A_STEPS,
-                      .kernels = kernels,
-                      .data = part->term->d_y,
-                      .stride = part->term->d_y_stride,
-                      .rows = part->term->d_y_rows,
-                      .first = part->row + first,
-                      .width = end - first,
-                      .depth = part->term->n_rows};
+    return (rm_operand){.kind = RM_OPERAND_A_STEPS,
+                        .kernels = kernels,
+                        .data = term->d_y,
+                        .stride = term->d_y_stride,
+                        .rows = term->d_y_rows,
+                        .first = part->row + first,
+                        .width = end - first,
+                        .depth = term->n_rows};
 }
 
-static rm_strip strip_of_x(const rm_tile_kernels *kernels, const rectangle *part, int64_t index)
+static rm_operand strip_of_x(const rm_tile_kernels *kernels, const rectangle *part,
+                             const rm_outer *term, int64_t index)
 {
     int64_t n = n_column_strips(part);
     int64_t first = rm_part_start(part->n_columns, kernels->nr, n, index);
     int64_t end = rm_part_start(part->n_columns, kernels->nr, n, index + 1);
-    return (rm_strip){.kind = RM_STRIP_B_STEPS,
-                      .kernels = kernels,
-                      .data = part->term->x,
-                      .stride = part->term->x_stride,
-                      .rows = part->term->x_rows,
-                      .first = part->column + first,
-                      .width = end - first,
-                      .depth = part->term->n_rows};
+    return (rm_operand){.kind = RM_OPERAND_B_STEPS,
+                        .kernels = kernels,
+                        .data = term->x,
+                        .stride = term->x_stride,
+                        .rows = term->x_rows,
+                        .first = part->column + first,
+                        .width = end - first,
+                        .depth = term->n_rows};
 }
 
-/* What the rectangle takes of the shared part, without its packed strips or with them. */
+/* What the rectangle's operands take of the shared part, without their packed forms. */
 static int64_t table_bytes(const rectangle *part)
 {
-    return n_column_strips(part) * (int64_t)sizeof(rm_strip) + RM_ARENA_ALIGN;
+    int64_t n_strips = n_row_strips(part) + n_column_strips(part);
+    return n_strips * part->group->n_terms * (int64_t)sizeof(rm_operand) + 2 * RM_ARENA_ALIGN;
 }
 
 static int64_t rectangle_bytes(const rm_tile_kernels *kernels, const rectangle *part)
 {
-    int64_t rows = part->n_rows + n_row_strips(part) * kernels->mr;
-    int64_t columns = part->n_columns + n_column_strips(part) * kernels->nr;
-    int64_t depth = rm_whole(part->term->n_rows, kernels->depth_step);
-    int64_t n_strips = n_row_strips(part) + n_column_strips(part);
-    return (rows * kernels->a_size + columns * kernels->b_size) * depth +
-           n_strips * RM_ARENA_ALIGN + table_bytes(part);
+    int64_t n_row = n_row_strips(part), n_column = n_column_strips(part), depth = 0;
+    int64_t row_bytes = (part->n_rows + n_row * kernels->mr) * kernels->a_size;
+    int64_t column_bytes = (part->n_columns + n_column * kernels->nr) * kernels->b_size;
+    for (int t = 0; t < part->group->n_terms; t++)
+        depth += rm_whole(part->group->terms[t].n_rows, kernels->depth_step);
+    return (row_bytes + column_bytes) * depth + table_bytes(part) +
+           (n_row + n_column) * part->group->n_terms * RM_ARENA_ALIGN;
+}
+
+/* Cost of one block: the rows of all terms, and writing it as if for some rows more. */
+static double block_cost(const rectangle *part, int64_t height)
+{
+    enum { WRITING_ROWS = 64 };
+    double rows = 0;
+    for (int t = 0; t < part->group->n_terms; t++)
+        rows += (double)(part->group->terms[t].n_rows + WRITING_ROWS);
+    return rows * (double)height;
+}
+
+static rm_operand with_memory(rm_operand operand, rm_arena *shared, bool is_shared)
+{
+    if (is_shared) operand.packed = rm_arena_take(shared, rm_operand_bytes(&operand), 1);
+    return operand;
 }
 
 /* Appends the rectangle's jobs; there is room for them. */
 static void append(outer_batch *batch, const rectangle *part, bool is_shared)
 {
     const rm_tile_kernels *kernels = batch->workspace.kernels;
+    const rm_outer_group *group = part->group;
     rm_arena *shared = &batch->workspace.shared;
-    rm_strip *x = RM_TAKE(shared, n_column_strips(part), rm_strip);
-    for (int64_t j = 0; j < n_column_strips(part); j++) {
-        x[j] = strip_of_x(kernels, part, j);
-        if (is_shared) x[j].packed = rm_arena_take(shared, rm_strip_bytes(&x[j]), 1);
-    }
-    for (int64_t i = 0; i < n_row_strips(part); i++) {
-        rm_strip d_y = strip_of_d_y(kernels, part, i);
-        if (is_shared) d_y.packed = rm_arena_take(shared, rm_strip_bytes(&d_y), 1);
+    int64_t n_row = n_row_strips(part), n_column = n_column_strips(part);
+    rm_operand *x = RM_TAKE(shared, n_column * group->n_terms, rm_operand);
+    rm_operand *d_y = RM_TAKE(shared, n_row * group->n_terms, rm_operand);
+    for (int64_t j = 0; j < n_column; j++)
+        for (int t = 0; t < group->n_terms; t++)
+            x[j * group->n_terms + t] =
+                with_memory(strip_of_x(kernels, part, &group->terms[t], j), shared, is_shared);
+    for (int64_t i = 0; i < n_row; i++, d_y += group->n_terms) {
+        for (int t = 0; t < group->n_terms; t++)
+            d_y[t] = with_memory(strip_of_d_y(kernels, part, &group->terms[t], i), shared,
+                                 is_shared);
         int job = batch->work.n_jobs++;
-        batch->jobs[job] = (rm_outer_job){part->term, part->group->in, d_y, x};
-        batch->work.jobs[job] = (rm_job){
-            .n_tasks = n_column_strips(part),
-            .task_cost = (double)d_y.width * (double)(part->term->n_rows + LEAST_COLUMNS)};
+        batch->jobs[job] = (rm_outer_job){group, d_y, x};
+        batch->work.jobs[job] =
+            (rm_job){.n_tasks = n_column, .task_cost = block_cost(part, d_y->width)};
     }
 }
 
@@ -194,19 +215,15 @@ static void choose_blocks(const outer_batch *batch, int n_groups, rectangle *par
     }
 }
 
-static void add_term(outer_batch *batch, const rm_outer_group *group, const rm_outer *term,
-                     int n_groups)
+/* Whether the group changes anything: rows, or zeros to be stored. */
+static bool is_work(const rm_outer_group *group)
 {
-    if (term->n_rows == 0 && term->sink.add) return;
-    if (group->out == 0 || group->in == 0) return;
-    rectangle all = {
-        .group = group, .term = term, .n_rows = group->out, .n_columns = group->in};
-    choose_blocks(batch, n_groups, &all);
-    add_rectangle(batch, &all);
+    for (int t = 0; t < group->n_terms; t++)
+        if (group->terms[t].n_rows > 0 || !group->terms[t].sink.add)
+            return group->out > 0 && group->in > 0;
+    return false;
 }
 
-/* The first terms of all groups, then the second ones, .. so that an element's terms are in
- * different batches. */
 void rm_outer_grouped(const rm_compute *compute, ringmoe_precision precision,
                       const rm_outer_group *groups, int n_groups)
 {
@@ -215,19 +232,12 @@ void rm_outer_grouped(const rm_compute *compute, ringmoe_precision precision,
     batch.work = rm_workspace_work(&batch.workspace, MOST_JOBS);
     batch.jobs = RM_TAKE(&batch.workspace.shared, MOST_JOBS, rm_outer_job);
     batch.empty = batch.workspace.shared.used;
-    bool is_any = true;
-    for (int t = 0; is_any; t++) {
-        is_any = false;
-        for (int g = 0; g < n_groups; g++) {
-            if (t >= groups[g].n_terms) continue;
-            add_term(&batch, &groups[g], &groups[g].terms[t], n_groups);
-            is_any = true;
-        }
-        run_batch(&batch);
+    for (int g = 0; g < n_groups; g++) {
+        rectangle all = {
+            .group = &groups[g], .n_rows = groups[g].out, .n_columns = groups[g].in};
+        if (!is_work(&groups[g])) continue;
+        choose_blocks(&batch, n_groups, &all);
+        add_rectangle(&batch, &all);
     }
-}
-
-int64_t rm_outer_scratch(int64_t widest)
-{
-    return widest * 0 + (int64_t)RM_SCRATCH_BYTES;
+    run_batch(&batch);
 }

@@ -9,13 +9,12 @@
 
 /* All blocks of one strip of dY. */
 typedef struct rm_outer_job {
-    const rm_outer *term;
-    int64_t in; /* columns of dW */
-    rm_strip d_y;
-    rm_strip *x; /* one a block */
+    const rm_outer_group *group;
+    rm_operand *d_y; /* [n_terms] */
+    rm_operand *x;   /* [block][n_terms] */
 } rm_outer_job;
 
-void rm_outer_block_run(const rm_kernels *kernels, rm_outer_job *job, int64_t block,
+void rm_outer_block_run(const rm_kernels *kernels, const rm_outer_job *job, int64_t block,
                         const rm_own *own);
 
 #endif

@@ -10,8 +10,9 @@
  */
 #include "tensor/tiles.h"
 
-/* Terms of the depth packed at once; a multiple of every level's depth_step. */
-enum { STEPS_AT_ONCE = 64 };
+/* Terms that all panels of a part take their columns of before the next terms, and columns of
+ * the weights in a part: a strip of them stays in the second-level cache between the forms. */
+enum { CHUNK_STEPS = 8, PART_COLUMNS = 2048 };
 
 static int64_t panel_bytes(const rm_tile_kernels *kernels, int64_t k)
 {
@@ -46,45 +47,70 @@ int64_t rm_matrix_strip(const rm_compute *compute, const rm_matrix *matrix)
     return strip;
 }
 
+/* A part of the weights: some rows, at most a strip, and some columns of them. */
+typedef struct weight_part {
+    const rm_matrix *matrix;
+    const rm_tile_kernels *kernels;
+    int64_t row, n_rows, column, n_columns;
+} weight_part;
+
+/* Where a packed form has term p of the panel that begins with this column of B. */
+static char *place(const weight_part *part, const rm_packed *packed, int64_t p, int64_t column)
+{
+    const rm_tile_kernels *kernels = part->kernels;
+    return (char *)packed->data + column / kernels->nr * panel_bytes(kernels, packed->k) +
+           p * kernels->nr * kernels->b_size;
+}
+
 /* Rows of the weights are columns of the forward form's B. */
-static void pack_forward(const rm_tile_kernels *kernels, const rm_matrix *matrix, int64_t first,
-                         int64_t end)
+static void pack_forward(const weight_part *part)
 {
     const rm_real *lines[RM_TILE_MOST];
-    char *panels = matrix->forward.data;
-    for (int64_t row = first; row < end; row += kernels->nr) {
-        int n = (int)rm_least(end - row, kernels->nr);
-        for (int j = 0; j < n; j++) lines[j] = matrix->weights + (row + j) * matrix->in;
-        kernels->pack_b_lines(matrix->in, n, lines,
-                              panels + row / kernels->nr * panel_bytes(kernels, matrix->in));
+    int nr = part->kernels->nr;
+    for (int64_t first = 0; first < part->n_rows; first += nr) {
+        int64_t row = part->row + first;
+        int n = (int)rm_least(part->n_rows - first, nr);
+        for (int j = 0; j < n; j++)
+            lines[j] = part->matrix->weights + (row + j) * part->matrix->in + part->column;
+        part->kernels->pack_b_lines(part->n_columns, n, lines,
+                                    place(part, &part->matrix->forward, part->column, row));
     }
 }
 
-/* Rows of the weights are terms of the backward form's B. */
-static void pack_backward(const rm_tile_kernels *kernels, const rm_matrix *matrix,
-                          int64_t first, int64_t end)
+/* Rows of the weights are terms of the backward form's B: `depth` terms from `row` on. */
+static void pack_chunk(const weight_part *part, int64_t row, int64_t depth)
 {
-    const rm_real *steps[STEPS_AT_ONCE];
-    char *panels = matrix->backward.data;
-    for (int64_t row = first; row < end; row += STEPS_AT_ONCE) {
-        int64_t depth = rm_least(end - row, STEPS_AT_ONCE);
-        for (int64_t column = 0; column < matrix->in; column += kernels->nr) {
-            for (int64_t p = 0; p < depth; p++)
-                steps[p] = matrix->weights + (row + p) * matrix->in + column;
-            kernels->pack_b_steps(depth, (int)rm_least(matrix->in - column, kernels->nr), steps,
-                                  panels +
-                                      column / kernels->nr * panel_bytes(kernels, matrix->out) +
-                                      row * kernels->nr * kernels->b_size);
-        }
+    const rm_real *steps[RM_TILE_MOST];
+    int64_t end = part->column + part->n_columns;
+    for (int64_t column = part->column; column < end; column += part->kernels->nr) {
+        for (int64_t p = 0; p < depth; p++)
+            steps[p] = part->matrix->weights + (row + p) * part->matrix->in + column;
+        part->kernels->pack_b_steps(depth, (int)rm_least(end - column, part->kernels->nr),
+                                    steps, place(part, &part->matrix->backward, row, column));
     }
+}
+
+static void pack_backward(const weight_part *part)
+{
+    int64_t chunk = rm_whole(CHUNK_STEPS, part->kernels->depth_step);
+    for (int64_t first = 0; first < part->n_rows; first += chunk)
+        pack_chunk(part, part->row + first, rm_least(part->n_rows - first, chunk));
 }
 
 void rm_matrix_pack_rows(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
                          int64_t n)
 {
     const rm_tile_kernels *kernels = rm_tiles_of(compute, matrix->forward.precision);
-    if (matrix->forward.data) pack_forward(kernels, matrix, first, first + n);
-    if (matrix->backward.data) pack_backward(kernels, matrix, first, first + n);
+    int64_t strip = rm_matrix_strip(compute, matrix);
+    int64_t columns = rm_whole(PART_COLUMNS, (int64_t)kernels->nr * kernels->depth_step);
+    for (int64_t row = first; row < first + n; row += strip)
+        for (int64_t column = 0; column < matrix->in; column += columns) {
+            weight_part part = {matrix, kernels,
+                                row,    rm_least(first + n - row, strip),
+                                column, rm_least(matrix->in - column, columns)};
+            if (matrix->forward.data) pack_forward(&part);
+            if (matrix->backward.data) pack_backward(&part);
+        }
 }
 
 void rm_matrices_pack(const rm_compute *compute, rm_matrix *const *matrices, int n_matrices)

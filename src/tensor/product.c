@@ -110,15 +110,15 @@ static int64_t most_rows(const product_batch *batch, int64_t depth, bool *is_sha
 static void add_rows(product_batch *batch, const rm_product *product, int64_t first, int64_t n,
                      bool is_shared)
 {
-    rm_strip strip = {.kind = RM_STRIP_A_LINES,
-                      .kernels = batch->workspace.kernels,
-                      .data = product->a,
-                      .stride = product->a_stride,
-                      .rows = product->a_rows,
-                      .first = first,
-                      .width = n,
-                      .depth = product->b->k};
-    int64_t bytes = is_shared ? rm_strip_bytes(&strip) : 0;
+    rm_operand strip = {.kind = RM_OPERAND_A_LINES,
+                        .kernels = batch->workspace.kernels,
+                        .data = product->a,
+                        .stride = product->a_stride,
+                        .rows = product->a_rows,
+                        .first = first,
+                        .width = n,
+                        .depth = product->b->k};
+    int64_t bytes = is_shared ? rm_operand_bytes(&strip) : 0;
     if (batch->work.n_jobs == MOST_JOBS || bytes > rm_workspace_left(&batch->workspace))
         run_batch(batch);
     if (is_shared) strip.packed = rm_arena_take(&batch->workspace.shared, bytes, 1);

@@ -28,22 +28,34 @@ static const char *panels_at(const rm_tile_kernels *kernels, const rm_packed *b,
     return (const char *)b->data + (column * depth + first * kernels->nr) * kernels->b_size;
 }
 
+/* What is read after a slice on columns [column, column + n) of the block: the next slice of
+ * the same columns, and after the last one the next columns. */
+static const char *panels_after(const product_block *block, const rm_packed *b, int64_t first,
+                                int64_t column, int64_t n)
+{
+    const rm_tile_kernels *kernels = block->job->rows.kernels;
+    int64_t next = first + kernels->depth_block;
+    if (next < b->k) return panels_at(kernels, b, block->column + column, next);
+    return panels_at(kernels, b, block->column + rm_whole(column + n, kernels->nr), 0);
+}
+
 /* One slice of the depth on columns [column, column + n) of the block. */
 static void run_slice(const product_block *block, const rm_packed *b, int64_t first,
                       const char *a, int64_t column, int64_t n, rm_real *c, int64_t c_row,
                       bool add)
 {
-    const rm_strip *rows = &block->job->rows;
+    const rm_operand *rows = &block->job->rows;
     const rm_tile_kernels *kernels = rows->kernels;
     int64_t depth = rm_least(b->k - first, kernels->depth_block);
     rm_tiles tiles = {.rows = rm_heights_cut(kernels, rows->width),
                       .n = n,
                       .depth = depth,
                       .a = a,
-                      .a_panel = rm_strip_panel_bytes(rows, depth),
+                      .a_panel = rm_operand_panel_bytes(rows, depth),
                       .b = panels_at(kernels, b, block->column + column, first),
                       .b_panel =
                           rm_whole(b->k, kernels->depth_step) * kernels->nr * kernels->b_size,
+                      .after = panels_after(block, b, first, column, n),
                       .c = c + column,
                       .c_row = c_row,
                       .add = add};
@@ -52,9 +64,9 @@ static void run_slice(const product_block *block, const rm_packed *b, int64_t fi
 
 static const char *slice_of_rows(const product_block *block, int64_t first)
 {
-    const rm_strip *rows = &block->job->rows;
+    const rm_operand *rows = &block->job->rows;
     int64_t depth = rm_least(rows->depth - first, rows->kernels->depth_block);
-    return rm_strip_slice(rows, first, depth, block->own->a);
+    return rm_operand_slice(rows, first, depth, block->own->a);
 }
 
 /* Sums over the whole depth, of b and of `up` beside it. */
@@ -134,14 +146,14 @@ void rm_product_block_run(const rm_kernels *kernels, rm_product_job *job, int64_
     int64_t end = rm_part_start(product->b->n, tiles->nr, job->n_parts, part + 1);
     product_block block = {job, column, end - column, own};
     rm_real *c = own->c, *c_up = c + job->rows.width * block.n_columns;
-    rm_strip_pack(&job->rows);
+    rm_operand_pack(&job->rows);
     if (is_direct(product, tiles)) {
         run_slice(&block, product->b, 0, slice_of_rows(&block, 0), 0, block.n_columns,
                   product->c + place_of_row(&block, job->first_row), product->c_stride,
                   product->add);
         return;
     }
-    if (job->rows.packed && rm_strip_bytes(&job->rows) <= FEW_ROWS_BYTES) {
+    if (job->rows.packed && rm_operand_bytes(&job->rows) <= FEW_ROWS_BYTES) {
         run_few_rows(&block, product->b, c);
         if (product->up) run_few_rows(&block, product->up, c_up);
     } else {

@@ -12,7 +12,7 @@ typedef struct rm_product_job {
     const rm_product *product;
     int64_t first_row;
     int64_t n_parts;
-    rm_strip rows;
+    rm_operand rows;
 } rm_product_job;
 
 void rm_product_block_run(const rm_kernels *kernels, rm_product_job *job, int64_t part,

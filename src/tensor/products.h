@@ -104,18 +104,15 @@ void rm_linear_backward_input(const rm_compute *compute, const rm_matrix *matrix
 void rm_linear_backward_weight(const rm_compute *compute, const rm_matrix *matrix, int64_t n,
                                const rm_real *d_y, const rm_real *x, rm_sink sink);
 
-/* Small products inside a parallel region, on the calling thread: C[m][n] (+)= A[m][k] B, with
- * B as panels of kernels->nr columns (rm_pack_block). Attention is made of these. */
-void rm_block_product(const rm_kernels *kernels, int64_t m, int64_t n, int64_t k,
-                      const rm_real *a, int64_t a_row, int64_t a_col, const rm_real *b,
-                      rm_real *c, int64_t c_row, bool add);
-/* B[p][j] = src[p * row + j * col] in panels; needs rm_block_panels(k, n) elements. */
+/* B of a small product inside a parallel region, for kernels->tile_in_place: B[p][j] =
+ * src[p * row + j * col], row or col 1, in panels of fp32.nr columns. Attention's. Needs
+ * rm_block_panels(k, n) elements. */
 void rm_pack_block(const rm_kernels *kernels, int64_t k, int64_t n, const rm_real *src,
                    int64_t row, int64_t col, rm_real *panels);
 int64_t rm_block_panels(const rm_kernels *kernels, int64_t k, int64_t n);
 
-/* Bytes of a thread's scratch that weight gradients of at most `widest` rows and columns touch:
- * no operation touches more. */
-int64_t rm_outer_scratch(int64_t widest);
+/* Bytes of scratch that the products of a matrix [out][in] with n_rows rows touch, of all
+ * threads together; matrices of one shape count once. */
+int64_t rm_products_scratch(const rm_compute *compute, int64_t n_rows, int64_t out, int64_t in);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "tensor/tiles.h"
 
-/* Memory is asked for ahead only where tiles are deep enough to hide the way of C, and panels
- * are used long enough for the next one to arrive; elsewhere it costs more than it brings. */
-enum { CACHE_LINE = 64, DEEP_TILE = 128, LONG_PANEL = 8 };
+/* C is asked for ahead where tiles are deep enough to hide its way from memory. */
+enum { DEEP_TILE = 128 };
+/* How far ahead of its use a panel is asked for that only one tile uses. */
+enum { BYTES_AHEAD = 2048 };
 
 rm_heights rm_heights_cut(const rm_tile_kernels *kernels, int64_t n_rows)
 {
@@ -16,13 +17,6 @@ rm_heights rm_heights_cut(const rm_tile_kernels *kernels, int64_t n_rows)
     return heights;
 }
 
-/* Asks for memory that will be read soon, from the second-level cache. */
-static void prefetch(const char *start, int64_t bytes)
-{
-    for (int64_t offset = 0; offset < bytes; offset += CACHE_LINE)
-        __builtin_prefetch(start + offset, 0, 2);
-}
-
 /* A tile reads and writes C only at its end, too late to hide the way from memory. */
 static void prefetch_tile(const rm_real *c, int64_t c_row, int m, int n)
 {
@@ -32,26 +26,32 @@ static void prefetch_tile(const rm_real *c, int64_t c_row, int m, int n)
     }
 }
 
-/* Down the rows with one panel, which stays in the first-level cache; meanwhile the next one
- * is fetched part by part. */
+/* What tile i of a panel asks for: its share of the next panel, so that memory is read evenly
+ * while the tiles compute; or, if it is the only one, the panel itself a little ahead. */
+static rm_ahead ahead_of_tile(const rm_tile_kernels *kernels, const rm_tiles *tiles,
+                              const char *panel, const char *next, int64_t i)
+{
+    int64_t term = (int64_t)kernels->nr * kernels->b_size, n_tiles = tiles->rows.n_panels;
+    if (n_tiles == 1) return (rm_ahead){panel + BYTES_AHEAD, term};
+    int64_t share = rm_ceil_divide(term, n_tiles);
+    return (rm_ahead){next + i % rm_ceil_divide(term, share) * share * tiles->depth, share};
+}
+
+/* Down the rows with one panel, which stays in the first-level cache. */
 static void run_panel(const rm_tile_kernels *kernels, const rm_tiles *tiles, int64_t column)
 {
     const rm_heights *rows = &tiles->rows;
     const char *a = tiles->a, *panel = tiles->b + column / kernels->nr * tiles->b_panel;
-    bool has_next = column + kernels->nr < tiles->n && rows->n_panels >= LONG_PANEL;
-    int64_t to_fetch = has_next ? tiles->depth * kernels->nr * kernels->b_size : 0;
-    int64_t part = rm_ceil_divide(to_fetch, rows->n_panels);
-    const char *next = panel + tiles->b_panel;
+    bool has_next = column + kernels->nr < tiles->n;
+    const char *next = has_next ? panel + tiles->b_panel : tiles->after;
     int n = (int)rm_least(tiles->n - column, kernels->nr);
     for (int64_t i = 0; i < rows->n_panels; i++, a += tiles->a_panel) {
         int64_t row = rm_height_start(rows, i);
         int m = (int)(rm_height_start(rows, i + 1) - row);
         rm_real *c = tiles->c + row * tiles->c_row + column;
-        prefetch(next, rm_least(part, to_fetch));
-        next += part, to_fetch -= part;
         if (tiles->depth >= DEEP_TILE) prefetch_tile(c, tiles->c_row, m, n);
         kernels->tile(tiles->depth, a, panel, c, tiles->c_row, m, n, tiles->add,
-                      (rm_ahead){(const char *)panel + 2048, kernels->nr * kernels->b_size});
+                      ahead_of_tile(kernels, tiles, panel, next, i));
     }
 }
 

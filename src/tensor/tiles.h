@@ -15,7 +15,7 @@
  *       packed by a thread          nr     nr     nr            in scratch until its sums
  *       when first needed                                       over all slices are complete
  *
- * strip.h packs A (and B of a weight gradient), work.h deals blocks of C out to the threads.
+ * operand.h packs A (and B of a weight gradient), work.h deals blocks of C out to the threads.
  * The depth is cut every depth_block terms from its start, and the partial sums are added in
  * ascending order, so an element's bits depend on its own row, column and the depth alone.
  */
@@ -41,6 +41,7 @@ typedef struct rm_tiles {
     int64_t n, depth;
     const char *a, *b;        /* panels */
     int64_t a_panel, b_panel; /* bytes from one panel to the next */
+    const void *after;        /* a panel of B that is read after these */
     rm_real *c;
     int64_t c_row;
     bool add;

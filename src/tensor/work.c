@@ -57,7 +57,7 @@ static int job_of_task(const rm_work *work, int64_t task)
 bool rm_work_next(rm_work *work, int thread, int *job, int64_t *task)
 {
     for (int i = 0; i < work->n_ranges; i++) {
-        rm_range *range = &work->ranges[(thread + i) % work->n_ranges];
+        rm_task_range *range = &work->ranges[(thread + i) % work->n_ranges];
         if (atomic_load_explicit(&range->next, memory_order_relaxed) >= range->end) continue;
         int64_t next = atomic_fetch_add_explicit(&range->next, 1, memory_order_relaxed);
         if (next >= range->end) continue;

@@ -4,8 +4,8 @@
  * since neighbours share a strip of A, and takes them in order; a thread that is through with
  * its own range goes on with the others', so that cores may differ or falter.
  *
- *   jobs     | job 0: 8 tasks | job 1: 8 tasks | job 2: 3 tasks | ..      a task's cost is its
- * job's ranges   | thread 0              | thread 1              |   ..
+ *   jobs     | job 0: 8 tasks  | job 1: 8 tasks  | job 2: 3 | ..   tasks of a job cost the same
+ *   ranges   | thread 0         | thread 1           |  ..
  */
 #ifndef RM_WORK_H
 #define RM_WORK_H
@@ -22,15 +22,15 @@ typedef struct rm_job {
 } rm_job;
 
 /* On a cache line of its own. */
-typedef struct rm_range {
+typedef struct rm_task_range {
     _Alignas(64) atomic_llong next;
     int64_t end;
-} rm_range;
+} rm_task_range;
 
 typedef struct rm_work {
     rm_job *jobs;
     int n_jobs;
-    rm_range *ranges; /* one a thread */
+    rm_task_range *ranges; /* one a thread */
     int n_ranges;
 } rm_work;
 

@@ -43,6 +43,16 @@ rm_work rm_workspace_work(rm_workspace *workspace, int most_jobs)
 {
     int n_threads = workspace->compute->n_threads;
     return (rm_work){.jobs = RM_TAKE(&workspace->shared, most_jobs, rm_job),
-                     .ranges = RM_TAKE(&workspace->shared, n_threads, rm_range),
+                     .ranges = RM_TAKE(&workspace->shared, n_threads, rm_task_range),
                      .n_ranges = n_threads};
+}
+
+/* Packed operands of a weight gradient, which are more than a product's; and blocks of C. */
+int64_t rm_products_scratch(const rm_compute *compute, int64_t n_rows, int64_t out, int64_t in)
+{
+    const rm_tile_kernels *kernels = rm_tiles_of(compute, compute->precision);
+    rm_workspace workspace = rm_workspace_cut(compute, kernels);
+    int64_t packed = n_rows * (out * kernels->a_size + in * kernels->b_size);
+    int64_t most = (int64_t)workspace.shared.reserved;
+    return compute->n_threads * workspace.c_bytes + rm_least(packed, most);
 }

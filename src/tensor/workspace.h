@@ -10,7 +10,7 @@
 #ifndef RM_WORKSPACE_H
 #define RM_WORKSPACE_H
 
-#include "tensor/strip.h"
+#include "tensor/operand.h"
 #include "tensor/work.h"
 
 /* Greatest width of a block of C, rounded down to whole panels. */

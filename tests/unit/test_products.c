@@ -224,7 +224,13 @@ static void check_small_product(const rm_kernels *kernels, int64_t m, int64_t n,
     int64_t a_row = is_transposed ? 1 : k, a_col = is_transposed ? m : 1;
     int64_t b_row = is_transposed ? 1 : n, b_col = is_transposed ? k : 1;
     rm_pack_block(kernels, k, n, b, b_row, b_col, panels);
-    rm_block_product(kernels, m, n, k, a, a_row, a_col, panels, c, n, add);
+    int64_t panel = rm_block_panels(kernels, k, kernels->fp32.nr);
+    for (int64_t j = 0; j < n; j += kernels->fp32.nr)
+        for (int64_t i = 0; i < m; i += kernels->fp32.mr)
+            kernels->tile_in_place(
+                k, a + i * a_row, a_row, a_col, panels + j / kernels->fp32.nr * panel,
+                c + i * n + j, n, (int)(m - i < kernels->fp32.mr ? m - i : kernels->fp32.mr),
+                (int)(n - j < kernels->fp32.nr ? n - j : kernels->fp32.nr), add);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             naive_sum sum = {0};
