@@ -82,50 +82,51 @@ static double seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Operations a second on registers alone. Whatever disturbs a run makes it slower, so the best
- * of many short ones is the same each time; the first ones also find how long short is. */
-static double rate_of(const rm_tile_kernels *tiles)
+typedef struct racer {
+    const rm_tile_kernels *tiles;
+    int64_t rounds; /* thousand operations a run */
+    double rate;    /* operations a second, the best of the runs */
+} racer;
+
+static void race(racer *r)
 {
-    enum { RUNS = 16 };
     const double short_run = 4e-6;
-    double best = 0;
-    int64_t rounds = 128; /* thousand operations */
-    for (int run = 0; run < RUNS; run++) {
-        double start = seconds(), operations = tiles->peak(rounds), time = seconds() - start;
-        if (time > 0 && operations > best * time) best = operations / time;
-        if (time < short_run) rounds *= 2;
-    }
-    return best;
+    double start = seconds(), operations = r->tiles->peak(r->rounds), time = seconds() - start;
+    if (time > 0 && operations > r->rate * time) r->rate = operations / time;
+    if (time < short_run) r->rounds *= 2;
 }
 
-typedef struct rates {
-    double fp32, bf16;
-} rates;
-
-static rates rates_of(const rm_kernels *kernels)
+/* By the best of many short runs in turns: what disturbs a run only makes it slower, and what
+ * slows the processor down for longer slows both. The limit lies away from the ratios that
+ * processors have (1/2, 1, 2 or more). */
+static bool loses_a_race(const rm_tile_kernels *a, const rm_tile_kernels *b)
 {
-    return (rates){rate_of(&kernels->fp32), rate_of(&kernels->bf16)};
-}
-
-/* The limit lies away from the ratios that processors have (1/2, 1, 2 or more). */
-static bool clearly_slower(rates a, rates b)
-{
+    enum { RUNS = 14 };
     const double clear = 0.75;
-    return a.fp32 < clear * b.fp32 || a.bf16 < clear * b.bf16;
+    racer first = {a, 128, 0}, second = {b, 128, 0};
+    for (int run = 0; run < RUNS; run++) {
+        race(&first);
+        race(&second);
+    }
+    return first.rate < clear * second.rate;
 }
 
-/* The first level above plain C is taken as it is. */
+/* Three times in a row, so that the choice, and with it the bits of all results, comes out
+ * alike each time. */
+static bool clearly_slower(const rm_tile_kernels *a, const rm_tile_kernels *b)
+{
+    for (int times = 0; times < 3; times++)
+        if (!loses_a_race(a, b)) return false;
+    return true;
+}
+
+/* The first level above plain C is taken as it is. Products of bf16 are compared: those of fp32
+ * are the same ones, or differ by as much. */
 const rm_kernels *rm_kernels_best(void)
 {
     int n = count_usable();
-    if (n <= 2) return levels[n - 1].kernels;
-    const rm_kernels *best = levels[1].kernels;
-    rates rates_of_best = rates_of(best);
-    for (int i = 2; i < n; i++) {
-        rates candidate = rates_of(levels[i].kernels);
-        if (clearly_slower(candidate, rates_of_best)) continue;
-        best = levels[i].kernels;
-        rates_of_best = candidate;
-    }
+    const rm_kernels *best = levels[n < 2 ? n - 1 : 1].kernels;
+    for (int i = 2; i < n; i++)
+        if (!clearly_slower(&levels[i].kernels->bf16, &best->bf16)) best = levels[i].kernels;
     return best;
 }

@@ -156,28 +156,30 @@ static void tile_amx(int64_t k, const void *a, const void *b, rm_real *c, int64_
         store_part(c, c_row, m, n, add);
 }
 
-/* Fills a tile's memory with numbers in [1/2, 1), of both signs, whose bits look random: the
- * processor's clock depends on what it multiplies. */
-static inline void fill_tile(uint32_t seed, rm_bf16 *tile)
+/* Fills tiles with numbers in [1/2, 1), of both signs, whose bits look random: the processor's
+ * clock depends on what it multiplies. */
+static inline void fill_with_numbers(int n, rm_bf16 *x)
 {
-    for (int i = 0; i < TILE_BYTES / (int)sizeof *tile; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        tile[i] = (rm_bf16)(0x3F00u | (seed >> 16 & 0x807Fu));
-    }
+    for (int i = 0; i < n; i++)
+        x[i] = (rm_bf16)(0x3F00u | ((uint32_t)i * 2654435761u >> 16 & 0x807Fu));
 }
 
 /* Begins and ends by itself. */
 static double tile_amx_peak(int64_t rounds)
 {
-    enum { OPERATIONS = 4 * 2 * 16 * 16 * AMX_TERMS };
-    rm_bf16 tiles[4][TILE_BYTES / sizeof(rm_bf16)] __attribute__((aligned(64)));
-    for (int i = 0; i < 4; i++) fill_tile((uint32_t)i + 1, tiles[i]);
+    enum {
+        OPERATIONS = 4 * 2 * 16 * 16 * AMX_TERMS,
+        NUMBERS = 4 * TILE_BYTES / sizeof(rm_bf16)
+    };
+    rm_bf16 numbers[NUMBERS] __attribute__((aligned(64)));
+    fill_with_numbers(NUMBERS, numbers);
+    const char *tiles = (const char *)numbers;
     amx_begin();
     zero_sums();
-    amx_load(A0, tiles[0], TILE_ROW_BYTES);
-    amx_load(A1, tiles[1], TILE_ROW_BYTES);
-    amx_load(B0, tiles[2], TILE_ROW_BYTES);
-    amx_load(B1, tiles[3], TILE_ROW_BYTES);
+    amx_load(A0, tiles, TILE_ROW_BYTES);
+    amx_load(A1, tiles + TILE_BYTES, TILE_ROW_BYTES);
+    amx_load(B0, tiles + 2 * TILE_BYTES, TILE_ROW_BYTES);
+    amx_load(B1, tiles + 3 * TILE_BYTES, TILE_ROW_BYTES);
     int64_t steps = rounds * 1000 / OPERATIONS;
     for (int64_t step = 0; step < steps; step++) {
         amx_multiply(S00, A0, B0);

@@ -8,6 +8,8 @@
 #ifndef RM_AVX512BF16_TILE_H
 #define RM_AVX512BF16_TILE_H
 
+#include <string.h>
+
 #include "simd/avx512bf16/pack.h"
 #include "simd/vector/tile.h"
 
@@ -30,23 +32,31 @@ PACK_PAIRS_FUNCTION(pack_a_steps_pairs, PAIRS_OF_A, false)
 PACK_PAIRS_FUNCTION(pack_b_lines_pairs, PAIRS_OF_B, true)
 PACK_PAIRS_FUNCTION(pack_b_steps_pairs, PAIRS_OF_B, false)
 
-/* sum += the products of 16 pairs of b with one of a, both as bits of a float. */
+/* A pair, as the bits of every lane. */
+static inline vec pair_in_all(const rm_bf16 *pair)
+{
+    int32_t bits;
+    memcpy(&bits, pair, sizeof bits);
+    return _mm512_castsi512_ps(_mm512_set1_epi32(bits));
+}
+
+/* sum += the products of 16 pairs each of a and b. */
 static inline vec add_pairs(vec sum, vec a, vec b)
 {
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
 }
 
-BODY tile_pairs_of_rows(const int m, int64_t k, const rm_real *a, const rm_real *b,
+BODY tile_pairs_of_rows(const int m, int64_t k, const rm_bf16 *a, const rm_bf16 *b,
                         rm_ahead ahead, const tile_target *target)
 {
     tile_row sums[TILE_ROWS];
     FOR_UNROLLED (i, m)
         FOR_UNROLLED (v, TILE_VECTORS) sums[i].v[v] = vec_all(0);
-    for (int64_t p = 0; p < k; p += 2, a += TILE_ROWS, b += TILE_COLUMNS) {
+    for (int64_t p = 0; p < k; p += 2, a += 2 * TILE_ROWS, b += 2 * TILE_COLUMNS) {
         tile_prefetch(ahead, p, TILE_COLUMNS * sizeof *b);
-        tile_row columns = tile_row_load(b);
+        tile_row columns = tile_row_load((const rm_real *)b);
         FOR_UNROLLED (i, m) {
-            vec row = vec_all(a[i]);
+            vec row = pair_in_all(a + 2 * i);
             FOR_UNROLLED (v, TILE_VECTORS)
                 sums[i].v[v] = add_pairs(sums[i].v[v], row, columns.v[v]);
         }

@@ -23,12 +23,12 @@ enum { LANES = 16 };
 
 /* --- what SIMDe lacks or gets wrong
  * --------------------------------------------------------------------- */
-/* Lanes that are not meant are not touched. */
+/* Lanes that are not meant are not touched; any address will do. */
 static inline __m512 emulated_load(simde__mmask16 mask, const float *p)
 {
     float lanes[LANES] = {0};
     for (int i = 0; i < LANES; i++)
-        if (mask >> i & 1) lanes[i] = p[i];
+        if (mask >> i & 1) memcpy(&lanes[i], p + i, sizeof *p);
     __m512 v;
     memcpy(&v, lanes, sizeof v);
     return v;
@@ -39,7 +39,7 @@ static inline void emulated_store(float *p, simde__mmask16 mask, __m512 v)
     float lanes[LANES];
     memcpy(lanes, &v, sizeof v);
     for (int i = 0; i < LANES; i++)
-        if (mask >> i & 1) p[i] = lanes[i];
+        if (mask >> i & 1) memcpy(p + i, &lanes[i], sizeof *p);
 }
 
 static inline __m512d emulated_widen(__m256 lanes)
