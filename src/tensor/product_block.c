@@ -82,17 +82,40 @@ static void run_many_rows(const product_block *block, rm_real *c, rm_real *c_up)
     } while (first < product->b->k);
 }
 
-static void run_few_rows(const product_block *block, const rm_packed *b, rm_real *c)
+/* Two panels at once: the sums of very few rows, for which B is read from memory as fast as
+ * two streams of it allow. */
+static void run_pair(const product_block *block, const rm_packed *b, int64_t column, rm_real *c)
+{
+    const rm_operand *rows = &block->job->rows;
+    const rm_tile_kernels *kernels = rows->kernels;
+    int64_t b_panel = rm_whole(b->k, kernels->depth_step) * kernels->nr * kernels->b_size;
+    int n = (int)rm_least(block->n_columns - column, 2 * kernels->nr);
+    for (int64_t first = 0; first < b->k; first += kernels->depth_block)
+        kernels->tile_pair(rm_least(b->k - first, kernels->depth_block),
+                           slice_of_rows(block, first),
+                           panels_at(kernels, b, block->column + column, first), b_panel,
+                           c + column, block->n_columns, (int)rows->width, n, first > 0);
+}
+
+static void run_panel(const product_block *block, const rm_packed *b, int64_t column,
+                      rm_real *c)
 {
     const rm_tile_kernels *kernels = block->job->rows.kernels;
-    for (int64_t column = 0; column < block->n_columns; column += kernels->nr) {
-        int64_t first = 0, n = rm_least(block->n_columns - column, kernels->nr);
-        do {
-            run_slice(block, b, first, slice_of_rows(block, first), column, n, c,
-                      block->n_columns, first > 0);
-            first += kernels->depth_block;
-        } while (first < b->k);
-    }
+    int64_t first = 0, n = rm_least(block->n_columns - column, kernels->nr);
+    do {
+        run_slice(block, b, first, slice_of_rows(block, first), column, n, c, block->n_columns,
+                  first > 0);
+        first += kernels->depth_block;
+    } while (first < b->k);
+}
+
+static void run_few_rows(const product_block *block, const rm_packed *b, rm_real *c)
+{
+    const rm_operand *rows = &block->job->rows;
+    int64_t column = 0, nr = rows->kernels->nr;
+    if (rows->width <= rows->kernels->pair_rows && rows->depth > 0)
+        for (; column + nr < block->n_columns; column += 2 * nr) run_pair(block, b, column, c);
+    for (; column < block->n_columns; column += nr) run_panel(block, b, column, c);
 }
 
 /* --- to their rows --- */
