@@ -11,6 +11,10 @@
  * An index list says which row of an array is row i of the groups, so that rows are gathered
  * and scattered within the products and need not be copied by the caller.
  *
+ * Calls on the sets of one context must not overlap in time: they use its threads. A product
+ * costs 2 * rows * n_out * n_in operations and reads the matrices of the groups that have rows
+ * once; packing reads all weights once and writes each packed form once.
+ *
  * A row of Y or dX depends on that row of the input alone, to the last bit: not on the number
  * of rows, their order, the other groups or the number of threads. With the context's precision
  * RINGMOE_PRECISION_BF16 both operands are rounded to bf16, sums are fp32.

@@ -4,8 +4,8 @@
  *
  *   weights_arena      dense space | expert space | router biases
  *   packed_arena       each matrix for the forward and, for training, the backward products
- *   activations_arena  MoE workspace | layer 0 | layer 1 | ... | head and loss | backward
- * buffers
+ *   activations_arena  MoE workspace | layer 0 | layer 1 | ... | head and loss
+ *                      | backward buffers
  */
 #include "model/state.h"
 
@@ -159,8 +159,12 @@ static void lay_out_ffn(ringmoe_model *model, int layer, rm_arena *arena)
     rm_layer_saved *saved = &model->saved[layer];
     bool training = model->use == RM_MODEL_TRAINING;
     if (rm_layer_is_dense(&model->config, layer)) {
-        rm_swiglu_saved_layout(&saved->dense, model->max_tokens,
-                               model->config.dense_intermediate_size, training, arena);
+        rm_swiglu_saved_layout(&saved->dense,
+                               (rm_swiglu_sizes){.n_experts = 1,
+                                                 .n_sources = 1,
+                                                 .max_rows = model->max_tokens,
+                                                 .d_ff = model->config.dense_intermediate_size},
+                               training, arena);
         return;
     }
     size_t before = arena->used;

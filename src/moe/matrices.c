@@ -17,6 +17,7 @@ struct ringmoe_matrices {
     bool with_backward, is_packed;
     rm_arena arena;
     rm_matrix *matrices, **list; /* [n] each */
+    rm_batch_room room;
 };
 
 /* --- life --- */
@@ -36,6 +37,7 @@ static void layout(ringmoe_matrices *set, rm_arena *arena)
     const rm_compute *compute = &set->context->compute;
     set->matrices = RM_TAKE(arena, set->n, rm_matrix);
     set->list = RM_TAKE(arena, set->n, rm_matrix *);
+    rm_batch_room_layout(&set->room, set->n, set->n, 1, arena);
     for (int i = 0; i < set->n && !arena->overflow; i++) {
         rm_matrix unused, *matrix = set->matrices ? &set->matrices[i] : &unused;
         rm_matrix_layout(matrix, compute, set->n_out, set->n_in, compute->precision,
@@ -177,7 +179,7 @@ static const int32_t *rows_from(const int32_t *rows, int64_t first)
 static void multiply(const ringmoe_matrices *set, bool backward, const int64_t *offsets,
                      rows_argument a, rm_real *c, const int32_t *c_rows)
 {
-    rm_product_batch batch = {.compute = &set->context->compute};
+    rm_product_batch batch = {.compute = &set->context->compute, .room = &set->room};
     for (int e = 0; e < set->n; e++) {
         const rm_matrix *matrix = &set->matrices[e];
         const rm_packed *b = backward ? &matrix->backward : &matrix->forward;
@@ -222,7 +224,7 @@ ringmoe_status ringmoe_matrices_backward_input(ringmoe_matrices *set, const int6
 static void multiply_outer(const ringmoe_matrices *set, const int64_t *offsets,
                            rows_argument d_y, rows_argument x, bool add, rm_real *d_w)
 {
-    rm_outer_batch batch = {.compute = &set->context->compute};
+    rm_outer_batch batch = {.compute = &set->context->compute, .room = &set->room};
     for (int e = 0; e < set->n; e++) {
         int64_t first = offsets[e], n = offsets[e + 1] - first;
         rm_sink sink = {d_w + e * set->n_out * set->n_in, add};

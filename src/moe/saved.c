@@ -39,7 +39,11 @@ static void shared_layout(rm_moe_saved *saved, const layout_sizes *sizes, rm_are
 {
     const ringmoe_moe_settings *settings = sizes->settings;
     if (settings->d_ff_shared == 0) return;
-    rm_swiglu_saved_layout(&saved->shared, settings->max_tokens, settings->d_ff_shared,
+    rm_swiglu_saved_layout(&saved->shared,
+                           (rm_swiglu_sizes){.n_experts = 1,
+                                             .n_sources = 1,
+                                             .max_rows = settings->max_tokens,
+                                             .d_ff = settings->d_ff_shared},
                            sizes->with_backward, arena);
     if (settings->shared_gate) saved->gates = RM_TAKE(arena, settings->max_tokens, rm_real);
 }
@@ -56,8 +60,13 @@ static rm_moe_saved *saved_layout(const layout_sizes *sizes, layout_arenas arena
     if (sizes->expert_ranks > 1)
         target->received =
             RM_TAKE(arenas.exchange, sizes->max_received * settings->d_model, rm_real);
-    rm_swiglu_saved_layout(&target->experts, sizes->max_received, settings->d_ff,
-                           sizes->with_backward, arenas.activations);
+    rm_swiglu_saved_layout(
+        &target->experts,
+        (rm_swiglu_sizes){.n_experts = settings->n_experts / sizes->expert_ranks,
+                          .n_sources = sizes->expert_ranks,
+                          .max_rows = sizes->max_received,
+                          .d_ff = settings->d_ff},
+        sizes->with_backward, arenas.activations);
     target->row_weights = RM_TAKE(arenas.activations, sizes->max_received, rm_real);
     shared_layout(target, sizes, arenas.activations);
     return saved;

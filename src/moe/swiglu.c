@@ -7,22 +7,23 @@
  */
 #include "moe/swiglu.h"
 
-#include "moe/product_batches.h"
-
-void rm_swiglu_saved_layout(rm_swiglu_saved *saved, int64_t max_rows, int64_t d_ff,
-                            bool with_backward, rm_arena *arena)
+void rm_swiglu_saved_layout(rm_swiglu_saved *saved, rm_swiglu_sizes sizes, bool with_backward,
+                            rm_arena *arena)
 {
-    int64_t elements = max_rows * d_ff;
+    int64_t elements = sizes.max_rows * sizes.d_ff;
     saved->hidden = RM_TAKE(arena, elements, rm_real);
     saved->gate = with_backward ? RM_TAKE(arena, elements, rm_real) : saved->hidden;
     saved->up = with_backward ? RM_TAKE(arena, elements, rm_real) : saved->hidden;
+    rm_batch_room_layout(&saved->room, sizes.n_experts,
+                         with_backward ? 2 * (int64_t)sizes.n_experts : 0, sizes.n_sources,
+                         arena);
 }
 
 /* hidden of all rows. */
 static void run_gated_pairs(const rm_compute *compute, const rm_swiglu *experts,
                             const rm_swiglu_rows *rows, const rm_swiglu_saved *saved)
 {
-    rm_product_batch batch = {.compute = compute};
+    rm_product_batch batch = {.compute = compute, .room = &saved->room};
     for (int e = 0; e < rows->n_experts; e++) {
         const rm_packed *gate = &experts[e].gate.forward;
         int64_t first = rows->offsets[e], at = first * gate->n;
@@ -46,7 +47,7 @@ void rm_swiglu_forward(const rm_compute *compute, const rm_swiglu *experts,
                        const rm_swiglu_rows *rows, const rm_swiglu_saved *saved, rm_real *y,
                        const int32_t *y_rows)
 {
-    rm_product_batch batch = {.compute = compute};
+    rm_product_batch batch = {.compute = compute, .room = &saved->room};
     run_gated_pairs(compute, experts, rows, saved);
     for (int e = 0; e < rows->n_experts; e++) {
         const rm_packed *down = &experts[e].down.forward;

@@ -9,21 +9,27 @@
 #ifndef RM_SWIGLU_H
 #define RM_SWIGLU_H
 
-#include "tensor/products.h"
+#include "moe/product_batches.h"
 
 typedef struct rm_swiglu {
     rm_matrix gate, up; /* [d_ff][d_model]; Mixtral's w1 and w3 */
     rm_matrix down;     /* [d_model][d_ff]; Mixtral's w2 */
 } rm_swiglu;
 
-/* Activations of up to max_rows rows of all experts together, [rows][d_ff] each. The backward
+typedef struct rm_swiglu_sizes {
+    int n_experts, n_sources; /* runs of an expert's rows with gradients of their own */
+    int64_t max_rows, d_ff;
+} rm_swiglu_sizes;
+
+/* Activations of up to max_rows rows of all n_experts together, [rows][d_ff] each. The backward
  * pass turns gate and up into their own gradients in place. */
 typedef struct rm_swiglu_saved {
     rm_real *gate, *up; /* without a backward pass not kept: hidden lies over both */
     rm_real *hidden;    /* weight * silu(gate) * up */
+    rm_batch_room room;
 } rm_swiglu_saved;
-void rm_swiglu_saved_layout(rm_swiglu_saved *saved, int64_t max_rows, int64_t d_ff,
-                            bool with_backward, rm_arena *arena);
+void rm_swiglu_saved_layout(rm_swiglu_saved *saved, rm_swiglu_sizes sizes, bool with_backward,
+                            rm_arena *arena);
 
 /* The rows of a pass: those of expert e are [offsets[e], offsets[e + 1]). */
 typedef struct rm_swiglu_rows {

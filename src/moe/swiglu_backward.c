@@ -11,8 +11,6 @@
  */
 #include "moe/swiglu.h"
 
-#include "moe/product_batches.h"
-
 enum { ROWS_AT_ONCE = 8 };
 
 /* One backward pass at work. */
@@ -43,7 +41,7 @@ static operand operand_from(operand from, int64_t first, int64_t width)
 /* hidden <- u, the gradient of weight * silu(gate) * up. */
 static void backward_down(const backward_pass *pass)
 {
-    rm_product_batch batch = {.compute = pass->compute};
+    rm_product_batch batch = {.compute = pass->compute, .room = &pass->saved->room};
     operand d_y = {pass->gradients->d_y, pass->gradients->d_y_rows};
     for (int e = 0; e < pass->rows->n_experts; e++) {
         const rm_packed *down = &pass->experts[e].down.backward;
@@ -80,7 +78,7 @@ static void backward_silu_mul(const backward_pass *pass)
 static void backward_input(const backward_pass *pass, size_t member, const rm_real *d_rows,
                            bool add)
 {
-    rm_product_batch batch = {.compute = pass->compute};
+    rm_product_batch batch = {.compute = pass->compute, .room = &pass->saved->room};
     const rm_swiglu_gradients *gradients = pass->gradients;
     const int32_t *d_x_rows = gradients->d_x_rows;
     for (int e = 0; e < pass->rows->n_experts; e++) {
@@ -138,7 +136,7 @@ static void add_runs(rm_outer_batch *batch, const backward_pass *pass,
 
 static void backward_down_weights(const backward_pass *pass)
 {
-    rm_outer_batch batch = {.compute = pass->compute};
+    rm_outer_batch batch = {.compute = pass->compute, .room = &pass->saved->room};
     const rm_swiglu_gradients *gradients = pass->gradients;
     weight_gradient down = {
         MEMBER(down), {gradients->d_y, gradients->d_y_rows}, {pass->saved->hidden, NULL}};
@@ -148,7 +146,7 @@ static void backward_down_weights(const backward_pass *pass)
 
 static void backward_gate_and_up_weights(const backward_pass *pass)
 {
-    rm_outer_batch batch = {.compute = pass->compute};
+    rm_outer_batch batch = {.compute = pass->compute, .room = &pass->saved->room};
     operand x = {pass->rows->x, pass->rows->x_rows};
     weight_gradient gate = {MEMBER(gate), {pass->saved->gate, NULL}, x};
     weight_gradient up = {MEMBER(up), {pass->saved->up, NULL}, x};

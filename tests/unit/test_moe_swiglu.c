@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * SwiGLU experts over ragged rows: outputs and gradients of one small expert against plain
- * loops, and many experts at once, more than one grouped call takes, against the same experts
- * one by one on one thread, bit for bit.
+ * loops, and many experts at once against the same experts one by one on one thread, bit for
+ * bit.
  */
 #include "moe/swiglu.h"
 #include "naive.h"
@@ -78,7 +78,6 @@ typedef struct results {
     int64_t n_rows;
     rm_real *y, *d_x, *d_weights;
     rm_real *gradients; /* [sources][experts][3][WEIGHT_ELEMENTS] */
-    rm_real *memory;    /* of the saved activations */
 } results;
 
 static results create_results(int64_t n_rows)
@@ -88,7 +87,6 @@ static results create_results(int64_t n_rows)
     r.d_x = naive_random(5, n_rows * D_MODEL);
     r.d_weights = naive_random(6, n_rows);
     r.gradients = naive_random(7, (int64_t)SOURCES * EXPERTS * 3 * WEIGHT_ELEMENTS);
-    r.memory = naive_allocate(3 * n_rows * D_FF, sizeof(rm_real));
     return r;
 }
 
@@ -98,7 +96,6 @@ static void free_results(results *r)
     free(r->d_x);
     free(r->d_weights);
     free(r->gradients);
-    free(r->memory);
 }
 
 static void make_sinks(const results *r, rm_swiglu_sinks sinks[SOURCES * EXPERTS])
@@ -111,6 +108,16 @@ static void make_sinks(const results *r, rm_swiglu_sinks sinks[SOURCES * EXPERTS
     }
 }
 
+static rm_swiglu_saved save_room(int n_experts, int64_t n_rows, rm_arena *arena)
+{
+    rm_swiglu_sizes sizes = {n_experts, SOURCES, n_rows, D_FF};
+    rm_swiglu_saved saved;
+    rm_swiglu_saved_layout(&saved, sizes, true, arena);
+    assert_int_equal(rm_arena_reserve(arena, arena->used, NULL), RINGMOE_OK);
+    rm_swiglu_saved_layout(&saved, sizes, true, arena);
+    return saved;
+}
+
 /* Experts [first, first + n) forward and backward. Rows are gathered from their places and
  * scattered to them. */
 static void run_experts(const problem *p, int first, int n, results *r)
@@ -121,9 +128,8 @@ static void run_experts(const problem *p, int first, int n, results *r)
     make_sinks(r, sinks);
     for (int s = 0; s < SOURCES; s++)
         for (int e = 0; e < n; e++) chosen[s * n + e] = sinks[s * EXPERTS + first + e];
-    rm_real *activations = r->memory + 3 * start * D_FF;
-    int64_t elements = offsets[n] * D_FF;
-    rm_swiglu_saved saved = {activations, activations + elements, activations + 2 * elements};
+    rm_arena arena = {0};
+    rm_swiglu_saved saved = save_room(n, offsets[n], &arena);
     rm_swiglu_rows rows = {n, offsets, p->x, p->places + start, p->weights + start};
     rm_swiglu_forward(&p->compute, &p->experts[first], &rows, &saved, r->y, rows.x_rows);
     rm_swiglu_gradients gradients = {.d_y = p->d_y,
@@ -136,6 +142,7 @@ static void run_experts(const problem *p, int first, int n, results *r)
                                      .run_rows = p->run_rows + first * SOURCES,
                                      .sinks = chosen};
     rm_swiglu_backward(&p->compute, &p->experts[first], &rows, &saved, &gradients);
+    rm_arena_free(&arena);
 }
 
 static void many_experts_are_as_one_by_one(void **state)
