@@ -125,7 +125,7 @@ BODY tile_of_rows(const tile_kind kind, const int m, int64_t k, const tile_sourc
     tile_row sums[TILE_ROWS];
     FOR_UNROLLED (i, m)
         FOR_UNROLLED (v, TILE_VECTORS) sums[i].v[v] = vec_all(0);
-    for (int64_t p = 0; p < k; p++) {
+    FOR_TERMS (p, k) {
         tile_row b = tile_row_of_term(kind, source->b, p);
         tile_ask_ahead(kind, m, source->ahead, p);
         if (kind == TILE_IN_PLACE)

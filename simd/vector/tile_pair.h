@@ -23,7 +23,7 @@ BODY pair_of_rows(const tile_kind kind, const int m, int64_t k, const pair_sourc
     tile_row sums[TILE_ROWS], second[TILE_ROWS];
     FOR_UNROLLED (i, m)
         FOR_UNROLLED (v, TILE_VECTORS) sums[i].v[v] = second[i].v[v] = vec_all(0);
-    for (int64_t p = 0; p < k; p++) {
+    FOR_TERMS (p, k) {
         const rm_real *a = source->a + p * TILE_ROWS;
         tile_multiply_packed(m, a, tile_row_of_term(kind, source->b, p), sums);
         tile_multiply_packed(m, a, tile_row_of_term(kind, source->b_second, p), second);
