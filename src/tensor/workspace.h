@@ -14,7 +14,7 @@
 #include "tensor/work.h"
 
 /* Greatest width of a block of C, rounded down to whole panels. */
-enum { RM_BLOCK_COLUMNS = 256 };
+enum { RM_BLOCK_COLUMNS = 512 };
 
 typedef struct rm_workspace {
     const rm_compute *compute;

@@ -220,6 +220,52 @@ static void test_linear_keeps_its_matrix_precision(void **state)
     rm_compute_free(&rounded);
 }
 
+/* Gathered rows of dY, and more of them than have room when packed: blocks of few rows are
+ * compared with the sums over slices of the same rows. */
+static void test_rows_beyond_the_scratch(void **state)
+{
+    (void)state;
+    enum { ROWS = 40000, OUT = 200, IN = 300, PART = 7 };
+    rm_compute compute = naive_compute(NULL, 1, RINGMOE_PRECISION_FP32);
+    operands from = operands_create(73, ROWS, OUT, IN);
+    rm_real *wide = naive_random(79, OUT * IN), *narrow = naive_random(83, PART * IN);
+    rm_outer term = term_of(&from, true, (rm_sink){wide, false});
+    term.d_y_rows = from.x_rows;
+    rm_outer_grouped(&compute, RINGMOE_PRECISION_FP32, &(rm_outer_group){OUT, IN, &term, 1}, 1);
+    term.sink.data = narrow;
+    rm_outer_grouped(&compute, RINGMOE_PRECISION_FP32, &(rm_outer_group){PART, IN, &term, 1},
+                     1);
+    assert_memory_equal(wide, narrow, PART * IN * sizeof *narrow);
+    free(wide);
+    free(narrow);
+    operands_free(&from);
+    rm_compute_free(&compute);
+}
+
+static void test_gathered_d_y(void **state)
+{
+    (void)state;
+    enum { ROWS = 70, OUT = 33, IN = 20, SIZE = OUT * IN };
+    rm_compute compute = naive_compute(NULL, 2, RINGMOE_PRECISION_FP32);
+    operands from = operands_create(89, ROWS, OUT, IN);
+    rm_real gathered[SIZE], plain[SIZE];
+    rm_real *d_y = naive_allocate(ROWS * (OUT + STRIDE_GAP), sizeof *d_y);
+    for (int i = 0; i < ROWS; i++)
+        memcpy(d_y + i * (OUT + STRIDE_GAP), from.d_y + from.x_rows[i] * (OUT + STRIDE_GAP),
+               OUT * sizeof *d_y);
+    rm_outer term = term_of(&from, false, (rm_sink){gathered, false});
+    term.d_y_rows = from.x_rows;
+    rm_outer_grouped(&compute, RINGMOE_PRECISION_FP32, &(rm_outer_group){OUT, IN, &term, 1}, 1);
+    term.d_y = d_y;
+    term.d_y_rows = NULL;
+    term.sink.data = plain;
+    rm_outer_grouped(&compute, RINGMOE_PRECISION_FP32, &(rm_outer_group){OUT, IN, &term, 1}, 1);
+    assert_memory_equal(gathered, plain, sizeof plain);
+    free(d_y);
+    operands_free(&from);
+    rm_compute_free(&compute);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +275,8 @@ int main(void)
         cmocka_unit_test(test_terms_in_order),
         cmocka_unit_test(test_term_without_rows),
         cmocka_unit_test(test_linear_keeps_its_matrix_precision),
+        cmocka_unit_test(test_gathered_d_y),
+        cmocka_unit_test(test_rows_beyond_the_scratch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

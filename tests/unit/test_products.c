@@ -258,6 +258,67 @@ static void test_small_products(void **state)
         }
 }
 
+/* A depth so large that no block of rows has room when packed. */
+static void test_depth_beyond_the_scratch(void **state)
+{
+    (void)state;
+    enum { ROWS = 200, IN = 60000, OUT = 3 };
+    rm_compute compute = naive_compute(NULL, 1, RINGMOE_PRECISION_FP32);
+    naive_matrix weights = naive_matrix_create(&compute, OUT, IN);
+    rm_real *x = naive_random(14, (int64_t)ROWS * IN), *c = naive_random(15, ROWS * OUT);
+    rm_real *before = naive_copy(c, ROWS * OUT), alone[OUT];
+    rm_linear(&compute, &weights.matrix, ROWS, x, c, true);
+    for (int i = 0; i < ROWS; i++) {
+        rm_linear(&compute, &weights.matrix, 1, x + (int64_t)i * IN, alone, false);
+        for (int j = 0; j < OUT; j++)
+            assert_true(c[i * OUT + j] == before[i * OUT + j] + alone[j]);
+    }
+    free(x);
+    free(c);
+    free(before);
+    naive_matrix_free(&weights);
+    rm_compute_free(&compute);
+}
+
+/* Strips packed one by one, in any order, give what packing all at once gives. */
+static void check_pack_rows(const char *level, ringmoe_precision precision)
+{
+    enum { OUT = 150, IN = 90 };
+    rm_compute compute = naive_compute(level, 2, precision);
+    naive_matrix all = naive_matrix_create(&compute, OUT, IN);
+    naive_matrix strips = naive_matrix_create(&compute, OUT, IN);
+    int64_t strip = rm_matrix_strip(&compute, &strips.matrix);
+    memset(strips.arena.base, 0, strips.arena.used);
+    for (int64_t first = (OUT - 1) / strip * strip; first >= 0; first -= strip)
+        rm_matrix_pack_rows(&compute, &strips.matrix, first,
+                            first + strip < OUT ? strip : OUT - first);
+    assert_memory_equal(all.arena.base, strips.arena.base, all.arena.used);
+    naive_matrix_free(&all);
+    naive_matrix_free(&strips);
+    rm_compute_free(&compute);
+}
+
+static void test_pack_rows(void **state)
+{
+    (void)state;
+    naive_each_mode(check_pack_rows);
+}
+
+static void test_no_depth_gives_zeros(void **state)
+{
+    (void)state;
+    rm_compute compute = naive_compute(NULL, 2, RINGMOE_PRECISION_FP32);
+    naive_matrix weights = naive_matrix_create(&compute, 5, 0);
+    rm_real c[3 * 5], x[1] = {0};
+    for (int i = 0; i < 15; i++) c[i] = 1;
+    rm_linear(&compute, &weights.matrix, 3, x, c, true);
+    for (int i = 0; i < 15; i++) assert_true(c[i] == 1);
+    rm_linear(&compute, &weights.matrix, 3, x, c, false);
+    for (int i = 0; i < 15; i++) assert_true(c[i] == 0);
+    naive_matrix_free(&weights);
+    rm_compute_free(&compute);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +328,9 @@ int main(void)
         cmocka_unit_test(test_adds_once),
         cmocka_unit_test(test_backward_input),
         cmocka_unit_test(test_small_products),
+        cmocka_unit_test(test_depth_beyond_the_scratch),
+        cmocka_unit_test(test_pack_rows),
+        cmocka_unit_test(test_no_depth_gives_zeros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
