@@ -149,14 +149,21 @@ static void backward_attention(const gradient_pass *pass, int layer)
     add_through_norm(pass, saved->x, saved->attention_rstd, weights->attention_norm);
 }
 
-/* d_stream = the gradient of the logits through the head and the final norm. A tied head's own
- * gradient waits in a buffer for the embedding's, since a sink takes one addition. */
+/* Where the head's own gradient goes. That of a tied head waits there for the embedding's: in a
+ * buffer if the sink is added to, since a sink takes one addition. */
+static rm_sink head_sink(const gradient_pass *pass)
+{
+    const ringmoe_model *model = pass->model;
+    return model->backward.head && pass->dense.add ? (rm_sink){.data = model->backward.head}
+                                                   : dense_sink(pass, model->head.weights);
+}
+
+/* d_stream = the gradient of the logits through the head and the final norm. */
 static void backward_head(const gradient_pass *pass)
 {
     ringmoe_model *model = pass->model;
     rm_backward_buffers *buffers = &model->backward;
-    rm_sink sink = buffers->head ? (rm_sink){.data = buffers->head}
-                                 : dense_sink(pass, model->head.weights);
+    rm_sink sink = head_sink(pass);
     rm_linear_backward_weight(pass->compute, &model->head, pass->n_tokens, model->logits,
                               model->head_input, sink);
     rm_linear_backward_input(pass->compute, &model->head, pass->n_tokens, model->logits,
@@ -190,7 +197,7 @@ ringmoe_status rm_model_backward(ringmoe_model *model, const rm_walk *walk, rm_r
     }
     rm_embedding_backward(pass.compute, pass.n_tokens, model->config.vocab_size,
                           model->config.hidden_size, walk->tokens, model->backward.d_stream,
-                          model->backward.head, model->backward.embedding_order,
-                          dense_sink(&pass, model->embedding));
+                          model->backward.head ? head_sink(&pass).data : NULL,
+                          model->backward.embedding_order, dense_sink(&pass, model->embedding));
     return RINGMOE_OK;
 }

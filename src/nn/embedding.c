@@ -33,23 +33,32 @@ static void sort_by_row(int64_t n_tokens, int64_t vocab, const int32_t *tokens, 
     for (int64_t t = 0; t < n_tokens; t++) order[first[tokens[t] + 1]++] = (int32_t)t;
 }
 
+/* The row's sum: `start` (zero if NULL), then the d_y of its tokens. */
+static void sum_row(const rm_kernels *kernels, int64_t d_model, const rm_real *d_y,
+                    const rm_real *start, const int32_t *order, int32_t n_tokens, rm_real *sum)
+{
+    size_t bytes = (size_t)d_model * sizeof *sum;
+    if (!start)
+        memset(sum, 0, bytes);
+    else if (start != sum)
+        memcpy(sum, start, bytes);
+    for (int32_t i = 0; i < n_tokens; i++) kernels->add(d_model, d_y + order[i] * d_model, sum);
+}
+
 void rm_embedding_backward(const rm_compute *compute, int64_t n_tokens, int64_t vocab,
                            int64_t d_model, const int32_t *tokens, const rm_real *d_y,
                            const rm_real *start, int32_t *workspace, rm_sink sink)
 {
     int32_t *first = workspace, *order = workspace + vocab + 2;
     sort_by_row(n_tokens, vocab, tokens, first, order);
-    size_t row_bytes = (size_t)d_model * sizeof(rm_real);
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
     for (int64_t v = 0; v < vocab; v++) {
+        int32_t n_row_tokens = first[v + 1] - first[v];
         rm_real *target = sink.data + v * d_model;
         rm_real *sum = sink.add ? rm_compute_scratch(compute) : target;
-        if (start)
-            memcpy(sum, start + v * d_model, row_bytes);
-        else
-            memset(sum, 0, row_bytes);
-        for (int32_t i = first[v]; i < first[v + 1]; i++)
-            compute->kernels->add(d_model, d_y + order[i] * d_model, sum);
+        if (sink.add && !start && n_row_tokens == 0) continue; /* nothing to add */
+        sum_row(compute->kernels, d_model, d_y, start ? start + v * d_model : NULL,
+                order + first[v], n_row_tokens, sum);
         if (sink.add) compute->kernels->add(d_model, sum, target);
     }
 }

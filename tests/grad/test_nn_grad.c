@@ -67,6 +67,10 @@ static void test_embedding(void **state)
     embedding_gradient(start, c.weights, (rm_sink){.data = added, .add = true});
     for (int i = 0; i < n_table; i++)
         assert_true(fabs(added[i] - (before[i] + start[i] + gradient[i])) < 1e-14);
+    embedding_gradient(NULL, c.weights, (rm_sink){.data = before, .add = true});
+    embedding_gradient(start, c.weights, (rm_sink){.data = start});
+    for (int i = 0; i < n_table; i++)
+        assert_true(fabs(added[i] - (before[i] + start[i] - gradient[i])) < 1e-14);
     free(c.table), free(c.weights), free(c.y);
     free(gradient), free(added), free(start), free(before);
 }
@@ -217,6 +221,35 @@ static void test_loss(void **state)
     free(logits), free(gradient);
 }
 
+/* A vocabulary that is summed in several parts. */
+enum { WIDE_VOCAB = 9001, WIDE_TOKENS = 2 };
+static const int32_t wide_targets[WIDE_TOKENS] = {8999, 4};
+
+static double wide_loss(void *user)
+{
+    rm_real *logits = malloc(WIDE_TOKENS * WIDE_VOCAB * sizeof *logits);
+    double losses[WIDE_TOKENS];
+    memcpy(logits, user, WIDE_TOKENS * WIDE_VOCAB * sizeof *logits);
+    rm_cross_entropy(&compute, WIDE_TOKENS, WIDE_VOCAB, wide_targets, 1, logits, losses);
+    free(logits);
+    return losses[0] + losses[1];
+}
+
+static void test_wide_loss(void **state)
+{
+    enum { n = WIDE_TOKENS * WIDE_VOCAB };
+    rm_real *logits = random_values(n, 1, 3), *gradient = random_values(n, 1, 3);
+    double losses[WIDE_TOKENS];
+    for (int i = 5000; i < 6000; i++) logits[i] += 20; /* parts of different size */
+    memcpy(gradient, logits, n * sizeof *logits);
+    rm_cross_entropy(&compute, WIDE_TOKENS, WIDE_VOCAB, wide_targets, 1, gradient, losses);
+    check_gradient("logits", wide_loss, logits, logits, n, gradient, 40);
+    for (int i = 0; i < 4096; i++) logits[i] = -INFINITY; /* impossible tokens */
+    rm_cross_entropy(&compute, 1, WIDE_VOCAB, wide_targets, 1, logits, losses);
+    assert_true(isfinite(losses[0]) && logits[0] == 0 && logits[5000] > 0);
+    free(logits), free(gradient);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_norm_of_no_rows),
         cmocka_unit_test(test_rope),
         cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_wide_loss),
     };
     return cmocka_run_group_tests(tests, open_compute, close_compute);
 }
