@@ -102,6 +102,12 @@ typedef struct rm_kernels {
     void (*tile_in_place)(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col,
                           const void *b, rm_real *c, int64_t c_row, int m, int n, bool add);
 
+    /* --- conversions ----------------------------------------------------------------------
+     * y = x, of bf16 or of IEEE half numbers: exact; a NaN stays a NaN. x may lie anywhere, at
+     * odd addresses too. */
+    void (*widen_bf16)(int64_t n, const void *x, rm_real *y);
+    void (*widen_half)(int64_t n, const void *x, rm_real *y);
+
     /* --- rows -----------------------------------------------------------------------------
      * y += x; y += alpha x; x *= alpha. Element-wise, one rounding per operation (fused). */
     void (*add)(int64_t n, const rm_real *x, rm_real *y);

@@ -238,6 +238,18 @@ static inline void vec_store_bf16(rm_bf16 *p, vec v)
     _mm_storeu_si128((__m128i *)p, packed);
 }
 
+/* VEC_WIDTH stored numbers of two bytes at any address, widened. */
+static inline vec vec_load_bf16(const void *p)
+{
+    __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
+}
+
+static inline vec vec_load_half(const void *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+
 /* --- tiles -------------------------------------------------------------------------------- */
 #include "simd/vector/broadcast.h"
 

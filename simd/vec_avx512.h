@@ -252,6 +252,30 @@ static inline void vec_store_bf16(rm_bf16 *p, vec v)
     _mm256_storeu_si256((__m256i *)p, packed);
 }
 
+static inline vec join_halves(__m256 low, __m256 high)
+{
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
+
+static inline __m256 widen_bf16(__m128i words)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(words), 16));
+}
+
+static inline vec vec_load_bf16(const void *p)
+{
+    const __m128i *eights = (const __m128i *)p;
+    return join_halves(widen_bf16(_mm_loadu_si128(eights)),
+                       widen_bf16(_mm_loadu_si128(eights + 1)));
+}
+
+static inline vec vec_load_half(const void *p)
+{
+    const __m128i *eights = (const __m128i *)p;
+    return join_halves(_mm256_cvtph_ps(_mm_loadu_si128(eights)),
+                       _mm256_cvtph_ps(_mm_loadu_si128(eights + 1)));
+}
+
 /* --- tiles -------------------------------------------------------------------------------- */
 #include "simd/vector/broadcast.h"
 

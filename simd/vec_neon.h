@@ -201,6 +201,17 @@ static inline void vec_store_bf16(rm_bf16 *p, vec v)
     vst1_u16(p, vshrn_n_u32(bf16_bits(v), 16));
 }
 
+static inline vec vec_load_bf16(const void *p)
+{
+    uint16x4_t words = vreinterpret_u16_u8(vld1_u8((const uint8_t *)p));
+    return vreinterpretq_f32_u32(vshll_n_u16(words, 16));
+}
+
+static inline vec vec_load_half(const void *p)
+{
+    return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8((const uint8_t *)p)));
+}
+
 /* --- tiles -------------------------------------------------------------------------------- */
 /* 24 sums, 2 vectors of A and 3 of B: five loads for 24 multiply-adds. */
 enum { TILE_ROWS = 8, TILE_VECTORS = 3 };

@@ -26,6 +26,9 @@ void rm_tile_in_place_scalar(int64_t k, const rm_real *a, int64_t a_row, int64_t
                              const void *b, rm_real *c, int64_t c_row, int m, int n, bool add);
 double rm_tile_peak_scalar(int64_t rounds);
 
+void rm_widen_bf16_scalar(int64_t n, const void *x, rm_real *y);
+void rm_widen_half_scalar(int64_t n, const void *x, rm_real *y);
+
 void rm_add_scalar(int64_t n, const rm_real *x, rm_real *y);
 void rm_axpy_scalar(int64_t n, rm_real alpha, const rm_real *x, rm_real *y);
 void rm_scale_scalar(int64_t n, rm_real alpha, rm_real *x);

@@ -15,6 +15,7 @@
 #include "simd/vector/swiglu.h"
 #include "simd/vector/tile.h"
 #include "simd/vector/tile_pair.h"
+#include "simd/vector/widen.h"
 
 /* An rm_tile_kernels: of fp32, or of bf16 without instructions for it. */
 #define VECTOR_TILES(precision, size_of_b, rows_of_pair)                                       \
@@ -30,7 +31,8 @@
 #define VECTOR_BF16_TILES VECTOR_TILES(bf16, sizeof(rm_bf16), PAIR_ROWS_BF16)
 
 #define VECTOR_ROW_KERNELS                                                                     \
-    .tile_in_place = tile_in_place, .add = row_add, .axpy = row_axpy, .scale = row_scale,      \
+    .tile_in_place = tile_in_place, .widen_bf16 = row_widen_bf16,                              \
+    .widen_half = row_widen_half, .add = row_add, .axpy = row_axpy, .scale = row_scale,        \
     .dot = row_dot, .max = row_max, .exp_shift = row_exp_shift,                                \
     .sum_squares = row_sum_squares, .rmsnorm = row_rmsnorm,                                    \
     .rmsnorm_backward = row_rmsnorm_backward, .silu_mul = row_silu_mul,                        \

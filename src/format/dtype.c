@@ -42,31 +42,6 @@ int rm_dtype_bytes(rm_dtype dtype)
     return dtypes[dtype].bytes;
 }
 
-static float float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* Half: 1 sign, 5 exponent (bias 15), 10 fraction bits; float: 1, 8 (bias 127), 23. */
-static float float_of_half(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half >> 15) << 31;
-    uint32_t exponent = half >> 10 & 31, fraction = half & 1023;
-    if (exponent == 31) return float_of_bits(sign | 0x7F800000u | fraction << 13);
-    if (exponent > 0) return float_of_bits(sign | (exponent + 127 - 15) << 23 | fraction << 13);
-    float magnitude = (float)fraction * 0x1p-24f;
-    return sign ? -magnitude : magnitude;
-}
-
-static uint16_t load_u16(const unsigned char *at)
-{
-    uint16_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
 static void read_f32(const unsigned char *data, int64_t n, rm_real *values)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -85,18 +60,8 @@ static void read_f64(const unsigned char *data, int64_t n, rm_real *values)
     }
 }
 
-static void read_bf16(const unsigned char *data, int64_t n, rm_real *values)
-{
-    for (int64_t i = 0; i < n; i++)
-        values[i] = float_of_bits((uint32_t)load_u16(data + 2 * i) << 16);
-}
-
-static void read_f16(const unsigned char *data, int64_t n, rm_real *values)
-{
-    for (int64_t i = 0; i < n; i++) values[i] = float_of_half(load_u16(data + 2 * i));
-}
-
-void rm_tensor_read(const rm_tensor *tensor, int64_t first, int64_t n, rm_real *values)
+void rm_tensor_read(const rm_kernels *kernels, const rm_tensor *tensor, int64_t first,
+                    int64_t n, rm_real *values)
 {
     const unsigned char *data = tensor->data + first * rm_dtype_bytes(tensor->dtype);
     switch (tensor->dtype) {
@@ -104,10 +69,10 @@ void rm_tensor_read(const rm_tensor *tensor, int64_t first, int64_t n, rm_real *
         read_f32(data, n, values);
         break;
     case RM_DTYPE_BF16:
-        read_bf16(data, n, values);
+        kernels->widen_bf16(n, data, values);
         break;
     case RM_DTYPE_F16:
-        read_f16(data, n, values);
+        kernels->widen_half(n, data, values);
         break;
     case RM_DTYPE_F64:
         read_f64(data, n, values);

@@ -7,7 +7,7 @@
 #define RM_SAFETENSORS_H
 
 #include "base/files.h"
-#include "simd/real.h"
+#include "simd/kernels.h"
 
 #define RM_TENSOR_MAX_DIMS 8
 
@@ -55,6 +55,7 @@ ringmoe_status rm_safetensors_commit(rm_safetensors_writer **writer, rm_error *e
 void rm_safetensors_abandon(rm_safetensors_writer **writer);
 
 /* n elements from `first` on, converted to rm_real. */
-void rm_tensor_read(const rm_tensor *tensor, int64_t first, int64_t n, rm_real *values);
+void rm_tensor_read(const rm_kernels *kernels, const rm_tensor *tensor, int64_t first,
+                    int64_t n, rm_real *values);
 
 #endif

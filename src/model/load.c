@@ -136,8 +136,8 @@ static void read_tensor(const rm_compute *compute, const rm_tensor *tensor, rm_r
     int64_t n = tensor->n_elements;
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
     for (int64_t first = 0; first < n; first += BLOCK_ELEMENTS)
-        rm_tensor_read(tensor, first, n - first < BLOCK_ELEMENTS ? n - first : BLOCK_ELEMENTS,
-                       values + first);
+        rm_tensor_read(compute->kernels, tensor, first,
+                       n - first < BLOCK_ELEMENTS ? n - first : BLOCK_ELEMENTS, values + first);
 }
 
 static ringmoe_status read_expected(const ringmoe_model *model, const char *folder,

@@ -142,7 +142,8 @@ static const rm_tensor *find_tensor(const tensor_source *source, const rm_parame
 static const rm_real *block_of_file(const void *source, const ringmoe_trainer *trainer,
                                     rm_space space, const rm_block *block, rm_real *buffer)
 {
-    rm_tensor_read(find_tensor(source, block->parameter),
+    rm_tensor_read(trainer->mesh->context->compute.kernels,
+                   find_tensor(source, block->parameter),
                    block->first - block->parameter->offset, block->n_elements, buffer);
     return buffer;
 }
@@ -168,7 +169,8 @@ static void read_weights(ringmoe_trainer *trainer, const checkpoint *from)
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *parameter = &table->parameters[i];
         if (!rm_model_holds(trainer->model, parameter)) continue;
-        rm_tensor_read(find_tensor(&source, parameter), 0, parameter->n_elements,
+        rm_tensor_read(trainer->mesh->context->compute.kernels, find_tensor(&source, parameter),
+                       0, parameter->n_elements,
                        rm_model_space(trainer->model, parameter->space) + parameter->offset);
     }
 }
@@ -182,7 +184,8 @@ static void read_router_biases(const ringmoe_trainer *trainer, const checkpoint 
         if (!rm_has_router_bias(trainer, layer)) continue;
         char name[RM_NAME_BYTES];
         snprintf(name, sizeof name, RM_ROUTER_BIAS_NAME, layer);
-        rm_tensor_read(rm_safetensors_find(from->weights, name), 0, n_experts,
+        rm_tensor_read(trainer->mesh->context->compute.kernels,
+                       rm_safetensors_find(from->weights, name), 0, n_experts,
                        biases + layer * n_experts);
     }
 }
@@ -221,7 +224,8 @@ static void read_moments(ringmoe_trainer *trainer, const tensor_source *source,
         rm_range part = rm_shard_overlap(
             shard, rm_space_axis(trainer->mesh, parameter->space)->rank, parameter);
         if (part.n_elements > 0)
-            rm_tensor_read(find_tensor(source, parameter), part.first - parameter->offset,
+            rm_tensor_read(trainer->mesh->context->compute.kernels,
+                           find_tensor(source, parameter), part.first - parameter->offset,
                            part.n_elements,
                            moments[parameter->space] + (part.first - shard->first));
     }

@@ -77,7 +77,7 @@ static void load_weights(struct run *run)
     rm_safetensors *file = open_file(run, "model.safetensors");
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *parameter = &table->parameters[i];
-        rm_tensor_read(find(file, parameter), 0, parameter->n_elements,
+        rm_tensor_read(rm_kernels_best(), find(file, parameter), 0, parameter->n_elements,
                        rm_model_space(run->model, parameter->space) + parameter->offset);
     }
     rm_safetensors_close(&file);
@@ -195,7 +195,7 @@ static double relative_error(const rm_real *values, const rm_tensor *tensor)
     double difference = 0, size = 0;
     for (int64_t i = 0; i < tensor->n_elements; i++) {
         rm_real expected;
-        rm_tensor_read(tensor, i, 1, &expected);
+        rm_tensor_read(rm_kernels_best(), tensor, i, 1, &expected);
         difference += ((double)values[i] - expected) * ((double)values[i] - expected);
         size += (double)expected * expected;
     }

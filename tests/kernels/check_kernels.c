@@ -74,6 +74,8 @@ static void check_products(check *c, const options *o)
     if (begin_kernel(c, o, "fp32.pack")) check_packs(c, fp32, false);
     if (begin_kernel(c, o, "bf16.pack")) check_packs(c, bf16, true);
     if (begin_kernel(c, o, "tile_in_place")) check_tile_in_place(c);
+    if (begin_kernel(c, o, "widen_bf16")) check_widen(c, false);
+    if (begin_kernel(c, o, "widen_half")) check_widen(c, true);
 }
 
 static void check_level(check *c, const options *o)

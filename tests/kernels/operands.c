@@ -7,12 +7,14 @@
 bool operands_fit(check *c, const rm_tile_kernels *tiles)
 {
     bool fit = tiles->mr <= MAX_ROWS && tiles->nr <= MAX_COLUMNS && tiles->row_step > 0 &&
-               tiles->mr % tiles->row_step == 0 && tiles->depth_step <= MAX_DEPTH_STEP;
+               tiles->mr % tiles->row_step == 0 && tiles->depth_step <= MAX_DEPTH_STEP &&
+               tiles->depth_block < MAX_DEPTH;
     if (!fit)
-        fail(c,
-             "tiles of %d (step %d) x %d, depths in steps of %d: not as in the contract, or "
-             "beyond the checker's bounds",
-             tiles->mr, tiles->row_step, tiles->nr, tiles->depth_step);
+        fail(
+            c,
+            "tiles of %d (step %d) x %d, depths of %d in steps of %d: against the contract, or "
+            "too large for the checker",
+            tiles->mr, tiles->row_step, tiles->nr, tiles->depth_block, tiles->depth_step);
     return fit;
 }
 

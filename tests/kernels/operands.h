@@ -11,7 +11,7 @@
 
 #include "check.h"
 
-enum { MAX_ROWS = 32, MAX_COLUMNS = 64, MAX_DEPTH_STEP = 64, MAX_DEPTH = 600 };
+enum { MAX_ROWS = 32, MAX_COLUMNS = 64, MAX_DEPTH_STEP = 64, MAX_DEPTH = 1100 };
 
 typedef struct operand {
     check *c;

@@ -3,8 +3,8 @@
  * Checks of the packs. The layout of a panel belongs to the level, so it is read through the
  * tile: multiplied by ones at the right places, a panel gives its elements back exactly.
  *
- *   C[i][j] = sum over p of A[i][p] B[p][j] = A[i][first + j]    with B[p][j] = (p == first +
- * j)
+ *   B[p][j] = (p == first + j)    gives    C[i][j] = sum over p of A[i][p] B[p][j]
+ *                                                  = A[i][first + j]
  *
  * Every source (lines, steps), every number of lines, many depths.
  */

@@ -228,9 +228,9 @@ static product *product_create(check *c, const rm_tile_kernels *tiles, bool bf16
 
 void check_tiles(check *c, const rm_tile_kernels *tiles, bool bf16)
 {
-    const int64_t step = tiles->depth_step;
-    const int64_t depths[] = {0,    1,        2,        3,        7,  16,  31,
-                              step, step - 1, step + 1, 2 * step, 64, 257, 512};
+    const int64_t step = tiles->depth_step, slice = tiles->depth_block;
+    const int64_t depths[] = {0,        1,        2,        3,  7,   16,    31,       step,
+                              step - 1, step + 1, 2 * step, 64, 257, slice, slice + 1};
     product *t = product_create(c, tiles, bf16);
     int round = 0;
     for (values kind = 0; t && kind < N_VALUES; kind++)

@@ -68,17 +68,18 @@ static void reads_what_it_wrote(void **state)
     assert_int_equal(embed->n_dims, 2);
     assert_int_equal(embed->shape[0], 3);
     assert_int_equal(embed->n_elements, 6);
-    rm_tensor_read(embed, 1, 4, values);
+    rm_tensor_read(rm_kernels_best(), embed, 1, 4, values);
     assert_true(values[0] == -2 && values[1] == 3.5f && values[2] == 0 && values[3] == 5);
 
     const rm_tensor *scalar = rm_safetensors_find(file, "scalar");
     assert_true(scalar && scalar->n_dims == 0 && scalar->n_elements == 1);
-    rm_tensor_read(scalar, 0, 1, values);
+    rm_tensor_read(rm_kernels_best(), scalar, 0, 1, values);
     assert_true(values[0] == (rm_real)0.1);
 
-    rm_tensor_read(rm_safetensors_find(file, "half \"quoted\" \xc3\xa9"), 0, 3, values);
+    rm_tensor_read(rm_kernels_best(), rm_safetensors_find(file, "half \"quoted\" \xc3\xa9"), 0,
+                   3, values);
     assert_true(values[0] == 1 && values[1] == (rm_real)0x1p-24 && values[2] == -2);
-    rm_tensor_read(rm_safetensors_find(file, "brain"), 0, 2, values);
+    rm_tensor_read(rm_kernels_best(), rm_safetensors_find(file, "brain"), 0, 2, values);
     assert_true(values[0] == 1 && values[1] == 0 && signbit(values[1]));
     assert_int_equal(rm_safetensors_find(file, "empty")->n_elements, 0);
     assert_null(rm_safetensors_find(file, "model"));
@@ -242,7 +243,7 @@ static void read_everything(const rm_safetensors *file)
         const rm_tensor *tensor = rm_safetensors_tensor(file, i);
         rm_real values[64];
         assert_true(tensor->n_elements <= 64);
-        rm_tensor_read(tensor, 0, tensor->n_elements, values);
+        rm_tensor_read(rm_kernels_best(), tensor, 0, tensor->n_elements, values);
         assert_ptr_equal(rm_safetensors_find(file, tensor->name), tensor);
     }
 }
@@ -342,7 +343,7 @@ static void converts_exactly(void **state)
         rm_tensor tensor = {.dtype = is_half ? RM_DTYPE_F16 : RM_DTYPE_BF16,
                             .n_elements = 65536,
                             .data = (const unsigned char *)bits};
-        rm_tensor_read(&tensor, 0, 65536, values);
+        rm_tensor_read(rm_kernels_best(), &tensor, 0, 65536, values);
         for (int i = 0; i < 65536; i++) {
             double expected =
                 is_half ? value_of_bits(bits[i], 5, 10) : value_of_bits(bits[i], 8, 7);
