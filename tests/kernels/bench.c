@@ -155,6 +155,32 @@ static void bench_row(check *c, const row_kernel *kernel, const job *copy)
     free(short_copy.from), free(short_copy.to);
 }
 
+/* --- conversions -------------------------------------------------------------------------- */
+typedef struct widen_work {
+    void (*widen)(int64_t n, const void *x, rm_real *y);
+    rm_real *words, *y;
+    int64_t n;
+} widen_work;
+
+static void run_widen(void *context)
+{
+    const widen_work *w = context;
+    w->widen(w->n, w->words, w->y);
+}
+
+static void bench_widen(check *c, const char *name,
+                        void (*widen)(int64_t n, const void *x, rm_real *y), const job *copy)
+{
+    widen_work w = {widen, random_row(c, LONG_ROW), random_row(c, LONG_ROW), SHORT_ROW};
+    double bytes = sizeof(rm_bf16) + sizeof(rm_real);
+    rates cached = rates_of(&(job){run_widen, &w, bytes * SHORT_ROW}, copy);
+    w.n = LONG_ROW;
+    rates memory = rates_of(&(job){run_widen, &w, bytes * LONG_ROW}, copy);
+    printf("%-18s n %d %8.1f GB/s                  from memory %5.1f GB/s, a copy %5.1f\n",
+           name, SHORT_ROW, cached.job, memory.job, memory.beside);
+    free(w.words), free(w.y);
+}
+
 void bench(check *c, const char *only)
 {
     double bytes = (double)LONG_ROW * sizeof(rm_real);
@@ -164,6 +190,10 @@ void bench(check *c, const char *only)
                          {run_read, &w, (double)WINDOW * sizeof(rm_real)}};
     printf("%s\n", c->kernels->level);
     bench_products(c, only, &memory);
+    if (!only || strcmp(only, "widen_bf16") == 0)
+        bench_widen(c, "widen_bf16", c->kernels->widen_bf16, &memory.copy);
+    if (!only || strcmp(only, "widen_half") == 0)
+        bench_widen(c, "widen_half", c->kernels->widen_half, &memory.copy);
     for (int i = 0; i < n_simple_kernels; i++)
         if (!only || strcmp(only, simple_kernels[i].name) == 0)
             bench_row(c, &simple_kernels[i], &memory.copy);
