@@ -32,9 +32,10 @@
 /* Looks at a counter before the processor is given away. */
 enum { LOOKS = 64 };
 
-/* Blocks of keys of a task, of which the queries are packed once: at most so many, and of wide
- * heads what leaves room in the second-level cache. */
-enum { MOST_KEY_BLOCKS = 2, MOST_ELEMENTS = 256, TASKS_A_THREAD = 4 };
+/* Blocks of keys of a task, for which queries are packed once: at most so many, of wide heads
+ * (blocks times head_dim) what leaves room in the second-level cache, and few enough that every
+ * thread gets several tasks. */
+enum { MOST_KEY_BLOCKS = 2, MOST_WIDTH = 256, TASKS_A_THREAD = 4 };
 
 /* The thread's tiles of a block of keys. Of keys and values, `_columns` are packed with their
  * rows as columns (keys times the scale of the scores), `keys` with their rows as terms. */
@@ -99,13 +100,12 @@ static attention_tiles cut_scratch(const attention_pass *pass, rm_real *scratch)
     return tiles;
 }
 
-/* Several key blocks a task if every thread gets several tasks nonetheless. */
 static void cut_into_tasks(attention_pass *pass, int n_threads)
 {
     const rm_attention_shape *shape = &pass->shape;
     int64_t heads = shape->n_sequences * shape->n_kv_heads;
     int64_t wanted = n_threads > 1 ? TASKS_A_THREAD * (int64_t)n_threads : 1;
-    int64_t blocks = rm_least(MOST_KEY_BLOCKS, MOST_ELEMENTS / shape->head_dim);
+    int64_t blocks = rm_least(MOST_KEY_BLOCKS, MOST_WIDTH / shape->head_dim);
     pass->n_blocks = rm_ceil_divide(shape->n_queries, BLOCK);
     while (blocks > 1 && heads * rm_ceil_divide(pass->n_blocks, blocks) < wanted) blocks--;
     pass->blocks_per_task = blocks > 1 ? blocks : 1;
