@@ -19,6 +19,7 @@
 #include <ringmoe/context.h>
 #include <ringmoe/mesh.h>
 #include <ringmoe/moe.h>
+#include <ringmoe/pipeline.h>
 #include <ringmoe/model.h>
 #include <ringmoe/data.h>
 #include <ringmoe/train.h>

@@ -45,6 +45,9 @@ typedef struct ringmoe_context_settings {
     ringmoe_precision precision; /**< operands of products; default fp32 */
     ringmoe_log_function log;    /**< default NULL: silence */
     void *log_user;              /**< handed to `log` */
+    int ranks_per_node; /**< 0 (default): ranks that share memory are a node; else so many ranks
+                             in a row are taken for one, to try out what happens between nodes.
+                             The same on all ranks */
 } ringmoe_context_settings;
 
 /** Fills every field with its default. Local. */

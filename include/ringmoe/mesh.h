@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * The mesh: how the ranks of a context are laid out over the axes of parallelism.
+ * The mesh: how the ranks of a context are laid out over the four axes of parallelism.
  *
- *   rank = data * E + expert      (experts innermost: ranks of one node share them)
+ *   rank = ((pipeline * D + data) * E + expert) * T + tensor
  *
- * Dense layers see D*E as their data axis: each rank has its own microbatches and a replica of
- * the dense weights. Expert weights are split over E and replicated over D. This is the
- * sharding of arXiv 2405.15052 with its model axis at 1.
+ *   pipeline  P  stages of the layers; activations travel round the ring of stages
+ *   data      D  replicas of the experts
+ *   expert    E  ranks that the experts are split over
+ *   tensor    T  ranks that share the inner dimension of each expert, the attention heads, the
+ *                dense feed-forward and the vocabulary
+ *
+ * The innermost axes lie within a node. Dense layers see D*E as their data axis: each of these
+ * ranks has its own microbatches and a replica of the dense weights. Expert weights are split
+ * over E and T and replicated over D. This is the sharding of arXiv 2405.15052 with a pipeline
+ * around it.
  */
 #ifndef RINGMOE_MESH_H
 #define RINGMOE_MESH_H
@@ -20,19 +27,22 @@ extern "C" {
 typedef struct ringmoe_mesh ringmoe_mesh;
 
 typedef struct ringmoe_mesh_dims {
-    int data;   /**< D, replicas of the experts; 0: chosen so that D*E = ranks */
-    int expert; /**< E, ranks the experts are split over; 0: chosen so that D*E = ranks */
+    int pipeline; /**< P; 0: 1 */
+    int data;     /**< D; 0: chosen so that P*D*E*T = ranks */
+    int expert;   /**< E; 0: chosen so that P*D*E*T = ranks */
+    int tensor;   /**< T; 0: 1 */
 } ringmoe_mesh_dims;
 
 /**
  * Lays the context's ranks out. Collective.
- *   dims       in   NULL or both 0: E is the largest number that divides both the ranks and
- *                   n_experts (1 without experts), D the rest. One 0: it follows from the other
+ *   dims       in   NULL: all 0. A size of 0 is chosen: P and T are 1; of what P and T leave, E
+ *                   is the largest number that divides both it and n_experts (1 without
+ *                   experts), D the rest; with one of D and E given, the other follows
  *   n_experts  in   experts to be split; 0 if there are none, or not known
  *   mesh       out  destroy before the context
- * Returns OK; ARGUMENT (a negative number); LAYOUT (D*E is not the number of ranks; n_experts
- * not divisible by E; more expert ranks than experts); MISMATCH (ranks gave different numbers);
- * MEMORY; MPI. The same on all ranks.
+ * Returns OK; ARGUMENT (a negative number); LAYOUT (P*D*E*T is not the number of ranks;
+ * n_experts not divisible by E; more expert ranks than experts); MISMATCH (ranks gave different
+ * numbers); MEMORY; MPI. The same on all ranks.
  */
 RINGMOE_API ringmoe_status ringmoe_mesh_create(ringmoe_context *context,
                                                const ringmoe_mesh_dims *dims, int n_experts,

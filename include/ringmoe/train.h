@@ -35,7 +35,24 @@ typedef struct ringmoe_train_settings {
     double epsilon;       /**< 1e-30..1; default 1e-8 */
     double clip_norm;     /**< global gradient norm; 0: no clipping; default 1 */
     int64_t seed;         /**< of weights, data order and router noise; default 0 */
+    /* How the work is laid out; of these only `reproducible` has a part in the answer's bits.
+     */
+    char schedule[16];    /**< of the pipeline, one of ringmoe_schedule_names but "forward"; ""
+                               (default): "1f1b", with several chunks "interleaved" */
+    int64_t chunks;       /**< chunks of the model a rank has; 0 (default): chosen */
+    int64_t recompute;    /**< a ringmoe_recompute; default RINGMOE_RECOMPUTE_NONE */
+    int64_t reproducible; /**< 1: sums over inner dimensions are made in fixed blocks, so that
+                             the tensor axis does not change the bits; 0 (default): in one go */
 } ringmoe_train_settings;
+
+/** Activations that are made again in the backward pass instead of being kept. The answer is
+ * the same to the bit. */
+typedef enum ringmoe_recompute {
+    RINGMOE_RECOMPUTE_NONE = 0,
+    RINGMOE_RECOMPUTE_SELECTIVE = 1, /**< what costs next to nothing: normed inputs, products of
+                                          gate and up */
+    RINGMOE_RECOMPUTE_FULL = 2,      /**< whole layers, from their inputs */
+} ringmoe_recompute;
 
 /** Fills every field with its default. Local. */
 RINGMOE_API void ringmoe_train_settings_default(ringmoe_train_settings *settings);

@@ -20,6 +20,12 @@ ringmoe_status rm_axis_init(rm_axis *axis, MPI_Comm comm, int first, int stride,
     return RINGMOE_OK;
 }
 
+void rm_axis_join(rm_axis *axis, ringmoe_context *context)
+{
+    axis->progress = &context->progress;
+    axis->nodes = context->nodes;
+}
+
 void rm_axis_free(rm_axis *axis)
 {
     free(axis->scratch);
@@ -32,4 +38,9 @@ void rm_axis_free(rm_axis *axis)
 int rm_axis_member(const rm_axis *axis, int rank)
 {
     return axis->first + rank * axis->stride;
+}
+
+int rm_axis_node(const rm_axis *axis, int rank)
+{
+    return axis->nodes[rm_axis_member(axis, rank)];
 }

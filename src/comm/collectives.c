@@ -12,7 +12,7 @@ ringmoe_status rm_allreduce(const rm_axis *axis, void *in_place, int count, MPI_
     int code =
         MPI_Iallreduce(MPI_IN_PLACE, in_place, count, type, operation, axis->comm, &request);
     RM_TRY(rm_mpi_check(code, "MPI_Iallreduce", error));
-    return rm_wait(&request, "MPI_Iallreduce", error);
+    return rm_wait(axis, RM_EVERYONE, &request, "MPI_Iallreduce", error);
 }
 
 ringmoe_status rm_broadcast(const rm_axis *axis, void *data, int count, MPI_Datatype type,
@@ -22,7 +22,7 @@ ringmoe_status rm_broadcast(const rm_axis *axis, void *data, int count, MPI_Data
     MPI_Request request = MPI_REQUEST_NULL;
     int code = MPI_Ibcast(data, count, type, root, axis->comm, &request);
     RM_TRY(rm_mpi_check(code, "MPI_Ibcast", error));
-    return rm_wait(&request, "MPI_Ibcast", error);
+    return rm_wait(axis, RM_EVERYONE, &request, "MPI_Ibcast", error);
 }
 
 ringmoe_status rm_barrier(const rm_axis *axis, rm_error *error)
@@ -30,7 +30,7 @@ ringmoe_status rm_barrier(const rm_axis *axis, rm_error *error)
     if (axis->size == 1) return RINGMOE_OK;
     MPI_Request request = MPI_REQUEST_NULL;
     RM_TRY(rm_mpi_check(MPI_Ibarrier(axis->comm, &request), "MPI_Ibarrier", error));
-    return rm_wait(&request, "MPI_Ibarrier", error);
+    return rm_wait(axis, RM_EVERYONE, &request, "MPI_Ibarrier", error);
 }
 
 enum { PIECE_ELEMENTS = 1 << 30, PARTS_TAG = 1 };
@@ -63,7 +63,7 @@ static ringmoe_status swap_piece(const rm_axis *axis, char *array, MPI_Aint exte
         rm_abandon(2, requests);
         return rm_mpi_check(code, "gathering parts", error);
     }
-    return rm_wait_all(2, requests, "gathering parts", error);
+    return rm_wait_all(axis, 2, requests, "gathering parts", error);
 }
 
 /* Pairwise exchange: in turn d everyone sends to the rank d above and receives from the one d

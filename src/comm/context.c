@@ -52,6 +52,11 @@ static ringmoe_status check_settings(const ringmoe_context_settings *settings, r
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "n_threads is %d; use 0 for the default or a positive number",
                        settings->n_threads);
+    if (settings->ranks_per_node < 0)
+        return rm_fail(
+            error, RINGMOE_ERROR_ARGUMENT,
+            "ranks_per_node is %d; use 0 for the nodes there are or a positive number",
+            settings->ranks_per_node);
     if (settings->precision != RINGMOE_PRECISION_FP32 &&
         settings->precision != RINGMOE_PRECISION_BF16)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
@@ -123,6 +128,11 @@ static void warn_of_thread_level(const ringmoe_context *context)
                context->compute.n_threads);
 }
 
+static void poll_between_tasks(void *progress)
+{
+    rm_progress_poll(progress, false);
+}
+
 /* Everything after the checks that need no other rank. `context` is NULL where there was no
  * memory for it: that rank still takes part until all have agreed to give up. */
 static ringmoe_status create_together(ringmoe_context *context, MPI_Comm communicator,
@@ -144,7 +154,11 @@ static ringmoe_status create_together(ringmoe_context *context, MPI_Comm communi
     }
     context->world = world;
     RM_TRY(status);
+    rm_axis_join(&context->world, context);
+    context->compute.poll = poll_between_tasks;
+    context->compute.poll_user = &context->progress;
     status = match_ranks(context, settings);
+    if (status == RINGMOE_OK) status = rm_nodes_find(context, settings->ranks_per_node);
     *error = context->error;
     return status;
 }
@@ -185,6 +199,7 @@ void ringmoe_context_destroy(ringmoe_context **context)
     if (!context || !*context) return;
     rm_compute_free(&(*context)->compute);
     rm_axis_free(&(*context)->world);
+    free((*context)->nodes);
     free(*context);
     *context = NULL;
 }

@@ -8,6 +8,7 @@
 #include <ringmoe/context.h>
 
 #include "base/status.h"
+#include "comm/progress.h"
 #include "tensor/compute.h"
 
 #ifdef RINGMOE_DOUBLE
@@ -29,25 +30,38 @@ typedef struct rm_axis {
     MPI_Comm comm; /* may be MPI_COMM_NULL when size is 1 */
     int rank, size;
     int first, stride;
-    int *scratch; /* [4 * size], for rm_exchange_rows; NULL when size is 1 */
+    int *scratch;          /* [4 * size], for rm_exchange_rows; NULL when size is 1 */
+    rm_progress *progress; /* of the context */
+    const int *nodes;      /* the context's, by the context's rank */
 } rm_axis;
 
-/* Takes over a communicator (which may be MPI_COMM_NULL for size 1) and its rank and size. */
+/* Takes over a communicator (which may be MPI_COMM_NULL for size 1) and its rank and size. It
+ * gets the progress and the nodes of a context by rm_axis_join. */
 ringmoe_status rm_axis_init(rm_axis *axis, MPI_Comm comm, int first, int stride,
                             rm_error *error);
+void rm_axis_join(rm_axis *axis, ringmoe_context *context);
 /* Frees the communicator and the scratch. A zeroed axis is allowed. Collective. */
 void rm_axis_free(rm_axis *axis);
 /* The context's rank of member `rank`. */
 int rm_axis_member(const rm_axis *axis, int rank);
+/* Number of the node that member `rank` runs on; nodes are numbered by their first rank. */
+int rm_axis_node(const rm_axis *axis, int rank);
 
 struct ringmoe_context {
     rm_axis world;
+    rm_progress progress;
+    int *nodes; /* [ranks]: number of each rank's node */
+    int n_nodes;
     rm_compute compute;
     rm_error error;
     rm_comm_times times;
     ringmoe_log_function log;
     void *log_user;
 };
+
+/* Finds out which ranks share a node and fills context->nodes. Collective over context->world.
+ * ranks_per_node > 0: pretends that so many ranks in a row make a node. */
+ringmoe_status rm_nodes_find(ringmoe_context *context, int ranks_per_node);
 
 /* Sends a line (printf format) to the context's log, if it has one. */
 void rm_log(const ringmoe_context *context, ringmoe_log_level level, const char *format, ...)
@@ -65,11 +79,21 @@ ringmoe_status rm_agree_equal(const rm_axis *axis, const int64_t *values, int n,
 /* Turns an MPI error code into a status and a line that starts with `what`. */
 ringmoe_status rm_mpi_check(int code, const char *what, rm_error *error);
 
-/* Completes a request by MPI_Test, yielding the processor between tests, since blocking calls
- * spin and cost a scheduler slice each when there are more ranks than cores. */
-ringmoe_status rm_wait(MPI_Request *request, const char *what, rm_error *error);
+/* The partner of a wait that is for all members of the axis. */
+#define RM_EVERYONE (-1)
+
+/* Completes a request of the axis by MPI_Test, yielding the processor between tests, since
+ * blocking calls spin and cost a scheduler slice each when there are more ranks than cores;
+ * background transfers go on meanwhile. `partner`: whom it waits for, a rank of the axis or
+ * RM_EVERYONE; `what` starts an error's line and stands in the watchdog's report. */
+ringmoe_status rm_wait(const rm_axis *axis, int partner, MPI_Request *request, const char *what,
+                       rm_error *error);
 /* All are completed, even if one fails. */
-ringmoe_status rm_wait_all(int n, MPI_Request *requests, const char *what, rm_error *error);
+ringmoe_status rm_wait_all(const rm_axis *axis, int n, MPI_Request *requests, const char *what,
+                           rm_error *error);
+/* Waits for a background transfer of the axis. Returns its status. */
+ringmoe_status rm_wait_background(const rm_axis *axis, rm_background *transfer,
+                                  const char *what, rm_error *error);
 /* Gives up requests whose partners cannot be counted on after a failure. */
 void rm_abandon(int n, MPI_Request *requests);
 

@@ -34,26 +34,11 @@ int64_t rm_exchange_counts_workspace(const rm_axis *axis, int n)
     return axis->size > 1 ? 2 * (int64_t)MESSAGE_WORDS * axis->size : 0;
 }
 
-static const char *operation_name(int32_t operation)
-{
-    switch ((rm_operation)operation) {
-    case RM_OPERATION_DISPATCH:
-        return "dispatch";
-    case RM_OPERATION_DISPATCH_GRADIENT:
-        return "dispatch of gradients";
-    case RM_OPERATION_EVALUATE:
-        return "evaluation";
-    case RM_OPERATION_GENERATE:
-        return "generation";
-    }
-    return "an unknown operation";
-}
-
 static void describe(const place *at, char text[160])
 {
     snprintf(text, 160, "step %lld, layer %d, microbatch %d, %s, %d experts a rank",
-             (long long)at->step, at->layer, at->microbatch, operation_name(at->operation),
-             at->n);
+             (long long)at->step, at->layer, at->microbatch,
+             rm_operation_name((rm_operation)at->operation), at->n);
 }
 
 /* Every rank has everyone's place, so all come to the same verdict in the same words. */
@@ -84,7 +69,7 @@ static ringmoe_status swap_words(const rm_axis *axis, int words, const int32_t *
     int code =
         MPI_Ialltoall(send, words, MPI_INT32_T, recv, words, MPI_INT32_T, axis->comm, &request);
     RM_TRY(rm_mpi_check(code, "MPI_Ialltoall of counts", error));
-    return rm_wait(&request, "MPI_Ialltoall of counts", error);
+    return rm_wait(axis, RM_EVERYONE, &request, "MPI_Ialltoall of counts", error);
 }
 
 static ringmoe_status swap_counts(const rm_axis *axis, const place *here, const int32_t *send,
@@ -152,7 +137,7 @@ static ringmoe_status swap_rows(const rm_axis *axis, MPI_Datatype row, const rm_
     int code =
         MPI_Ialltoallv(send, out, out_at, row, recv, in, in_at, row, axis->comm, &request);
     RM_TRY(rm_mpi_check(code, "MPI_Ialltoallv of rows", error));
-    return rm_wait(&request, "MPI_Ialltoallv of rows", error);
+    return rm_wait(axis, RM_EVERYONE, &request, "MPI_Ialltoallv of rows", error);
 }
 
 static ringmoe_status exchange_typed(const rm_axis *axis, int64_t width, const rm_real *send,

@@ -9,20 +9,6 @@
 
 #include "comm/context.h"
 
-typedef enum rm_operation {
-    RM_OPERATION_DISPATCH = 1,          /* tokens to experts */
-    RM_OPERATION_DISPATCH_GRADIENT = 2, /* gradients of expert outputs to experts */
-    RM_OPERATION_EVALUATE = 3,          /* tokens to experts, without a backward pass */
-    RM_OPERATION_GENERATE = 4,
-} rm_operation;
-
-/* What an exchange is for. The microbatch is the rank's own count within the step. */
-typedef struct rm_label {
-    int64_t step;
-    int32_t layer, microbatch;
-    rm_operation operation;
-} rm_label;
-
 /* Sends send[r * n .. +n) to rank r and receives recv[r * n .. +n) from it: n counts for each
  * pair of ranks. Collective. MISMATCH on every rank, naming two ranks and their labels, when
  * labels differ. `workspace` of rm_exchange_counts_workspace(axis, n) int32. Time goes to

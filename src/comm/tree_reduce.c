@@ -102,7 +102,7 @@ static ringmoe_status transfer(rm_tree *tree, const rm_axis *axis, const int64_t
         rm_abandon(n_requests, tree->requests);
         return rm_mpi_check(code, "reducing gradients", error);
     }
-    return rm_wait_all(n_requests, tree->requests, "reducing gradients", error);
+    return rm_wait_all(axis, n_requests, tree->requests, "reducing gradients", error);
 }
 
 /* One turn: this rank's chunk of the total. */

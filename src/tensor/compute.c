@@ -57,7 +57,8 @@ ringmoe_status rm_compute_init(rm_compute *compute, const char *level, int n_thr
     rm_arena scratch = {0};
     rm_arena_take(&scratch, threads, RM_SCRATCH_BYTES);
     RM_TRY(rm_arena_reserve(&scratch, scratch.used, error));
-    *compute = (rm_compute){kernels, threads, precision, scratch};
+    *compute = (rm_compute){
+        .kernels = kernels, .n_threads = threads, .precision = precision, .scratch = scratch};
     return RINGMOE_OK;
 }
 

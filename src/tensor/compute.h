@@ -21,6 +21,10 @@ typedef struct rm_compute {
     int n_threads;
     ringmoe_precision precision;
     rm_arena scratch; /* n_threads * RM_SCRATCH_BYTES */
+    /* Called between tasks by the thread that called the library, where not NULL: transfers go
+     * on behind long products. */
+    void (*poll)(void *user);
+    void *poll_user;
 } rm_compute;
 
 /* Scratch of each thread, for packed blocks of a product or an attention tile; what is not used

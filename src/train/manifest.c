@@ -37,8 +37,11 @@ static void print_manifest(FILE *out, const rm_manifest *manifest)
 {
     fprintf(out, "{\n  \"format_version\": %d,\n  \"step\": %lld,\n", FORMAT_VERSION,
             (long long)manifest->step);
-    fprintf(out, "  \"layout\": {\"data\": %d, \"expert\": %d},\n  \"kernel_level\": \"%s\",\n",
-            manifest->layout.data, manifest->layout.expert, manifest->kernel_level);
+    fprintf(out,
+            "  \"layout\": {\"pipeline\": %d, \"data\": %d, \"expert\": %d, \"tensor\": %d},\n"
+            "  \"kernel_level\": \"%s\",\n",
+            manifest->layout.pipeline, manifest->layout.data, manifest->layout.expert,
+            manifest->layout.tensor, manifest->kernel_level);
     fprintf(out, "  \"weights_hash\": \"%s\",\n  \"exp_avg_hash\": \"%s\",\n",
             manifest->weights_hash, manifest->moment1_hash);
     fprintf(out, "  \"exp_avg_sq_hash\": \"%s\",\n", manifest->moment2_hash);

@@ -72,7 +72,7 @@ static ringmoe_status fill_manifest(const ringmoe_trainer *trainer, rm_manifest 
     *manifest = (rm_manifest){
         .step = trainer->steps_done,
         .recipe = trainer->recipe,
-        .layout = {mesh->data.size, mesh->expert.size},
+        .layout = ringmoe_mesh_get_dims(mesh),
         .kernel_level = mesh->context->compute.kernels->level,
     };
     if (ringmoe_model_get_config(trainer->model)->router_balance_global) {

@@ -34,7 +34,7 @@ static ringmoe_status send_piece(rm_collector *collector, const rm_real *values,
     RM_TRY(rm_mpi_check(MPI_Isend(values, (int)n, RM_MPI_REAL, 0, TRANSFER_TAG,
                                   collector->axis->comm, &request),
                         "sending a part of a checkpoint", error));
-    return rm_wait(&request, "sending a part of a checkpoint", error);
+    return rm_wait(collector->axis, 0, &request, "sending a part of a checkpoint", error);
 }
 
 static ringmoe_status receive_piece(rm_collector *collector, int owner, int64_t n)
@@ -44,7 +44,7 @@ static ringmoe_status receive_piece(rm_collector *collector, int owner, int64_t 
     RM_TRY(rm_mpi_check(MPI_Irecv(collector->buffer, (int)n, RM_MPI_REAL, owner, TRANSFER_TAG,
                                   collector->axis->comm, &request),
                         "receiving a part of a checkpoint", error));
-    return rm_wait(&request, "receiving a part of a checkpoint", error);
+    return rm_wait(collector->axis, owner, &request, "receiving a part of a checkpoint", error);
 }
 
 ringmoe_status rm_collect(rm_collector *collector, int owner, const rm_real *values, int64_t n)

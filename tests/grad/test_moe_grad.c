@@ -303,7 +303,7 @@ int main(int argc, char **argv)
     bool right = ringmoe_context_create(MPI_COMM_WORLD, &settings, &context) == RINGMOE_OK;
     int size = right ? ringmoe_context_size(context) : 0;
     for (int expert = size; right && expert * MOST_DATA >= size && expert >= 1; expert /= 2)
-        right = run_mesh(context, (ringmoe_mesh_dims){size / expert, expert});
+        right = run_mesh(context, (ringmoe_mesh_dims){.data = size / expert, .expert = expert});
     ringmoe_context_destroy(&context);
     MPI_Finalize();
     return right ? 0 : 1;

@@ -17,48 +17,72 @@ typedef struct mesh_case {
     const char *text;
 } mesh_case;
 
+#define FAILS                                                                                  \
+    {                                                                                          \
+        0, 0, 0, 0                                                                             \
+    }
+
 static const mesh_case cases[] = {
-    {8, 0, {0, 0}, RINGMOE_OK, {8, 1}, ""},
-    {8, 8, {0, 0}, RINGMOE_OK, {1, 8}, ""},
-    {8, 64, {0, 0}, RINGMOE_OK, {1, 8}, ""},
-    {8, 6, {0, 0}, RINGMOE_OK, {4, 2}, ""},
-    {8, 1, {0, 0}, RINGMOE_OK, {8, 1}, ""},
-    {1, 5, {0, 0}, RINGMOE_OK, {1, 1}, ""},
-    {12, 8, {0, 0}, RINGMOE_OK, {3, 4}, ""},
-    {8, 8, {2, 0}, RINGMOE_OK, {2, 4}, ""},
-    {8, 8, {0, 2}, RINGMOE_OK, {4, 2}, ""},
-    {8, 8, {2, 4}, RINGMOE_OK, {2, 4}, ""},
-    {4, 0, {2, 2}, RINGMOE_OK, {2, 2}, ""},
+    {8, 0, {0, 0, 0, 0}, RINGMOE_OK, {1, 8, 1, 1}, ""},
+    {8, 8, {0, 0, 0, 0}, RINGMOE_OK, {1, 1, 8, 1}, ""},
+    {8, 64, {0, 0, 0, 0}, RINGMOE_OK, {1, 1, 8, 1}, ""},
+    {8, 6, {0, 0, 0, 0}, RINGMOE_OK, {1, 4, 2, 1}, ""},
+    {8, 1, {0, 0, 0, 0}, RINGMOE_OK, {1, 8, 1, 1}, ""},
+    {1, 5, {0, 0, 0, 0}, RINGMOE_OK, {1, 1, 1, 1}, ""},
+    {12, 8, {0, 0, 0, 0}, RINGMOE_OK, {1, 3, 4, 1}, ""},
+    {8, 8, {0, 2, 0, 0}, RINGMOE_OK, {1, 2, 4, 1}, ""},
+    {8, 8, {0, 0, 2, 0}, RINGMOE_OK, {1, 4, 2, 1}, ""},
+    {8, 8, {0, 2, 4, 0}, RINGMOE_OK, {1, 2, 4, 1}, ""},
+    {4, 0, {0, 2, 2, 0}, RINGMOE_OK, {1, 2, 2, 1}, ""},
+    {8, 8, {2, 0, 0, 0}, RINGMOE_OK, {2, 1, 4, 1}, ""},
+    {8, 8, {2, 0, 0, 2}, RINGMOE_OK, {2, 1, 2, 2}, ""},
+    {16, 8, {2, 2, 0, 2}, RINGMOE_OK, {2, 2, 2, 2}, ""},
+    {6, 0, {3, 0, 0, 0}, RINGMOE_OK, {3, 2, 1, 1}, ""},
     {8,
      8,
-     {3, 2},
+     {0, 3, 2, 0},
      RINGMOE_ERROR_LAYOUT,
-     {0, 0},
+     FAILS,
      "8 ranks cannot be split into --dp 3 x --ep 2: the product must be the number of ranks"},
-    {8, 8, {3, 0}, RINGMOE_ERROR_LAYOUT, {0, 0}, "8 ranks cannot be split by --dp 3"},
-    {8, 8, {0, 5}, RINGMOE_ERROR_LAYOUT, {0, 0}, "8 ranks cannot be split by --ep 5"},
+    {8,
+     8,
+     {2, 1, 2, 1},
+     RINGMOE_ERROR_LAYOUT,
+     FAILS,
+     "8 ranks cannot be split into --pp 2 x --dp 1 x --ep 2: the product"},
+    {8, 8, {0, 3, 0, 0}, RINGMOE_ERROR_LAYOUT, FAILS, "8 ranks cannot be split by --dp 3"},
+    {8, 8, {0, 0, 5, 0}, RINGMOE_ERROR_LAYOUT, FAILS, "8 ranks cannot be split by --ep 5"},
+    {8, 8, {3, 0, 0, 0}, RINGMOE_ERROR_LAYOUT, FAILS, "8 ranks cannot be split by --pp 3"},
+    {8, 8, {4, 0, 0, 4}, RINGMOE_ERROR_LAYOUT, FAILS, "8 ranks cannot be split by --tp 4"},
     {12,
      6,
-     {0, 4},
+     {0, 0, 4, 0},
      RINGMOE_ERROR_LAYOUT,
-     {0, 0},
+     FAILS,
      "6 experts do not divide over 4 expert ranks: use --ep 1, 2, 3 or 6"},
     {4,
      6,
-     {1, 4},
+     {0, 1, 4, 0},
      RINGMOE_ERROR_LAYOUT,
-     {0, 0},
+     FAILS,
      "6 experts do not divide over 4 expert ranks: use --ep 1 or 2"},
     {4,
      3,
-     {1, 0},
+     {0, 1, 0, 0},
      RINGMOE_ERROR_LAYOUT,
-     {0, 0},
+     FAILS,
      "4 expert ranks are more than the 3 experts: use --ep 1"},
-    {4, 4, {-1, 0}, RINGMOE_ERROR_ARGUMENT, {0, 0}, "--dp -1"},
-    {4, -4, {0, 0}, RINGMOE_ERROR_ARGUMENT, {0, 0}, "n_experts is -4"},
-    {65536, 65536, {65536, 65536}, RINGMOE_ERROR_LAYOUT, {0, 0}, "65536 ranks"},
+    {4, 4, {0, -1, 0, 0}, RINGMOE_ERROR_ARGUMENT, FAILS, "--dp -1"},
+    {4, 4, {0, 0, 0, -2}, RINGMOE_ERROR_ARGUMENT, FAILS, "--tp -2"},
+    {4, -4, {0, 0, 0, 0}, RINGMOE_ERROR_ARGUMENT, FAILS, "n_experts is -4"},
+    {65536, 65536, {0, 65536, 65536, 0}, RINGMOE_ERROR_LAYOUT, FAILS, "65536 ranks"},
 };
+
+static bool same_dims(ringmoe_mesh_dims a, ringmoe_mesh_dims b)
+{
+    return a.pipeline == b.pipeline && a.data == b.data && a.expert == b.expert &&
+           a.tensor == b.tensor;
+}
 
 static void test_rules(void)
 {
@@ -70,7 +94,7 @@ static void test_rules(void)
                      error.text);
         CHECK(strstr(error.text, c->text));
         if (c->status != RINGMOE_OK) continue;
-        CHECK(dims.data == c->chosen.data && dims.expert == c->chosen.expert);
+        CHECK(same_dims(dims, c->chosen));
     }
 }
 
@@ -97,25 +121,32 @@ static void check_axis(const rm_axis *axis, int expected_size, int expected_rank
     CHECK(sum == expected);
 }
 
+static void check_mesh(ringmoe_context *context, ringmoe_mesh_dims dims)
+{
+    ringmoe_mesh *mesh;
+    CHECK_STATUS(ringmoe_mesh_create(context, &dims, 2 * dims.expert, &mesh), RINGMOE_OK,
+                 ringmoe_context_error(context));
+    ringmoe_mesh_dims at = ringmoe_mesh_get_coordinates(mesh);
+    CHECK(same_dims(ringmoe_mesh_get_dims(mesh), dims));
+    CHECK(rm_mesh_rank(&dims, &at) == rank);
+    CHECK(ringmoe_mesh_get_context(mesh) == context);
+    check_axis(&mesh->pipeline, dims.pipeline, at.pipeline);
+    check_axis(&mesh->dense, dims.data * dims.expert, at.data * dims.expert + at.expert);
+    check_axis(&mesh->data, dims.data, at.data);
+    check_axis(&mesh->expert, dims.expert, at.expert);
+    check_axis(&mesh->tensor, dims.tensor, at.tensor);
+    ringmoe_mesh_destroy(&mesh);
+    CHECK(!mesh);
+}
+
+/* Every way of writing the number of ranks as a product of four. */
 static void test_axes(ringmoe_context *context)
 {
-    for (int e = 1; e <= size; e++) {
-        if (size % e) continue;
-        ringmoe_mesh_dims dims = {.expert = e};
-        ringmoe_mesh *mesh;
-        CHECK_STATUS(ringmoe_mesh_create(context, &dims, 2 * e, &mesh), RINGMOE_OK,
-                     ringmoe_context_error(context));
-        ringmoe_mesh_dims got = ringmoe_mesh_get_dims(mesh);
-        ringmoe_mesh_dims at = ringmoe_mesh_get_coordinates(mesh);
-        CHECK(got.data == size / e && got.expert == e);
-        CHECK(at.data * e + at.expert == rank);
-        CHECK(ringmoe_mesh_get_context(mesh) == context);
-        check_axis(&mesh->dense, size, rank);
-        check_axis(&mesh->expert, e, rank % e);
-        check_axis(&mesh->data, size / e, rank / e);
-        ringmoe_mesh_destroy(&mesh);
-        CHECK(!mesh);
-    }
+    for (int p = 1; p <= size; p++)
+        for (int d = 1; p * d <= size; d++)
+            for (int e = 1; p * d * e <= size; e++)
+                if (size % (p * d * e) == 0)
+                    check_mesh(context, (ringmoe_mesh_dims){p, d, e, size / (p * d * e)});
 }
 
 static void test_refusals(ringmoe_context *context)

@@ -189,7 +189,7 @@ static void compare_layouts(ringmoe_mesh_dims dims, const machine *on,
     snprintf(where, sizeof where, "(%s, data %d, expert %d, %d threads, %s)", variant->name,
              dims.data, dims.expert, on->n_threads, on->precision ? "bf16" : "fp32");
     run *spread = run_create(MPI_COMM_WORLD, dims, on, variant, size * PER_RANK);
-    run *alone = run_create(MPI_COMM_SELF, (ringmoe_mesh_dims){1, 1}, &reference, variant,
+    run *alone = run_create(MPI_COMM_SELF, (ringmoe_mesh_dims){.data = 1, .expert = 1}, &reference, variant,
                             size * PER_RANK);
     compare_parameters(spread, alone, where);
     for (int step = 0; step < N_STEPS; step++) {
@@ -212,10 +212,10 @@ static void compare_all(const moe_variant *variant, int size)
         machine two = {NULL, 2, (ringmoe_precision)precision};
         machine plain = {"scalar", 3, (ringmoe_precision)precision};
         for (int expert = size; size > 1 && expert >= 1; expert /= 2)
-            compare_layouts((ringmoe_mesh_dims){size / expert, expert}, &one, variant);
+            compare_layouts((ringmoe_mesh_dims){.data = size / expert, .expert = expert}, &one, variant);
         if (size > 1) continue;
-        compare_layouts((ringmoe_mesh_dims){1, 1}, &two, variant);
-        compare_layouts((ringmoe_mesh_dims){1, 1}, &plain, variant);
+        compare_layouts((ringmoe_mesh_dims){.data = 1, .expert = 1}, &two, variant);
+        compare_layouts((ringmoe_mesh_dims){.data = 1, .expert = 1}, &plain, variant);
     }
 }
 

@@ -118,7 +118,7 @@ int main(int argc, char **argv)
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     CHECK(ringmoe_context_create(MPI_COMM_WORLD, NULL, &context) == RINGMOE_OK);
-    ringmoe_mesh_dims dims = {1, size};
+    ringmoe_mesh_dims dims = {.data = 1, .expert = size};
     CHECK(ringmoe_mesh_create(context, &dims, 0, &mesh) == RINGMOE_OK);
     settings_are_refused();
     max_tokens_differ();

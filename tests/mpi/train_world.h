@@ -72,7 +72,7 @@ static inline void world_open(struct world *world, MPI_Comm comm, struct layout 
                               ringmoe_precision precision)
 {
     ringmoe_context_settings settings;
-    ringmoe_mesh_dims dims = {layout.data, layout.expert};
+    ringmoe_mesh_dims dims = {.data = layout.data, .expert = layout.expert};
     ringmoe_context_settings_default(&settings);
     settings.n_threads = layout.threads;
     settings.precision = precision;
