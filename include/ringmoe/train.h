@@ -3,8 +3,8 @@
  * Training a language model: data order, gradient accumulation, AdamW, metrics, checkpoints.
  *
  * The layout does not change the answer: with the same seed, global batch and microbatch,
- * losses and weights are the same to the last bit for any number of threads, expert and data
- * ranks.
+ * losses and weights are the same to the last bit for any number of threads, of pipeline, data
+ * and expert ranks and any schedule; with `reproducible` also for 1, 2 and 4 tensor ranks.
  */
 #ifndef RINGMOE_TRAIN_H
 #define RINGMOE_TRAIN_H
@@ -25,8 +25,8 @@ typedef struct ringmoe_train_settings {
     int64_t microbatch;   /**< sequences of a microbatch, the unit of accumulation, 1..2^24;
                              default 4 */
     int64_t global_batch; /**< sequences of a step over all ranks, 1..2^30; a multiple of
-                             microbatch times the ranks, at most 65536 microbatches; default
-                             16 */
+                             microbatch times data times expert ranks, at most 65536
+                             microbatches; default 16 */
     double lr;            /**< peak learning rate, 0..1e30; default 1e-3 */
     double lr_min_ratio;  /**< final rate / peak rate, 0..1; default 0.1 */
     int64_t warmup_steps; /**< linear: step i of them has lr * i / warmup_steps; default 20 */
@@ -39,10 +39,13 @@ typedef struct ringmoe_train_settings {
      */
     char schedule[16];    /**< of the pipeline, one of ringmoe_schedule_names but "forward"; ""
                                (default): "1f1b", with several chunks "interleaved" */
-    int64_t chunks;       /**< chunks of the model a rank has; 0 (default): chosen */
+    int64_t chunks;       /**< chunks of the model a rank has, 0..64; 0 (default): 1, or on one
+                             pipeline rank with several data or expert ranks up to 4, so that
+                             gradients of a chunk travel while earlier layers go backward */
     int64_t recompute;    /**< a ringmoe_recompute; default RINGMOE_RECOMPUTE_NONE */
     int64_t reproducible; /**< 1: sums over inner dimensions are made in fixed blocks, so that
-                             the tensor axis does not change the bits; 0 (default): in one go */
+                             1, 2 or 4 tensor ranks give the same bits; 0 (default): in one
+                             go */
 } ringmoe_train_settings;
 
 /** Activations that are made again in the backward pass instead of being kept. The answer is
@@ -57,7 +60,8 @@ typedef enum ringmoe_recompute {
 /** Fills every field with its default. Local. */
 RINGMOE_API void ringmoe_train_settings_default(ringmoe_train_settings *settings);
 
-/** One step's measurements: the same on every rank, except the times, which are this rank's. */
+/** One step's measurements: the same on every rank, except the times, which are this rank's;
+ * compute_ms is what the other times leave of step_ms. */
 typedef struct ringmoe_step_metrics {
     int64_t step;        /**< 1 after the first step */
     double loss;         /**< mean cross-entropy in nats a token over the global batch */
@@ -69,8 +73,22 @@ typedef struct ringmoe_step_metrics {
     double tokens_per_s;
     double step_ms, compute_ms, exchange_ms, wait_ms, optimizer_ms;
     double load_max_over_mean; /**< the worst layer's, experts' counts of the global batch */
-    int64_t n_dropped; /**< choices dropped by the capacity, over all ranks and layers */
+    int64_t n_dropped;    /**< choices dropped by the capacity, over all ranks and layers */
+    double load_cv;       /**< the worst layer's coefficient of variation, of the same counts */
+    int64_t dead_experts; /**< experts without a token in the global batch, over all layers */
+    int64_t bytes_within_nodes, bytes_between_nodes; /**< moved by token exchanges, summed over
+                                                          all ranks */
+    double pipeline_wait_ms; /**< for activations and gradients of other stages; not in wait_ms
+                              */
 } ringmoe_step_metrics;
+
+/** How a layer's experts were loaded by the last finished step's global batch. */
+typedef struct ringmoe_layer_load {
+    int64_t n_tokens;     /**< choices over all experts; 0: a dense layer, or no step yet */
+    double max_over_mean; /**< of the experts' counts; 1 is perfect */
+    double cv;            /**< standard deviation over mean; 0 is perfect */
+    int64_t dead_experts; /**< experts without a token */
+} ringmoe_layer_load;
 
 /**
  * Makes a model with initial weights and the state to train it. Collective over the mesh.
@@ -102,6 +120,40 @@ RINGMOE_API void ringmoe_trainer_destroy(ringmoe_trainer **trainer);
 RINGMOE_API ringmoe_status ringmoe_trainer_step(ringmoe_trainer *trainer,
                                                 ringmoe_step_metrics *metrics);
 
+/**
+ * The load of a layer's experts in the last finished step. Local; the same on every rank.
+ * Returns OK; ARGUMENT (NULL, no such layer).
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_layer_load(const ringmoe_trainer *trainer, int layer,
+                                                      ringmoe_layer_load *load);
+/**
+ * How long each rank waited for others in the last finished step up to its gradient norm, in
+ * milliseconds: wait_ms [ranks of the context]. Local; the same on every rank.
+ * Returns OK; ARGUMENT (NULL).
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_waits(const ringmoe_trainer *trainer,
+                                                 double *wait_ms);
+
+/**
+ * Compares the gradient with the loss itself, in the manner of a finite difference, on the next
+ * step's global batch: the loss with its auxiliary parts at w + step * u and w - step * u,
+ * where u is the gradient of one parameter, or of all, scaled to length 1. The weights are
+ * afterwards what they were, bit for bit, and no step is counted. Collective. Needs as much
+ * memory again as weights and gradients.
+ *   parameter      in   index below ringmoe_trainer_parameter_count; -1: the whole model
+ *   step           in   > 0, a length in the space of weights
+ *   from_gradient  out  the length of the gradient
+ *   from_losses    out  (difference of the losses) / (2 * step), which should be close to it
+ * Returns OK; ARGUMENT; NUMERIC; MISMATCH; MEMORY; MPI.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_check_gradient(ringmoe_trainer *trainer,
+                                                          int parameter, double step,
+                                                          double *from_gradient,
+                                                          double *from_losses);
+
+/** The settings in force: schedule and chunks as they were chosen. Local. */
+RINGMOE_API void ringmoe_trainer_settings(const ringmoe_trainer *trainer,
+                                          ringmoe_train_settings *settings);
 /** Steps done so far. Local. */
 RINGMOE_API int64_t ringmoe_trainer_steps_done(const ringmoe_trainer *trainer);
 /** The model being trained; belongs to the trainer. Local. */
@@ -113,6 +165,31 @@ RINGMOE_API ringmoe_model *ringmoe_trainer_model(ringmoe_trainer *trainer);
  * Returns OK; ARGUMENT (NULL); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[17]);
+
+typedef enum ringmoe_digest_kind {
+    RINGMOE_DIGEST_WEIGHTS = 0,
+    RINGMOE_DIGEST_GRADIENTS = 1, /**< of the last step, before clipping */
+} ringmoe_digest_kind;
+
+/** One parameter in short. */
+typedef struct ringmoe_parameter_digest {
+    char name[128];
+    int64_t n_elements;
+    char hash[17];     /**< of all bits, the same for any layout */
+    double norm;       /**< square root of the sum of squares */
+    double projection; /**< sum of the values, each times 1 or -1 by its global index */
+} ringmoe_parameter_digest;
+
+/** Parameters of the whole model. Local; the same on every rank. */
+RINGMOE_API int ringmoe_trainer_parameter_count(const ringmoe_trainer *trainer);
+/**
+ * Digests of all parameters in the model's order, digests [ringmoe_trainer_parameter_count], on
+ * every rank. Collective.
+ * Returns OK; ARGUMENT (NULL); STATE (gradients before the first step); MEMORY; MPI.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_digests(ringmoe_trainer *trainer,
+                                                   ringmoe_digest_kind kind,
+                                                   ringmoe_parameter_digest *digests);
 
 /**
  * Writes a checkpoint: config.json, model-*.safetensors with its index, optimizer state and
