@@ -195,8 +195,9 @@ ringmoe_status rm_model_backward(ringmoe_model *model, const rm_walk *walk, rm_r
         add_through_norm(&pass, saved->middle, saved->ffn_rstd, model->layers[layer].ffn_norm);
         backward_attention(&pass, layer);
     }
-    rm_embedding_backward(pass.compute, pass.n_tokens, model->config.vocab_size,
-                          model->config.hidden_size, walk->tokens, model->backward.d_stream,
+    rm_embedding_backward(pass.compute, pass.n_tokens, model->config.hidden_size, walk->tokens,
+                          (rm_vocab_rows){0, model->config.vocab_size},
+                          model->backward.d_stream,
                           model->backward.head ? head_sink(&pass).data : NULL,
                           model->backward.embedding_order, dense_sink(&pass, model->embedding));
     return RINGMOE_OK;

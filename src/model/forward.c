@@ -173,7 +173,8 @@ ringmoe_status rm_model_forward(ringmoe_model *model, const rm_walk *walk,
     *result = (rm_pass_result){.first_bad_layer = -1};
     rm_rope_prepare(&model->rope, compute, walk->n_past + walk->seq_len);
     rm_embedding_forward(compute, n_tokens, model->config.hidden_size, walk->tokens,
-                         model->embedding, model->saved[0].x);
+                         (rm_vocab_rows){0, model->config.vocab_size}, model->embedding,
+                         model->saved[0].x);
     for (int layer = 0; layer < n_layers; layer++) {
         norm_before_attention(model, compute, layer, n_tokens, result);
         attend(model, compute, walk, layer);

@@ -43,8 +43,12 @@ static void measure_loss(ringmoe_model *model, const rm_batch *batch, rm_real sc
     int64_t n_tokens = batch->n_sequences * batch->seq_len;
     if (n_tokens == 0) return;
     rm_linear(compute, &model->head, n_tokens, model->head_input, model->logits, false);
-    rm_cross_entropy(compute, n_tokens, model->config.vocab_size, batch->targets,
-                     scale / (rm_real)n_tokens, model->logits, model->losses);
+    ringmoe_context *context = model->mesh->context;
+    rm_loss_shape shape = {.n_tokens = n_tokens,
+                           .vocab = model->config.vocab_size,
+                           .tensor = &model->mesh->tensor};
+    rm_cross_entropy(compute, &shape, batch->targets, scale / (rm_real)n_tokens, model->logits,
+                     model->losses, NULL, &context->times, &context->error);
     double sum = 0;
     for (int64_t t = 0; t < n_tokens; t++) sum += model->losses[t];
     result->loss = sum / (double)n_tokens;

@@ -3,37 +3,50 @@
  * The backward pass sorts the tokens by table row first (a counting sort, which keeps their
  * order), so that threads own rows and each row's sum has a fixed order:
  *
- *   workspace   | first[0 .. vocab]: where row v's tokens begin | order[0 .. n_tokens) |
+ *   workspace   | first[0 .. rows.n]: where row v's tokens begin | order[0 .. n_tokens) |
  */
 #include "nn/embedding.h"
 
 #include <string.h>
 
-void rm_embedding_forward(const rm_compute *compute, int64_t n_tokens, int64_t d_model,
-                          const int32_t *tokens, const rm_real *table, rm_real *y)
+static bool holds(rm_vocab_rows rows, int32_t token)
 {
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 64)
-    for (int64_t t = 0; t < n_tokens; t++)
-        memcpy(y + t * d_model, table + tokens[t] * d_model, (size_t)d_model * sizeof *y);
+    return token >= rows.first && token < rows.first + rows.n;
 }
 
-int64_t rm_embedding_workspace(int64_t n_tokens, int64_t vocab)
+void rm_embedding_forward(const rm_compute *compute, int64_t n_tokens, int64_t d_model,
+                          const int32_t *tokens, rm_vocab_rows rows, const rm_real *table,
+                          rm_real *y)
 {
-    return vocab + 2 + n_tokens;
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 64)
+    for (int64_t t = 0; t < n_tokens; t++) {
+        rm_real *row = y + t * d_model;
+        if (holds(rows, tokens[t]))
+            memcpy(row, table + (tokens[t] - rows.first) * d_model,
+                   (size_t)d_model * sizeof *y);
+        else
+            for (int64_t i = 0; i < d_model; i++) row[i] = -(rm_real)0;
+    }
+}
+
+int64_t rm_embedding_workspace(int64_t n_tokens, int64_t n_rows)
+{
+    return n_rows + 2 + n_tokens;
 }
 
 /* first[v] .. first[v + 1] are the places in `order` of row v's tokens, in ascending order.
- * While filling, first[v + 1] is the next free place of row v, hence the array of vocab + 2. */
-static void sort_by_row(int64_t n_tokens, int64_t vocab, const int32_t *tokens, int32_t *first,
-                        int32_t *order)
+ * While filling, first[v + 1] is the next free place of row v, hence the array of n + 2. */
+static void sort_by_row(int64_t n_tokens, const int32_t *tokens, rm_vocab_rows rows,
+                        int32_t *first, int32_t *order)
 {
-    memset(first, 0, (size_t)(vocab + 2) * sizeof *first);
-    for (int64_t t = 0; t < n_tokens; t++) first[tokens[t] + 2]++;
-    for (int64_t v = 2; v < vocab + 2; v++) first[v] += first[v - 1];
-    for (int64_t t = 0; t < n_tokens; t++) order[first[tokens[t] + 1]++] = (int32_t)t;
+    memset(first, 0, (size_t)(rows.n + 2) * sizeof *first);
+    for (int64_t t = 0; t < n_tokens; t++)
+        if (holds(rows, tokens[t])) first[tokens[t] - rows.first + 2]++;
+    for (int64_t v = 2; v < rows.n + 2; v++) first[v] += first[v - 1];
+    for (int64_t t = 0; t < n_tokens; t++)
+        if (holds(rows, tokens[t])) order[first[tokens[t] - rows.first + 1]++] = (int32_t)t;
 }
 
-/* The row's sum: `start` (zero if NULL), then the d_y of its tokens. */
 static void sum_row(const rm_kernels *kernels, int64_t d_model, const rm_real *d_y,
                     const rm_real *start, const int32_t *order, int32_t n_tokens, rm_real *sum)
 {
@@ -45,14 +58,14 @@ static void sum_row(const rm_kernels *kernels, int64_t d_model, const rm_real *d
     for (int32_t i = 0; i < n_tokens; i++) kernels->add(d_model, d_y + order[i] * d_model, sum);
 }
 
-void rm_embedding_backward(const rm_compute *compute, int64_t n_tokens, int64_t vocab,
-                           int64_t d_model, const int32_t *tokens, const rm_real *d_y,
+void rm_embedding_backward(const rm_compute *compute, int64_t n_tokens, int64_t d_model,
+                           const int32_t *tokens, rm_vocab_rows rows, const rm_real *d_y,
                            const rm_real *start, int32_t *workspace, rm_sink sink)
 {
-    int32_t *first = workspace, *order = workspace + vocab + 2;
-    sort_by_row(n_tokens, vocab, tokens, first, order);
+    int32_t *first = workspace, *order = workspace + rows.n + 2;
+    sort_by_row(n_tokens, tokens, rows, first, order);
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
-    for (int64_t v = 0; v < vocab; v++) {
+    for (int64_t v = 0; v < rows.n; v++) {
         int32_t n_row_tokens = first[v + 1] - first[v];
         rm_real *target = sink.data + v * d_model;
         rm_real *sum = sink.add ? rm_compute_scratch(compute) : target;

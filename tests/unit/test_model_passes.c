@@ -128,9 +128,13 @@ static double decoded_loss(ringmoe_model *model, rm_kv_cache *cache, const rm_co
 {
     double sum = 0, loss;
     rm_real logits[FIXTURE_VOCAB];
+    rm_axis alone = {.size = 1};
+    rm_loss_shape shape = {.n_tokens = 1, .vocab = FIXTURE_VOCAB, .tensor = &alone};
     for (int64_t t = 0; t < LENGTH; t++) {
         assert_int_equal(rm_model_decode(model, cache, t, tokens + t, 1, logits), RINGMOE_OK);
-        rm_cross_entropy(compute, 1, FIXTURE_VOCAB, targets + t, 1, logits, &loss);
+        assert_int_equal(
+            rm_cross_entropy(compute, &shape, targets + t, 1, logits, &loss, NULL, NULL, NULL),
+            RINGMOE_OK);
         sum += loss;
     }
     return sum / LENGTH;
