@@ -7,15 +7,20 @@
  */
 #include "moe/swiglu.h"
 
+int64_t rm_swiglu_hidden_elements(rm_swiglu_sizes sizes)
+{
+    return sizes.max_rows * sizes.d_ff;
+}
+
 void rm_swiglu_saved_layout(rm_swiglu_saved *saved, rm_swiglu_sizes sizes, bool with_backward,
                             rm_arena *arena)
 {
-    int64_t elements = sizes.max_rows * sizes.d_ff;
-    saved->hidden = RM_TAKE(arena, elements, rm_real);
+    int64_t elements = rm_swiglu_hidden_elements(sizes);
+    saved->hidden = sizes.borrows_hidden ? NULL : RM_TAKE(arena, elements, rm_real);
     saved->gate = with_backward ? RM_TAKE(arena, elements, rm_real) : saved->hidden;
     saved->up = with_backward ? RM_TAKE(arena, elements, rm_real) : saved->hidden;
     rm_batch_room_layout(&saved->room, sizes.n_experts,
-                         with_backward ? 2 * (int64_t)sizes.n_experts : 0, sizes.n_sources,
+                         with_backward ? 3 * (int64_t)sizes.n_experts : 0, sizes.n_sources,
                          arena);
 }
 

@@ -19,19 +19,24 @@ typedef struct rm_swiglu {
 typedef struct rm_swiglu_sizes {
     int n_experts, n_sources; /* runs of an expert's rows with gradients of their own */
     int64_t max_rows, d_ff;
+    bool borrows_hidden; /* with a backward pass: hidden is the caller's to set */
 } rm_swiglu_sizes;
 
 /* Activations of up to max_rows rows of all n_experts together, [rows][d_ff] each. The backward
- * pass turns gate and up into their own gradients in place. */
+ * pass turns gate and up into their own gradients in place, and makes hidden again; so what the
+ * forward pass leaves in hidden need not be kept, and layers may share one. From the backward
+ * pass of the inputs to that of the weights all three must stay. */
 typedef struct rm_swiglu_saved {
     rm_real *gate, *up; /* without a backward pass not kept: hidden lies over both */
-    rm_real *hidden;    /* weight * silu(gate) * up */
+    rm_real *hidden;    /* weight * silu(gate) * up; elements: rm_swiglu_hidden_elements */
     rm_batch_room room;
 } rm_swiglu_saved;
+int64_t rm_swiglu_hidden_elements(rm_swiglu_sizes sizes);
 void rm_swiglu_saved_layout(rm_swiglu_saved *saved, rm_swiglu_sizes sizes, bool with_backward,
                             rm_arena *arena);
 
-/* The rows of a pass: those of expert e are [offsets[e], offsets[e + 1]). */
+/* The rows of a pass: those of expert e are [offsets[e], offsets[e + 1]). A pass may be over
+ * some of the rows alone, offsets[0] > 0; all arrays still begin with row 0. */
 typedef struct rm_swiglu_rows {
     int n_experts;
     const int64_t *offsets; /* [n_experts + 1] */
@@ -54,20 +59,31 @@ typedef struct rm_swiglu_sinks {
 typedef struct rm_swiglu_gradients {
     const rm_real *d_y;      /* row i is d_y + d_y_rows[i] * d_model */
     const int32_t *d_y_rows; /* NULL: i */
-    rm_real *d_x;            /* row i is d_x + d_x_rows[i] * d_model; may be d_y */
+    rm_real *d_x;            /* row i is d_x + d_x_rows[i] * d_model */
     const int32_t *d_x_rows; /* NULL: i */
     bool add;                /* d_x is added to */
     rm_real *d_weights;      /* of row i; may be the weights; NULL: not wanted */
-    /* The rows of expert e are n_sources runs, of run_rows[e * n_sources + s] rows each, one
-     * after the other; the weight gradients of run s go to sinks[s * n_experts + e]. */
+    /* Run s of expert e is run_rows[e * n_sources + s] rows from run_first[e * n_sources + s]
+     * on (NULL: an expert's rows are its runs, one after the other); its weight gradients go to
+     * sinks[s * n_experts + e]. */
     int n_sources;
-    const int64_t *run_rows;
+    const int64_t *run_rows, *run_first;
     const rm_swiglu_sinks *sinks;
 } rm_swiglu_gradients;
 
-/* Once for each forward pass. */
+/* Once for each forward pass. d_x may be d_y. */
 void rm_swiglu_backward(const rm_compute *compute, const rm_swiglu *experts,
                         const rm_swiglu_rows *rows, const rm_swiglu_saved *saved,
                         const rm_swiglu_gradients *gradients);
+
+/* The same in two parts, with the same bits: first d_x and d_weights, later the weight
+ * gradients, which need the rows of x and d_y to be still there (so d_x is not d_y) and not the
+ * rows' weights. Neither reads what is only the other's. */
+void rm_swiglu_backward_inputs(const rm_compute *compute, const rm_swiglu *experts,
+                               const rm_swiglu_rows *rows, const rm_swiglu_saved *saved,
+                               const rm_swiglu_gradients *gradients);
+void rm_swiglu_backward_weights(const rm_compute *compute, const rm_swiglu *experts,
+                                const rm_swiglu_rows *rows, const rm_swiglu_saved *saved,
+                                const rm_swiglu_gradients *gradients);
 
 #endif

@@ -2,14 +2,18 @@
  *
  * The backward pass of SwiGLU experts, as grouped products and one element-wise pass:
  *
- *   dWd = dy^T hidden    u = dy Wd (over hidden)
- *   d_weight = sum(u * silu(gate) * up)    gate, up <- gradients with weight * u
- *   dWg = gate^T x    dWu = up^T x    dx = gate Wg + up Wu
+ *   u = dy Wd (over hidden)
+ *   d_weight = sum(u * silu(gate) * up)
+ *   hidden = weight * silu(gate) * up, again    gate, up <- gradients with weight * u
+ *   dx = gate Wg + up Wu
+ *   dWd = dy^T hidden    dWg = gate^T x    dWu = up^T x
  *
  * It needs no memory of its own: what is no longer needed is overwritten. Rows of dy and x are
  * found by index while they are packed.
  */
 #include "moe/swiglu.h"
+
+#include <string.h>
 
 enum { ROWS_AT_ONCE = 8 };
 
@@ -58,18 +62,27 @@ static void backward_down(const backward_pass *pass)
     rm_product_batch_run(&batch);
 }
 
+/* u, gate and up of a row become hidden and the gradients of gate and up. */
+static rm_real backward_row(const backward_pass *pass, int64_t row, rm_real weight)
+{
+    const rm_kernels *kernels = pass->compute->kernels;
+    int64_t d_ff = pass->experts[0].gate.out, at = row * d_ff;
+    rm_real *gate = pass->saved->gate + at, *up = pass->saved->up + at;
+    rm_real *hidden = pass->saved->hidden + at, *again = rm_compute_scratch(pass->compute);
+    kernels->silu_mul(d_ff, weight, gate, up, again);
+    rm_real d_weight = kernels->silu_mul_backward(d_ff, weight, gate, up, hidden, gate, up);
+    memcpy(hidden, again, (size_t)d_ff * sizeof *again);
+    return d_weight;
+}
+
 static void backward_silu_mul(const backward_pass *pass)
 {
-    const rm_swiglu_saved *saved = pass->saved;
     const rm_real *weights = pass->rows->weights;
     rm_real *d_weights = pass->gradients->d_weights;
-    int64_t d_ff = pass->experts[0].gate.out,
-            n_rows = pass->rows->offsets[pass->rows->n_experts];
+    const int64_t *offsets = pass->rows->offsets;
 #pragma omp parallel for num_threads(pass->compute->n_threads) schedule(dynamic, ROWS_AT_ONCE)
-    for (int64_t i = 0; i < n_rows; i++) {
-        rm_real *gate = saved->gate + i * d_ff, *up = saved->up + i * d_ff;
-        rm_real d_weight = pass->compute->kernels->silu_mul_backward(
-            d_ff, weights ? weights[i] : 1, gate, up, saved->hidden + i * d_ff, gate, up);
+    for (int64_t i = offsets[0]; i < offsets[pass->rows->n_experts]; i++) {
+        rm_real d_weight = backward_row(pass, i, weights ? weights[i] : 1);
         if (d_weights) d_weights[i] = d_weight;
     }
 }
@@ -116,7 +129,8 @@ static void add_runs(rm_outer_batch *batch, const backward_pass *pass,
     for (int s = 0; s < gradients->n_sources; s++) {
         const char *sinks =
             (const char *)&gradients->sinks[(int64_t)s * pass->rows->n_experts + expert];
-        int64_t n = gradients->run_rows[(int64_t)expert * gradients->n_sources + s];
+        int64_t run = (int64_t)expert * gradients->n_sources + s, n = gradients->run_rows[run];
+        if (gradients->run_first) first = gradients->run_first[run];
         operand d_y = operand_from(gradient->d_rows, first, matrix->out);
         operand x = operand_from(gradient->x, first, matrix->in);
         rm_outer_batch_add(batch, matrix,
@@ -134,27 +148,32 @@ static void add_runs(rm_outer_batch *batch, const backward_pass *pass,
 
 #define MEMBER(name) offsetof(rm_swiglu, name), offsetof(rm_swiglu_sinks, name)
 
-static void backward_down_weights(const backward_pass *pass)
-{
-    rm_outer_batch batch = {.compute = pass->compute, .room = &pass->saved->room};
-    const rm_swiglu_gradients *gradients = pass->gradients;
-    weight_gradient down = {
-        MEMBER(down), {gradients->d_y, gradients->d_y_rows}, {pass->saved->hidden, NULL}};
-    for (int e = 0; e < pass->rows->n_experts; e++) add_runs(&batch, pass, &down, e);
-    rm_outer_batch_run(&batch);
-}
-
-static void backward_gate_and_up_weights(const backward_pass *pass)
+/* All matrices of all experts in one batch. */
+static void backward_all_weights(const backward_pass *pass)
 {
     rm_outer_batch batch = {.compute = pass->compute, .room = &pass->saved->room};
     operand x = {pass->rows->x, pass->rows->x_rows};
-    weight_gradient gate = {MEMBER(gate), {pass->saved->gate, NULL}, x};
-    weight_gradient up = {MEMBER(up), {pass->saved->up, NULL}, x};
-    for (int e = 0; e < pass->rows->n_experts; e++) {
-        add_runs(&batch, pass, &gate, e);
-        add_runs(&batch, pass, &up, e);
-    }
+    operand d_y = {pass->gradients->d_y, pass->gradients->d_y_rows};
+    weight_gradient gradients[] = {{MEMBER(gate), {pass->saved->gate, NULL}, x},
+                                   {MEMBER(up), {pass->saved->up, NULL}, x},
+                                   {MEMBER(down), d_y, {pass->saved->hidden, NULL}}};
+    for (int e = 0; e < pass->rows->n_experts; e++)
+        for (int i = 0; i < 3; i++) add_runs(&batch, pass, &gradients[i], e);
     rm_outer_batch_run(&batch);
+}
+
+/* --- all of it --- */
+
+static void backward_hidden(const backward_pass *pass)
+{
+    backward_down(pass);
+    backward_silu_mul(pass);
+}
+
+static void backward_all_inputs(const backward_pass *pass)
+{
+    backward_input(pass, offsetof(rm_swiglu, gate), pass->saved->gate, pass->gradients->add);
+    backward_input(pass, offsetof(rm_swiglu, up), pass->saved->up, true);
 }
 
 void rm_swiglu_backward(const rm_compute *compute, const rm_swiglu *experts,
@@ -162,10 +181,24 @@ void rm_swiglu_backward(const rm_compute *compute, const rm_swiglu *experts,
                         const rm_swiglu_gradients *gradients)
 {
     const backward_pass pass = {compute, experts, rows, saved, gradients};
-    backward_down_weights(&pass);
-    backward_down(&pass);
-    backward_silu_mul(&pass);
-    backward_gate_and_up_weights(&pass);
-    backward_input(&pass, offsetof(rm_swiglu, gate), saved->gate, gradients->add);
-    backward_input(&pass, offsetof(rm_swiglu, up), saved->up, true);
+    backward_hidden(&pass);
+    backward_all_weights(&pass);
+    backward_all_inputs(&pass);
+}
+
+void rm_swiglu_backward_inputs(const rm_compute *compute, const rm_swiglu *experts,
+                               const rm_swiglu_rows *rows, const rm_swiglu_saved *saved,
+                               const rm_swiglu_gradients *gradients)
+{
+    const backward_pass pass = {compute, experts, rows, saved, gradients};
+    backward_hidden(&pass);
+    backward_all_inputs(&pass);
+}
+
+void rm_swiglu_backward_weights(const rm_compute *compute, const rm_swiglu *experts,
+                                const rm_swiglu_rows *rows, const rm_swiglu_saved *saved,
+                                const rm_swiglu_gradients *gradients)
+{
+    const backward_pass pass = {compute, experts, rows, saved, gradients};
+    backward_all_weights(&pass);
 }

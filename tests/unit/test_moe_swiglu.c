@@ -108,9 +108,9 @@ static void make_sinks(const results *r, rm_swiglu_sinks sinks[SOURCES * EXPERTS
     }
 }
 
-static rm_swiglu_saved save_room(int n_experts, int64_t n_rows, rm_arena *arena)
+static rm_swiglu_saved save_room(int n_experts, int64_t n_rows, bool borrows, rm_arena *arena)
 {
-    rm_swiglu_sizes sizes = {n_experts, SOURCES, n_rows, D_FF};
+    rm_swiglu_sizes sizes = {n_experts, SOURCES, n_rows, D_FF, borrows};
     rm_swiglu_saved saved;
     rm_swiglu_saved_layout(&saved, sizes, true, arena);
     assert_int_equal(rm_arena_reserve(arena, arena->used, NULL), RINGMOE_OK);
@@ -118,9 +118,32 @@ static rm_swiglu_saved save_room(int n_experts, int64_t n_rows, rm_arena *arena)
     return saved;
 }
 
+/* How a backward pass is made: at once; in its two parts; with a hidden that another layer's
+ * pass has written to between forward and backward. */
+typedef enum way { AT_ONCE, IN_PARTS, BORROWED, N_WAYS } way;
+
+static void run_backward(const problem *p, const rm_swiglu *experts, const rm_swiglu_rows *rows,
+                         const rm_swiglu_saved *saved, const rm_swiglu_gradients *gradients,
+                         way manner)
+{
+    size_t elements = (size_t)rows->offsets[rows->n_experts] * D_FF;
+    if (manner == BORROWED) memset(saved->hidden, 0xff, elements * sizeof(rm_real));
+    if (manner != IN_PARTS) {
+        rm_swiglu_backward(&p->compute, experts, rows, saved, gradients);
+        return;
+    }
+    rm_swiglu_gradients inputs = *gradients, weights = *gradients;
+    rm_swiglu_rows without_weights = *rows;
+    inputs.sinks = NULL;
+    weights.d_x = weights.d_weights = NULL;
+    without_weights.weights = NULL;
+    rm_swiglu_backward_inputs(&p->compute, experts, rows, saved, &inputs);
+    rm_swiglu_backward_weights(&p->compute, experts, &without_weights, saved, &weights);
+}
+
 /* Experts [first, first + n) forward and backward. Rows are gathered from their places and
  * scattered to them. */
-static void run_experts(const problem *p, int first, int n, results *r)
+static void run_experts(const problem *p, int first, int n, way manner, results *r)
 {
     int64_t start = p->offsets[first], offsets[EXPERTS + 1];
     rm_swiglu_sinks sinks[SOURCES * EXPERTS], chosen[SOURCES * EXPERTS];
@@ -129,7 +152,9 @@ static void run_experts(const problem *p, int first, int n, results *r)
     for (int s = 0; s < SOURCES; s++)
         for (int e = 0; e < n; e++) chosen[s * n + e] = sinks[s * EXPERTS + first + e];
     rm_arena arena = {0};
-    rm_swiglu_saved saved = save_room(n, offsets[n], &arena);
+    rm_swiglu_saved saved = save_room(n, offsets[n], manner == BORROWED, &arena);
+    rm_real *lent = naive_random(9, (offsets[n] + 1) * D_FF);
+    if (manner == BORROWED) saved.hidden = lent;
     rm_swiglu_rows rows = {n, offsets, p->x, p->places + start, p->weights + start};
     rm_swiglu_forward(&p->compute, &p->experts[first], &rows, &saved, r->y, rows.x_rows);
     rm_swiglu_gradients gradients = {.d_y = p->d_y,
@@ -141,8 +166,35 @@ static void run_experts(const problem *p, int first, int n, results *r)
                                      .n_sources = SOURCES,
                                      .run_rows = p->run_rows + first * SOURCES,
                                      .sinks = chosen};
-    rm_swiglu_backward(&p->compute, &p->experts[first], &rows, &saved, &gradients);
+    run_backward(p, &p->experts[first], &rows, &saved, &gradients, manner);
+    free(lent);
     rm_arena_free(&arena);
+}
+
+static void assert_same(const results *a, const results *b)
+{
+    size_t row = D_MODEL * sizeof(rm_real), n = (size_t)a->n_rows;
+    assert_memory_equal(a->y, b->y, n * row);
+    assert_memory_equal(a->d_x, b->d_x, n * row);
+    assert_memory_equal(a->d_weights, b->d_weights, n * sizeof(rm_real));
+    assert_memory_equal(a->gradients, b->gradients,
+                        (size_t)SOURCES * EXPERTS * 3 * WEIGHT_ELEMENTS * sizeof(rm_real));
+}
+
+static void ways_of_going_back_are_the_same(void **state)
+{
+    (void)state;
+    problem *p = create();
+    results first = create_results(p->offsets[EXPERTS]);
+    run_experts(p, 0, EXPERTS, AT_ONCE, &first);
+    for (way manner = IN_PARTS; manner < N_WAYS; manner++) {
+        results other = create_results(p->offsets[EXPERTS]);
+        run_experts(p, 0, EXPERTS, manner, &other);
+        assert_same(&first, &other);
+        free_results(&other);
+    }
+    free_results(&first);
+    destroy(p);
 }
 
 static void many_experts_are_as_one_by_one(void **state)
@@ -151,15 +203,10 @@ static void many_experts_are_as_one_by_one(void **state)
     problem *p = create();
     int64_t n = p->offsets[EXPERTS];
     results together = create_results(n), apart = create_results(n);
-    run_experts(p, 0, EXPERTS, &together);
+    run_experts(p, 0, EXPERTS, AT_ONCE, &together);
     p->compute.n_threads = 1;
-    for (int e = 0; e < EXPERTS; e++) run_experts(p, e, 1, &apart);
-    size_t row = D_MODEL * sizeof(rm_real);
-    assert_memory_equal(together.y, apart.y, (size_t)n * row);
-    assert_memory_equal(together.d_x, apart.d_x, (size_t)n * row);
-    assert_memory_equal(together.d_weights, apart.d_weights, (size_t)n * sizeof(rm_real));
-    assert_memory_equal(together.gradients, apart.gradients,
-                        (size_t)SOURCES * EXPERTS * 3 * WEIGHT_ELEMENTS * sizeof(rm_real));
+    for (int e = 0; e < EXPERTS; e++) run_experts(p, e, 1, AT_ONCE, &apart);
+    assert_same(&together, &apart);
     free_results(&together);
     free_results(&apart);
     destroy(p);
@@ -209,7 +256,7 @@ static void values_match_plain_loops(void **state)
     (void)state;
     problem *p = create();
     results made = create_results(p->offsets[EXPERTS]);
-    run_experts(p, 0, EXPERTS, &made);
+    run_experts(p, 0, EXPERTS, AT_ONCE, &made);
     for (int e = 0; e < EXPERTS; e++)
         for (int64_t row = p->offsets[e]; row < p->offsets[e + 1]; row++) {
             plain_row expected = compute_row(p, e, row);
@@ -224,6 +271,7 @@ static void values_match_plain_loops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ways_of_going_back_are_the_same),
         cmocka_unit_test(many_experts_are_as_one_by_one),
         cmocka_unit_test(values_match_plain_loops),
     };
