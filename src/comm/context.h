@@ -94,6 +94,22 @@ ringmoe_status rm_wait_all(const rm_axis *axis, int n, MPI_Request *requests, co
 /* Waits for a background transfer of the axis. Returns its status. */
 ringmoe_status rm_wait_background(const rm_axis *axis, rm_background *transfer,
                                   const char *what, rm_error *error);
+
+/* A wait for something else than one request, such as a word in shared memory:
+ *     rm_waiting waiting = rm_wait_begin(axis, partner, "what");
+ *     while (!it_is_there()) rm_wait_idle(&waiting);
+ *     rm_wait_end(&waiting);
+ */
+typedef struct rm_waiting {
+    rm_progress *progress;
+    int64_t n_idle; /* turns in vain */
+    double since;   /* the first of them */
+} rm_waiting;
+
+rm_waiting rm_wait_begin(const rm_axis *axis, int partner, const char *what);
+/* Nothing has come: background transfers go on and others get the processor. */
+void rm_wait_idle(rm_waiting *waiting);
+void rm_wait_end(rm_waiting *waiting);
 /* Gives up requests whose partners cannot be counted on after a failure. */
 void rm_abandon(int n, MPI_Request *requests);
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "comm/progress.h"
 
+#include <stdatomic.h>
+
+#include "comm/history.h"
+
 const char *rm_operation_name(rm_operation operation)
 {
     switch (operation) {
@@ -15,13 +19,18 @@ const char *rm_operation_name(rm_operation operation)
 
 void rm_progress_at(rm_progress *progress, rm_label label)
 {
+    if (!progress) return;
     progress->here = label;
+    if (progress->history) rm_history_at(progress->history, label);
     rm_progress_tick(progress);
 }
 
+/* One thread writes, so that no locked addition is needed. */
 void rm_progress_tick(rm_progress *progress)
 {
-    if (progress) progress->n_events++;
+    if (!progress) return;
+    int64_t n = atomic_load_explicit(&progress->n_events, memory_order_relaxed);
+    atomic_store_explicit(&progress->n_events, n + 1, memory_order_relaxed);
 }
 
 static void advance(rm_progress *progress, rm_background *transfer, bool may_compute)

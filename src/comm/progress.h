@@ -62,12 +62,13 @@ typedef struct rm_background {
 
 typedef struct rm_progress {
     rm_label here;
-    int64_t n_events; /* grows with everything that is completed */
+    _Atomic int64_t n_events; /* grows with everything that is completed */
     rm_background *background;
     bool is_polling;
+    struct rm_history *history; /* for the watchdog; NULL: nobody looks */
 } rm_progress;
 
-/* A NULL progress, of an axis before its context, is allowed in tick and poll. */
+/* A NULL progress, of an axis before its context, is allowed in at, tick and poll. */
 
 /* The place that the next waits belong to. */
 void rm_progress_at(rm_progress *progress, rm_label label);
