@@ -36,6 +36,19 @@ typedef enum ringmoe_log_level {
  * thread. */
 typedef void (*ringmoe_log_function)(void *user, ringmoe_log_level level, const char *line);
 
+/** How ranks of one node hand tokens to one another. */
+typedef enum ringmoe_exchange {
+    RINGMOE_EXCHANGE_AUTO = 0,     /**< through shared memory where there is enough of it */
+    RINGMOE_EXCHANGE_MESSAGES = 1, /**< by messages in any case, as between nodes */
+} ringmoe_exchange;
+
+/** Whether experts compute while tokens of other ranks still travel. */
+typedef enum ringmoe_overlap {
+    RINGMOE_OVERLAP_AUTO = 0, /**< where some of them come from other nodes */
+    RINGMOE_OVERLAP_ON = 1,   /**< wherever they come by messages */
+    RINGMOE_OVERLAP_OFF = 2,  /**< not: all tokens of a microbatch at once */
+} ringmoe_overlap;
+
 typedef struct ringmoe_context_settings {
     int n_threads; /**< OpenMP threads of this rank; 0 (default): omp_get_max_threads() */
     const char *kernel_level;    /**< "scalar"; "avx2", "avx512", "avx512bf16", "amx"; "neon",
@@ -48,6 +61,9 @@ typedef struct ringmoe_context_settings {
     int ranks_per_node; /**< 0 (default): ranks that share memory are a node; else so many ranks
                              in a row are taken for one, to try out what happens between nodes.
                              The same on all ranks */
+    ringmoe_exchange exchange; /**< default automatic; the same on all ranks */
+    ringmoe_overlap overlap;   /**< default automatic; the same on all ranks. The results do not
+                                    depend on these two */
 } ringmoe_context_settings;
 
 /** Fills every field with its default. Local. */
@@ -83,6 +99,21 @@ RINGMOE_API void ringmoe_context_destroy(ringmoe_context **context);
  * The string belongs to the context and lives until its next failing call; "" before any.
  */
 RINGMOE_API const char *ringmoe_context_error(const ringmoe_context *context);
+
+/** What this rank has communicated since the context was made or the times were reset. */
+typedef struct ringmoe_comm_times {
+    double exchange;             /**< seconds in moving tokens and gradients */
+    double wait;                 /**< seconds in waiting for slower ranks */
+    int64_t bytes_own;           /**< of tokens, there and back: to experts of this rank, */
+    int64_t bytes_within_node;   /**< to those of other ranks of the node, */
+    int64_t bytes_between_nodes; /**< and to those of other nodes */
+} ringmoe_comm_times;
+
+/** Local. */
+RINGMOE_API void ringmoe_context_times(const ringmoe_context *context,
+                                       ringmoe_comm_times *times);
+/** Sets them to 0. Local. */
+RINGMOE_API void ringmoe_context_reset_times(ringmoe_context *context);
 
 /** This process's rank in the context's communicator, and its size. Local. */
 RINGMOE_API int ringmoe_context_rank(const ringmoe_context *context);

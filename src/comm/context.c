@@ -57,6 +57,15 @@ static ringmoe_status check_settings(const ringmoe_context_settings *settings, r
             error, RINGMOE_ERROR_ARGUMENT,
             "ranks_per_node is %d; use 0 for the nodes there are or a positive number",
             settings->ranks_per_node);
+    if (settings->exchange != RINGMOE_EXCHANGE_AUTO &&
+        settings->exchange != RINGMOE_EXCHANGE_MESSAGES)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "exchange is %d; use RINGMOE_EXCHANGE_AUTO or _MESSAGES",
+                       (int)settings->exchange);
+    if ((int)settings->overlap < 0 || (int)settings->overlap > RINGMOE_OVERLAP_OFF)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "overlap is %d; use RINGMOE_OVERLAP_AUTO, _ON or _OFF",
+                       (int)settings->overlap);
     if (settings->precision != RINGMOE_PRECISION_FP32 &&
         settings->precision != RINGMOE_PRECISION_BF16)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
@@ -70,6 +79,8 @@ static ringmoe_status set_up(ringmoe_context *context, const ringmoe_context_set
 {
     context->log = settings->log;
     context->log_user = settings->log_user;
+    context->exchange = settings->exchange;
+    context->overlap = settings->overlap;
     RM_TRY(check_settings(settings, &context->error));
     return rm_compute_init(&context->compute, settings->kernel_level, settings->n_threads,
                            settings->precision, &context->error);
@@ -111,7 +122,9 @@ static ringmoe_status match_ranks(ringmoe_context *context,
                                   const ringmoe_context_settings *settings)
 {
     int64_t precision = context->compute.precision;
+    int64_t ways[] = {settings->exchange, settings->overlap};
     RM_TRY(rm_agree_equal(&context->world, &precision, 1, "precision", &context->error));
+    RM_TRY(rm_agree_equal(&context->world, ways, 2, "exchange and overlap", &context->error));
     RM_TRY(agree_on_level(context, settings->kernel_level));
     return compare_levels(context);
 }
@@ -227,6 +240,16 @@ int ringmoe_context_threads(const ringmoe_context *context)
 const char *ringmoe_context_kernel_level(const ringmoe_context *context)
 {
     return context->compute.kernels->level;
+}
+
+void ringmoe_context_times(const ringmoe_context *context, ringmoe_comm_times *times)
+{
+    *times = context->times;
+}
+
+void ringmoe_context_reset_times(ringmoe_context *context)
+{
+    context->times = (ringmoe_comm_times){0};
 }
 
 void rm_log(const ringmoe_context *context, ringmoe_log_level level, const char *format, ...)

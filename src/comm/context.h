@@ -17,11 +17,8 @@
 #define RM_MPI_REAL MPI_FLOAT
 #endif
 
-/* Seconds spent in communication since they were last set to 0. */
-typedef struct rm_comm_times {
-    double exchange; /* moving tokens and gradients */
-    double wait;     /* in count exchanges and agreements: waiting for slower ranks */
-} rm_comm_times;
+/* What was spent in communication since it was last set to 0. */
+typedef ringmoe_comm_times rm_comm_times;
 
 /* A group of ranks along one axis, in axis order. Member r is rank first + r * stride of the
  * context, which is how messages name it. An axis of size 1 is never
@@ -55,6 +52,8 @@ struct ringmoe_context {
     rm_compute compute;
     rm_error error;
     rm_comm_times times;
+    ringmoe_exchange exchange;
+    ringmoe_overlap overlap;
     ringmoe_log_function log;
     void *log_user;
 };

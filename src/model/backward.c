@@ -79,8 +79,9 @@ static ringmoe_status backward_moe(const gradient_pass *pass, int layer)
     rm_moe_pass moe_pass = rm_layer_pass(model, pass->walk, layer);
     moe_pass.label.operation = RM_OPERATION_DISPATCH_GRADIENT;
     return rm_moe_layer_backward(model->mesh, &weights->settings, &weights->moe, saved->moe,
-                                 &moe_pass, saved->ffn_input, model->backward.d_stream,
-                                 pass->aux_scale, &sinks, model->backward.d_input);
+                                 &moe_pass, RINGMOE_STAGE_BACKWARD, saved->ffn_input,
+                                 model->backward.d_stream, pass->aux_scale, &sinks,
+                                 model->backward.d_input);
 }
 
 static void backward_attention_core(const gradient_pass *pass, const rm_layer_saved *saved)

@@ -72,8 +72,10 @@ static int list_layer(ringmoe_model *model, int index, rm_matrix **list)
     rm_matrix *dense[] = {&layer->dense.gate, &layer->dense.up, &layer->dense.down};
     for (int i = 0; list && i < 4; i++) list[i] = attention[i];
     if (!rm_layer_is_dense(&model->config, index))
-        return 4 + rm_moe_weights_matrices(&layer->moe, &layer->settings, model->expert_ranks,
-                                           list ? list + 4 : NULL);
+        return 4 + rm_moe_weights_matrices(
+                       &layer->moe, &layer->settings,
+                       &(rm_moe_layout){.expert_ranks = model->expert_ranks, .tensor_ranks = 1},
+                       list ? list + 4 : NULL);
     for (int i = 0; list && i < 3; i++) list[4 + i] = dense[i];
     return 7;
 }

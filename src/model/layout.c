@@ -114,6 +114,13 @@ static void lay_out_swiglu(const ringmoe_model *model, const rm_compute *compute
     rm_matrix_layout(&swiglu->down, compute, d, d_ff, compute->precision, training, arena);
 }
 
+static rm_moe_layout moe_layout(const ringmoe_model *model)
+{
+    return (rm_moe_layout){.expert_ranks = model->expert_ranks,
+                           .tensor_ranks = 1,
+                           .with_backward = model->use == RM_MODEL_TRAINING};
+}
+
 static void lay_out_packed(ringmoe_model *model, const rm_compute *compute)
 {
     const ringmoe_model_config *config = &model->config;
@@ -121,6 +128,7 @@ static void lay_out_packed(ringmoe_model *model, const rm_compute *compute)
     bool training = model->use == RM_MODEL_TRAINING;
     ringmoe_precision precision = compute->precision;
     rm_arena *arena = &model->packed_arena;
+    rm_moe_layout spread = moe_layout(model);
     for (int i = 0; i < config->num_hidden_layers; i++) {
         rm_layer_weights *layer = &model->layers[i];
         rm_matrix_layout(&layer->query, compute, query, d, precision, training, arena);
@@ -130,8 +138,7 @@ static void lay_out_packed(ringmoe_model *model, const rm_compute *compute)
         if (rm_layer_is_dense(config, i))
             lay_out_swiglu(model, compute, &layer->dense, arena);
         else
-            rm_moe_weights_layout(&layer->moe, compute, &layer->settings, model->expert_ranks,
-                                  training, arena);
+            rm_moe_weights_layout(&layer->moe, compute, &layer->settings, &spread, arena);
     }
     rm_matrix_layout(&model->head, compute, config->vocab_size, d, precision, training, arena);
 }
@@ -168,8 +175,9 @@ static void lay_out_ffn(ringmoe_model *model, int layer, rm_arena *arena)
         return;
     }
     size_t before = arena->used;
+    rm_moe_layout spread = moe_layout(model);
     rm_moe_saved_layout(&saved->moe, model->moe_workspace, &model->layers[layer].settings,
-                        model->expert_ranks, training, arena, model->moe_expected);
+                        &spread, arena, NULL, model->moe_expected);
     model->moe_reserved += (int64_t)(arena->used - before);
 }
 
@@ -180,9 +188,9 @@ static void lay_out_moe_workspace(ringmoe_model *model, rm_arena *arena)
     int layer = 0, n_layers = model->config.num_hidden_layers;
     while (layer < n_layers && rm_layer_is_dense(&model->config, layer)) layer++;
     if (layer == n_layers) return;
-    rm_moe_workspace_layout(&model->moe_workspace, &model->layers[layer].settings,
-                            model->expert_ranks, model->use == RM_MODEL_TRAINING, arena,
-                            model->moe_expected);
+    rm_moe_layout spread = moe_layout(model);
+    rm_moe_workspace_layout(&model->moe_workspace, &model->layers[layer].settings, &spread,
+                            arena, NULL, model->moe_expected);
     model->moe_reserved += (int64_t)(arena->used - before);
 }
 

@@ -53,10 +53,11 @@ static void add_token(const rm_moe_call *call, int64_t token, rm_real *d_x)
 ringmoe_status rm_moe_layer_backward(const ringmoe_mesh *mesh,
                                      const ringmoe_moe_settings *settings,
                                      const rm_moe_weights *weights, rm_moe_saved *saved,
-                                     const rm_moe_pass *pass, const rm_real *x,
-                                     const rm_real *d_y, rm_real aux_scale,
+                                     const rm_moe_pass *pass, ringmoe_stage_operation part,
+                                     const rm_real *x, const rm_real *d_y, rm_real aux_scale,
                                      const rm_moe_sinks *sinks, rm_real *d_x)
 {
+    (void)part;
     const rm_compute *compute = &mesh->context->compute;
     rm_moe_call call = {
         mesh, compute, settings, weights, pass, saved, settings->n_experts / mesh->expert.size};

@@ -8,10 +8,13 @@
 #define RM_LAYER_H
 
 #include <ringmoe/moe.h>
+#include <ringmoe/pipeline.h>
+#include <ringmoe/train.h>
 
 #include "base/arena.h"
 #include "comm/exchange.h"
 #include "comm/mesh.h"
+#include "comm/shared.h"
 #include "moe/swiglu.h"
 
 /* Weights of the layer on this rank. Matrices are laid out by rm_moe_weights_layout; the caller
@@ -38,6 +41,15 @@ typedef struct rm_moe_saved rm_moe_saved;
 /* Buffers of one pass. Opaque too. */
 typedef struct rm_moe_workspace rm_moe_workspace;
 
+/* How a layer is spread over ranks, and what its passes will be asked for. */
+typedef struct rm_moe_layout {
+    int expert_ranks, tensor_ranks, tensor_rank;
+    bool with_backward;
+    bool split_backward; /* the backward pass comes in two parts */
+    bool reproducible;   /* over tensor ranks */
+    ringmoe_recompute recompute;
+} rm_moe_layout;
+
 /* What a pass is told. */
 typedef struct rm_moe_pass {
     rm_label label;
@@ -53,23 +65,25 @@ ringmoe_status rm_moe_settings_check(const ringmoe_moe_settings *settings, int e
 /* Shapes and packed forms of this rank's matrices, from the arena (which may be measuring).
  * weights->experts is taken from it too. */
 void rm_moe_weights_layout(rm_moe_weights *weights, const rm_compute *compute,
-                           const ringmoe_moe_settings *settings, int expert_ranks,
-                           bool with_backward, rm_arena *arena);
+                           const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
+                           rm_arena *arena);
 /* All matrices of the layer, for rm_matrices_pack: at most 5 + 3 * n_local; returns how many.
  * `list` NULL: only counts. */
 int rm_moe_weights_matrices(rm_moe_weights *weights, const ringmoe_moe_settings *settings,
-                            int expert_ranks, rm_matrix **list);
+                            const rm_moe_layout *layout, rm_matrix **list);
 
-/* Takes the activations from the arena; *saved is NULL while measuring. Buffers for received
- * rows are reserved for the worst case but touched only as far as rows arrive; `expected` (may
- * be NULL) gets the bytes at balanced load added: [0] activations, [1] exchange. */
+/* Takes the activations from the arena and from the memory of the exchange; *saved is NULL
+ * while measuring. Buffers for received rows are reserved for the worst case but touched only
+ * as far as rows arrive; `expected` (may be NULL) gets the bytes at balanced load added: [0]
+ * activations, [1] exchange. The order of layouts and their sizes are the same on all ranks of
+ * an expert axis. */
 void rm_moe_saved_layout(rm_moe_saved **saved, const rm_moe_workspace *workspace,
-                         const ringmoe_moe_settings *settings, int expert_ranks,
-                         bool with_backward, rm_arena *arena, int64_t expected[2]);
+                         const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
+                         rm_arena *arena, rm_shared *shared, int64_t expected[2]);
 /* Likewise what a single pass needs. Layers of the same sizes share one, since no two are at
  * work at a time. */
 void rm_moe_workspace_layout(rm_moe_workspace **workspace, const ringmoe_moe_settings *settings,
-                             int expert_ranks, bool with_backward, rm_arena *arena,
+                             const rm_moe_layout *layout, rm_arena *arena, rm_shared *shared,
                              int64_t expected[2]);
 
 /* y = layer(x): [n_tokens][d_model]; y is written. counts (NULL: not wanted) gets the choices
@@ -80,12 +94,15 @@ ringmoe_status rm_moe_layer_forward(const ringmoe_mesh *mesh,
                                     const rm_moe_pass *pass, int64_t n_tokens, const rm_real *x,
                                     rm_real *y, ringmoe_moe_stats *stats, int64_t *counts);
 
-/* d_x is written. Auxiliary losses enter times aux_scale times their coefficients. */
+/* d_x is written. Auxiliary losses enter times aux_scale times their coefficients. `part`:
+ * RINGMOE_STAGE_BACKWARD, or _BACKWARD_INPUT (which takes no sinks) and later _BACKWARD_WEIGHT
+ * (which takes no d_y and no d_x) with the same bits, for a layout with split_backward. x stays
+ * until the last part. */
 ringmoe_status rm_moe_layer_backward(const ringmoe_mesh *mesh,
                                      const ringmoe_moe_settings *settings,
                                      const rm_moe_weights *weights, rm_moe_saved *saved,
-                                     const rm_moe_pass *pass, const rm_real *x,
-                                     const rm_real *d_y, rm_real aux_scale,
+                                     const rm_moe_pass *pass, ringmoe_stage_operation part,
+                                     const rm_real *x, const rm_real *d_y, rm_real aux_scale,
                                      const rm_moe_sinks *sinks, rm_real *d_x);
 
 /* Loss-free balancing (DeepSeek-V3): bias[e] += rate * sign(mean(counts) - counts[e]), with the

@@ -90,10 +90,11 @@ static layout_sizes expected_sizes(layout_sizes sizes)
 }
 
 void rm_moe_workspace_layout(rm_moe_workspace **workspace, const ringmoe_moe_settings *settings,
-                             int expert_ranks, bool with_backward, rm_arena *arena,
+                             const rm_moe_layout *layout, rm_arena *arena, rm_shared *shared,
                              int64_t expected[2])
 {
-    layout_sizes sizes = worst_sizes(settings, expert_ranks, with_backward);
+    layout_sizes sizes = worst_sizes(settings, layout->expert_ranks, layout->with_backward);
+    (void)shared;
     *workspace = workspace_layout(&sizes, (layout_arenas){arena, arena});
     if (!expected) return;
     rm_arena activations = {0}, exchange = {0};
@@ -104,10 +105,11 @@ void rm_moe_workspace_layout(rm_moe_workspace **workspace, const ringmoe_moe_set
 }
 
 void rm_moe_saved_layout(rm_moe_saved **saved, const rm_moe_workspace *workspace,
-                         const ringmoe_moe_settings *settings, int expert_ranks,
-                         bool with_backward, rm_arena *arena, int64_t expected[2])
+                         const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
+                         rm_arena *arena, rm_shared *shared, int64_t expected[2])
 {
-    layout_sizes sizes = worst_sizes(settings, expert_ranks, with_backward);
+    layout_sizes sizes = worst_sizes(settings, layout->expert_ranks, layout->with_backward);
+    (void)shared;
     *saved = saved_layout(&sizes, (layout_arenas){arena, arena});
     if (*saved) (*saved)->workspace = workspace;
     if (!expected) return;

@@ -37,13 +37,22 @@ static ringmoe_status space_layout(ringmoe_moe *layer, int index, rm_arena *aren
     return rm_tree_layout(&shape, arena, &space->tree, &layer->mesh->context->error);
 }
 
+static rm_moe_layout moe_layout(const ringmoe_mesh *mesh)
+{
+    return (rm_moe_layout){.expert_ranks = mesh->expert.size,
+                           .tensor_ranks = mesh->tensor.size,
+                           .tensor_rank = mesh->tensor.rank,
+                           .with_backward = true};
+}
+
 static ringmoe_status layout(ringmoe_moe *layer, rm_arena *arena)
 {
     const ringmoe_moe_settings *settings = &layer->settings;
-    int ranks = layer->mesh->expert.size, n = settings->n_experts;
+    int n = settings->n_experts;
     for (int i = 0; i < RM_MOE_SPACES; i++) RM_TRY(space_layout(layer, i, arena));
-    rm_moe_weights_layout(&layer->weights, &layer->mesh->context->compute, settings, ranks,
-                          true, arena);
+    rm_moe_layout spread = moe_layout(layer->mesh);
+    rm_moe_weights_layout(&layer->weights, &layer->mesh->context->compute, settings, &spread,
+                          arena);
     if (settings->bias_rate > 0) layer->weights.bias = RM_TAKE(arena, n, rm_real);
     layer->matrices = RM_TAKE(arena, layer->n_matrices, rm_matrix *);
     layer->sinks.experts = RM_TAKE(arena, n, rm_swiglu_sinks);
@@ -51,8 +60,8 @@ static ringmoe_status layout(ringmoe_moe *layer, rm_arena *arena)
     layer->step_counts = RM_TAKE(arena, n, int64_t);
     layer->last_counts = RM_TAKE(arena, n, int64_t);
     rm_moe_workspace *workspace;
-    rm_moe_workspace_layout(&workspace, settings, ranks, true, arena, NULL);
-    rm_moe_saved_layout(&layer->saved, workspace, settings, ranks, true, arena, NULL);
+    rm_moe_workspace_layout(&workspace, settings, &spread, arena, NULL, NULL);
+    rm_moe_saved_layout(&layer->saved, workspace, settings, &spread, arena, NULL, NULL);
     return RINGMOE_OK;
 }
 
@@ -63,8 +72,9 @@ static ringmoe_status build(ringmoe_moe *layer)
     rm_arena measure = {0};
     layer->n_local = layer->settings.n_experts / layer->mesh->expert.size;
     RM_TRY(rm_moe_parameters_create(layer));
-    layer->n_matrices = rm_moe_weights_matrices(&layer->weights, &layer->settings,
-                                                layer->mesh->expert.size, NULL);
+    rm_moe_layout spread = moe_layout(layer->mesh);
+    layer->n_matrices =
+        rm_moe_weights_matrices(&layer->weights, &layer->settings, &spread, NULL);
     RM_TRY(layout(layer, &measure));
     layer->arena.overflow = measure.overflow;
     RM_TRY(rm_arena_reserve(&layer->arena, measure.used, error));
@@ -75,8 +85,7 @@ static ringmoe_status build(ringmoe_moe *layer)
             space->bounds[r] = space->n_elements * r / space->axis->size;
     }
     rm_moe_parameters_bind(layer);
-    rm_moe_weights_matrices(&layer->weights, &layer->settings, layer->mesh->expert.size,
-                            layer->matrices);
+    rm_moe_weights_matrices(&layer->weights, &layer->settings, &spread, layer->matrices);
     rm_moe_parameters_initialize(layer);
     return ringmoe_moe_weights_changed(layer);
 }

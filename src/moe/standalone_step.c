@@ -97,7 +97,8 @@ static ringmoe_status backward_leaf(ringmoe_moe *layer, const rm_real *d_y, rm_r
         rm_tree_begin(layer->spaces[i].tree, layer->microbatch, layer->spaces[i].leaves);
     rm_moe_parameters_bind_sinks(layer);
     RM_TRY(rm_moe_layer_backward(layer->mesh, &layer->settings, &layer->weights, layer->saved,
-                                 &layer->pass, layer->x, d_y, aux_scale, &layer->sinks, d_x));
+                                 &layer->pass, RINGMOE_STAGE_BACKWARD, layer->x, d_y, aux_scale,
+                                 &layer->sinks, d_x));
     for (int i = 0; i < RM_MOE_SPACES; i++)
         rm_tree_end(layer->spaces[i].tree, &layer->mesh->context->compute);
     return RINGMOE_OK;

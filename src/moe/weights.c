@@ -14,10 +14,11 @@ static void swiglu_layout(rm_swiglu *swiglu, const rm_compute *compute, int64_t 
 }
 
 void rm_moe_weights_layout(rm_moe_weights *weights, const rm_compute *compute,
-                           const ringmoe_moe_settings *settings, int expert_ranks,
-                           bool with_backward, rm_arena *arena)
+                           const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
+                           rm_arena *arena)
 {
-    int n_local = settings->n_experts / expert_ranks;
+    int n_local = settings->n_experts / layout->expert_ranks;
+    bool with_backward = layout->with_backward;
     int64_t width = settings->d_model;
     rm_matrix_layout(&weights->router, compute, settings->n_experts, width,
                      RINGMOE_PRECISION_FP32, with_backward, arena);
@@ -49,12 +50,12 @@ static void append_swiglu(rm_matrix **list, int *n, rm_swiglu *swiglu)
 }
 
 int rm_moe_weights_matrices(rm_moe_weights *weights, const ringmoe_moe_settings *settings,
-                            int expert_ranks, rm_matrix **list)
+                            const rm_moe_layout *layout, rm_matrix **list)
 {
     int n = 0;
     append(list, &n, &weights->router);
     if (settings->noise == RINGMOE_NOISE_NOISY_TOPK) append(list, &n, &weights->router_noise);
-    for (int e = 0; e < settings->n_experts / expert_ranks; e++) {
+    for (int e = 0; e < settings->n_experts / layout->expert_ranks; e++) {
         rm_swiglu unused, *expert = weights->experts ? &weights->experts[e] : &unused;
         append_swiglu(list, &n, expert);
     }

@@ -45,7 +45,8 @@ static inline ringmoe_moe_settings moe_fixture_settings(int n_experts, int top_k
 static inline void moe_fixture_layout(moe_fixture *fixture, int expert_ranks)
 {
     const ringmoe_moe_settings *settings = &fixture->settings;
-    rm_moe_weights_layout(&fixture->weights, &fixture->compute, settings, 1, true,
+    rm_moe_layout alone = {.expert_ranks = 1, .tensor_ranks = 1, .with_backward = true};
+    rm_moe_weights_layout(&fixture->weights, &fixture->compute, settings, &alone,
                           &fixture->arena);
     rm_routing_layout(&fixture->routing, settings, true, &fixture->arena);
     rm_route_layout(&fixture->plan, settings, expert_ranks,
