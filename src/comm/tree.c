@@ -15,8 +15,9 @@
 #include <assert.h>
 #include <string.h>
 
-/* Memory for what is received in one turn of the reduction across ranks, as bytes. */
-#define RECEIVED_BYTES ((int64_t)16 << 20)
+/* Memory for what is received in one turn of the reduction across ranks, as bytes: large for a
+ * message, and added up within a millisecond or two. */
+#define RECEIVED_BYTES ((int64_t)4 << 20)
 /* Elements one thread adds at a time: two buffers of it fit into a first-level cache. */
 #define ADD_BLOCK 2048
 
@@ -67,6 +68,10 @@ static ringmoe_status check_shape(const rm_tree_shape *shape, rm_error *error)
             "%d microbatches do not divide into ranks of %d sources of %d each, from "
             "source %d",
             shape->n_leaves, shape->n_sources, shape->leaves_per_source, shape->first_source);
+    if (shape->number < 0 || shape->number >= RM_TREES_MOST)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "the number of a reduction tree is %d; it must be 0..%d", shape->number,
+                       RM_TREES_MOST - 1);
     return RINGMOE_OK;
 }
 
@@ -93,7 +98,8 @@ static void take_lists(rm_tree *tree, rm_arena *arena)
     tree->free_buffers = RM_TAKE(arena, tree->n_buffers, int);
     tree->all_nodes = RM_TAKE(arena, tree->n_all_nodes, rm_tree_node);
     tree->slices = RM_TAKE(arena, tree->n_all_nodes, rm_real *);
-    tree->requests = RM_TAKE(arena, n_requests, MPI_Request);
+    for (int i = 0; i < RM_TREE_TURNS; i++)
+        tree->turns[i].requests = RM_TAKE(arena, n_requests, MPI_Request);
     tree->additions = RM_TAKE(arena, most, rm_tree_addition);
 }
 
@@ -109,20 +115,21 @@ ringmoe_status rm_tree_layout(const rm_tree_shape *shape, rm_arena *arena, rm_tr
         rm_real *buffer = RM_TAKE(arena, shape->n_elements, rm_real);
         if (planned.buffers) planned.buffers[b] = buffer;
     }
-    if (planned.n_ranks > 1)
-        planned.received = RM_TAKE(arena, planned.n_all_nodes * planned.chunk, rm_real);
+    for (int i = 0; i < RM_TREE_TURNS && planned.n_ranks > 1; i++)
+        planned.turns[i].received =
+            RM_TAKE(arena, planned.n_all_nodes * planned.chunk, rm_real);
     if (!arena->base) return RINGMOE_OK;
     if (arena->used > arena->reserved)
         return rm_fail(error, RINGMOE_ERROR_MEMORY,
                        "the reduction tree needs %zu bytes of an arena of %zu", arena->used,
                        arena->reserved);
     *made = planned;
-    rm_tree_clear(made);
+    rm_tree_empty(made);
     *tree = made;
     return RINGMOE_OK;
 }
 
-void rm_tree_clear(rm_tree *tree)
+void rm_tree_empty(rm_tree *tree)
 {
     tree->next_step = 0;
     tree->n_nodes = 0;

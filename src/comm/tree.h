@@ -38,6 +38,8 @@ typedef struct rm_tree_shape {
     int n_leaves;          /* of the global batch */
     int leaves_per_source; /* microbatches of one dense rank */
     int first_source, n_sources;
+    int number; /* tells trees apart that are reduced over one axis at the same time, 0 .. 127
+                 */
 } rm_tree_shape;
 
 /* Buffers needed at once, by playing the steps through. Pure. */
@@ -57,15 +59,26 @@ void rm_tree_end(rm_tree *tree, const rm_compute *compute);
 
 /* Finishes over the ranks of an axis, each of which has a tree of the same shape but for
  * first_source: this rank gets elements [bounds[rank], bounds[rank + 1]) of the total in
- * `shard`. The tree is empty again afterwards. Collective. `times->exchange` gets the time. */
+ * `shard`. The tree is empty again afterwards. Collective; leaves that are missing on one rank
+ * are everyone's error. `times->exchange` gets the time. */
 ringmoe_status rm_tree_reduce(rm_tree *tree, const rm_axis *axis, const int64_t *bounds,
                               const rm_compute *compute, rm_real *shard, rm_comm_times *times,
                               rm_error *error);
+
+/* The same in the background of other work: what is passed in must stay until the end. Several
+ * trees with numbers of their own may be under way on an axis, started in any order. Missing
+ * leaves are an error of this rank's alone: whoever started waits until it is told otherwise,
+ * so the ranks agree before they finish, or all clear. */
+ringmoe_status rm_tree_reduce_start(rm_tree *tree, const rm_axis *axis, const int64_t *bounds,
+                                    const rm_compute *compute, rm_real *shard, rm_error *error);
+/* Waits for the end. `times->exchange` gets the time that this takes. */
+ringmoe_status rm_tree_reduce_finish(rm_tree *tree, rm_comm_times *times, rm_error *error);
 /* Where rm_tree_reduce may put a shard that begins at element `first` without a copy and memory
  * of its own: within the tree's first buffer, valid until the next step is opened. To be asked
  * after the last rm_tree_end and before rm_tree_reduce; NULL for a tree without leaves. */
 rm_real *rm_tree_shard_in_place(const rm_tree *tree, int64_t first);
-/* Forgets all leaves, as after a failed step. */
+/* Forgets all leaves and gives up a reduction, as after a failed step. All ranks of the axis do
+ * so equally often, since messages of before are told by that from those of after. */
 void rm_tree_clear(rm_tree *tree);
 
 #endif

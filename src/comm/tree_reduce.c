@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sums across ranks: a reduce-scatter in the tree's order. In every turn each rank receives,
- * from every rank and for each node left there, one chunk of its own shard; all nodes of all
- * ranks then lie side by side and are added up by the rule of one rank.
+ * Sums across ranks, in turns of one chunk of every shard each (tree_turn.c), behind other
+ * work: the messages of a turn travel while the one before is added up, and all of it goes on
+ * whenever the rank waits. Between the tasks of a product only messages are moved.
  *
- *   rank 0: node [0,2) [2,3)   rank 1: [3,4) [4,6)         chunk of rank 1's shard
- *   slices   0      1                   2     3            0, 1 received; 2, 3 in its buffers
- *   additions: 1 += 2, 0 += 1, and then, left to right, 0 += 3
+ *   turn 0   | messages | add |
+ *   turn 1   | messages       | add |
+ *   turn 2              | messages  | add |
  */
 #include "comm/tree_state.h"
 
-#include <string.h>
+#include <stddef.h>
 
 #include "base/clock.h"
-
-enum { TREE_TAG = 1000 };
 
 static ringmoe_status check_complete(const rm_tree *tree, const rm_axis *axis, rm_error *error)
 {
@@ -31,109 +29,99 @@ static ringmoe_status check_complete(const rm_tree *tree, const rm_axis *axis, r
     return RINGMOE_OK;
 }
 
-/* A chunk of a rank's shard. On an axis of more than one rank the count fits into an int. */
-typedef struct span {
-    int64_t first, count;
-} span;
-
-static span chunk_of(const rm_tree *tree, const int64_t *bounds, int rank, int64_t turn)
-{
-    int64_t first = bounds[rank] + turn * tree->chunk, left = bounds[rank + 1] - first;
-    if (left <= 0) return (span){bounds[rank], 0};
-    return (span){first, left < tree->chunk ? left : tree->chunk};
-}
-
-/* Lists the nodes of all ranks and where a chunk of each will lie, less its first element. */
-static void list_nodes(rm_tree *tree, int own_rank, int64_t first)
-{
-    int n = 0;
-    for (int rank = 0; rank < tree->n_ranks; rank++) {
-        int n_rank = rm_tree_rank_nodes(&tree->shape, rank, tree->all_nodes + n);
-        for (int k = 0; k < n_rank; k++, n++) {
-            tree->all_nodes[n].slot = n;
-            tree->slices[n] = rank == own_rank ? tree->buffers[tree->nodes[k].slot] + first
-                                               : tree->received + n * tree->chunk;
-        }
-    }
-}
-
-/* Receives this rank's chunk of every other rank's nodes, in the order of the list. */
-static int post_receives(rm_tree *tree, const rm_axis *axis, int64_t count, int *n_requests)
-{
-    int code = MPI_SUCCESS, slot = 0;
-    for (int rank = 0; rank < axis->size; rank++) {
-        int n_rank = rm_tree_rank_nodes(&tree->shape, rank, NULL);
-        for (int k = 0; k < n_rank; k++, slot++) {
-            if (rank == axis->rank || count == 0 || code != MPI_SUCCESS) continue;
-            code = MPI_Irecv(tree->slices[slot], (int)count, RM_MPI_REAL, rank, TREE_TAG + k,
-                             axis->comm, &tree->requests[*n_requests]);
-            if (code == MPI_SUCCESS) ++*n_requests;
-        }
-    }
-    return code;
-}
-
-/* Sends every other rank its chunk of this rank's nodes, beginning with the next rank so that
- * not all send to the same one. */
-static int post_sends(rm_tree *tree, const rm_axis *axis, const int64_t *bounds, int64_t turn,
-                      int *n_requests)
-{
-    int code = MPI_SUCCESS;
-    for (int distance = 1; distance < axis->size; distance++) {
-        int rank = (axis->rank + distance) % axis->size;
-        span part = chunk_of(tree, bounds, rank, turn);
-        for (int k = 0; k < tree->n_nodes && part.count && code == MPI_SUCCESS; k++) {
-            code = MPI_Isend(tree->buffers[tree->nodes[k].slot] + part.first, (int)part.count,
-                             RM_MPI_REAL, rank, TREE_TAG + k, axis->comm,
-                             &tree->requests[*n_requests]);
-            if (code == MPI_SUCCESS) ++*n_requests;
-        }
-    }
-    return code;
-}
-
-static ringmoe_status transfer(rm_tree *tree, const rm_axis *axis, const int64_t *bounds,
-                               int64_t turn, int64_t count, rm_error *error)
-{
-    int n_requests = 0;
-    int code = post_receives(tree, axis, count, &n_requests);
-    if (code == MPI_SUCCESS) code = post_sends(tree, axis, bounds, turn, &n_requests);
-    if (code != MPI_SUCCESS) {
-        rm_abandon(n_requests, tree->requests);
-        return rm_mpi_check(code, "reducing gradients", error);
-    }
-    return rm_wait_all(axis, n_requests, tree->requests, "reducing gradients", error);
-}
-
-/* One turn: this rank's chunk of the total. */
-static ringmoe_status reduce_chunk(rm_tree *tree, const rm_axis *axis, const int64_t *bounds,
-                                   int64_t turn, const rm_compute *compute, rm_real *shard,
-                                   rm_error *error)
-{
-    span own = chunk_of(tree, bounds, axis->rank, turn);
-    list_nodes(tree, axis->rank, own.first);
-    if (axis->size > 1) RM_TRY(transfer(tree, axis, bounds, turn, own.count, error));
-
-    int n_nodes = tree->n_all_nodes;
-    int n_additions = rm_tree_join(tree->all_nodes, &n_nodes, tree->additions);
-    n_additions += rm_tree_fold(tree->all_nodes, n_nodes, tree->additions + n_additions);
-    rm_tree_add(compute, tree->additions, n_additions, tree->slices, 0, own.count);
-    rm_real *target = shard + (own.first - bounds[axis->rank]);
-    if (own.count && target != tree->slices[0])
-        memcpy(target, tree->slices[0], (size_t)own.count * sizeof *target);
-    return RINGMOE_OK;
-}
-
-static ringmoe_status reduce_all(rm_tree *tree, const rm_axis *axis, const int64_t *bounds,
-                                 const rm_compute *compute, rm_real *shard, rm_error *error)
+static int64_t count_turns(const rm_tree *tree, const int64_t *bounds)
 {
     int64_t longest = 0;
-    for (int r = 0; r < axis->size; r++)
+    for (int r = 0; r < tree->n_ranks; r++)
         if (bounds[r + 1] - bounds[r] > longest) longest = bounds[r + 1] - bounds[r];
-    for (int64_t turn = 0; turn * tree->chunk < longest; turn++)
-        RM_TRY(reduce_chunk(tree, axis, bounds, turn, compute, shard, error));
+    return longest ? (longest + tree->chunk - 1) / tree->chunk : 0;
+}
+
+static int first_tag(const rm_tree *tree, const rm_axis *axis)
+{
+    enum { ROUND_TAGS = RM_TREES_MOST * RM_TREE_NODES_MOST };
+    int *highest, is_known = 0;
+    if (axis->size > 1) MPI_Comm_get_attr(axis->comm, MPI_TAG_UB, &highest, &is_known);
+    int n_rounds = is_known ? (*highest - RM_TREE_TAG) / ROUND_TAGS : 1;
+    return RM_TREE_TAG + (int)(tree->round % n_rounds) * ROUND_TAGS +
+           tree->shape.number * RM_TREE_NODES_MOST;
+}
+
+/* --- in the background --- */
+
+/* Posts the next turn if there is room, or adds up the oldest one if it is there. */
+static ringmoe_status go_on(rm_tree *tree, bool may_compute, bool *went_on, rm_error *error)
+{
+    rm_tree_reduction *reduction = &tree->reduction;
+    *went_on = false;
+    if (reduction->n_posted < reduction->n_turns &&
+        reduction->n_posted < reduction->n_added + RM_TREE_TURNS) {
+        *went_on = true;
+        return rm_tree_turn_post(tree, reduction->n_posted++, error);
+    }
+    bool is_there = false;
+    if (reduction->n_added < reduction->n_posted)
+        RM_TRY(rm_tree_turn_test(tree, reduction->n_added, &is_there, error));
+    if (!is_there || !may_compute) return RINGMOE_OK;
+    rm_tree_turn_add(tree, reduction->n_added++);
+    rm_progress_tick(reduction->axis->progress);
+    *went_on = true;
     return RINGMOE_OK;
 }
+
+static ringmoe_status advance(rm_background *self, bool may_compute, rm_error *error)
+{
+    rm_tree *tree = (rm_tree *)((char *)self - offsetof(rm_tree, reduction.background));
+    bool went_on = true;
+    while (went_on) RM_TRY(go_on(tree, may_compute, &went_on, error));
+    self->done = tree->reduction.n_added == tree->reduction.n_turns;
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_tree_reduce_start(rm_tree *tree, const rm_axis *axis, const int64_t *bounds,
+                                    const rm_compute *compute, rm_real *shard, rm_error *error)
+{
+    RM_TRY(check_complete(tree, axis, error));
+    tree->reduction = (rm_tree_reduction){.background = {.advance = advance},
+                                          .axis = axis,
+                                          .bounds = bounds,
+                                          .compute = compute,
+                                          .shard = shard,
+                                          .n_turns = count_turns(tree, bounds),
+                                          .first_tag = first_tag(tree, axis),
+                                          .is_begun = true};
+    rm_background_start(axis->progress, &tree->reduction.background);
+    return RINGMOE_OK;
+}
+
+/* Gives up what is still under way, the last first: else a message of an earlier turn would
+ * find a later turn's receive. */
+static void stop(rm_tree *tree)
+{
+    rm_tree_reduction *reduction = &tree->reduction;
+    if (!reduction->is_begun) return;
+    rm_background_remove(reduction->axis->progress, &reduction->background);
+    for (int64_t i = reduction->n_posted - 1; i >= reduction->n_added; i--)
+        rm_tree_turn_abandon(tree, i);
+    reduction->is_begun = false;
+}
+
+ringmoe_status rm_tree_reduce_finish(rm_tree *tree, rm_comm_times *times, rm_error *error)
+{
+    rm_tree_reduction *reduction = &tree->reduction;
+    if (!reduction->is_begun)
+        return rm_fail(error, RINGMOE_ERROR_STATE,
+                       "no reduction of gradients has been started");
+    double start = rm_clock_seconds();
+    ringmoe_status status = rm_wait_background(reduction->axis, &reduction->background,
+                                               "reducing gradients", error);
+    stop(tree);
+    rm_tree_empty(tree);
+    times->exchange += rm_clock_seconds() - start;
+    return status;
+}
+
+/* --- at once --- */
 
 ringmoe_status rm_tree_reduce(rm_tree *tree, const rm_axis *axis, const int64_t *bounds,
                               const rm_compute *compute, rm_real *shard, rm_comm_times *times,
@@ -142,11 +130,18 @@ ringmoe_status rm_tree_reduce(rm_tree *tree, const rm_axis *axis, const int64_t 
     double start = rm_clock_seconds();
     ringmoe_status status = rm_agree(axis, check_complete(tree, axis, error), error);
     times->wait += rm_clock_seconds() - start;
-    start = rm_clock_seconds();
-    if (status == RINGMOE_OK) status = reduce_all(tree, axis, bounds, compute, shard, error);
-    rm_tree_clear(tree);
-    times->exchange += rm_clock_seconds() - start;
+    if (status == RINGMOE_OK)
+        status = rm_tree_reduce_start(tree, axis, bounds, compute, shard, error);
+    if (status == RINGMOE_OK) return rm_tree_reduce_finish(tree, times, error);
+    rm_tree_empty(tree);
     return status;
+}
+
+void rm_tree_clear(rm_tree *tree)
+{
+    stop(tree);
+    rm_tree_empty(tree);
+    tree->round++;
 }
 
 rm_real *rm_tree_shard_in_place(const rm_tree *tree, int64_t first)

@@ -22,10 +22,10 @@ static void set_shapes(rm_gradients *gradients, const rm_parameter_table *table,
     const ringmoe_mesh *mesh = gradients->mesh;
     int per_source = n_leaves / mesh->dense.size;
     gradients->shapes[RM_SPACE_DENSE] = (rm_tree_shape){
-        table->space_elements[RM_SPACE_DENSE], n_leaves, per_source, mesh->dense.rank, 1};
+        table->space_elements[RM_SPACE_DENSE], n_leaves, per_source, mesh->dense.rank, 1, 0};
     gradients->shapes[RM_SPACE_EXPERT] =
         (rm_tree_shape){table->space_elements[RM_SPACE_EXPERT], n_leaves, per_source,
-                        mesh->data.rank * mesh->expert.size, mesh->expert.size};
+                        mesh->data.rank * mesh->expert.size, mesh->expert.size, 0};
 }
 
 static ringmoe_status take_memory(rm_gradients *gradients, rm_arena *arena, rm_error *error)

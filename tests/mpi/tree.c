@@ -7,34 +7,11 @@
 
 #include "check.h"
 #include "comm/mesh.h"
-#include "comm/tree.h"
-#include "leaves.h"
+#include "tree_leaves.h"
 
 #include <stdlib.h>
 
 static ringmoe_context *context;
-
-/* A leaf goes to its sink as a layer's gradient does. */
-static void write_leaf(rm_sink sink, uint64_t seed, int leaf, int64_t n_elements)
-{
-    for (int64_t i = 0; i < n_elements; i++) {
-        rm_real value = leaf_element(seed, leaf, i);
-        sink.data[i] = sink.add ? sink.data[i] + value : value;
-    }
-}
-
-static void give_leaves(rm_tree *tree, const rm_tree_shape *shape, uint64_t seed)
-{
-    rm_sink sinks[16];
-    for (int step = 0; step < shape->leaves_per_source; step++) {
-        rm_tree_begin(tree, step, sinks);
-        for (int s = 0; s < shape->n_sources; s++)
-            write_leaf(sinks[s], seed,
-                       (shape->first_source + s) * shape->leaves_per_source + step,
-                       shape->n_elements);
-        rm_tree_end(tree, &context->compute);
-    }
-}
 
 /* Bounds of shards: about equal, or everything on one rank and nothing on the others. */
 static void choose_bounds(int64_t n_elements, int size, int variant, int64_t *bounds)
@@ -78,7 +55,7 @@ static void run_tree(const rm_axis *axis, int64_t n_elements, int n_sources,
                  context->error.text);
     for (int round = 0; round < 3; round++) {
         uint64_t seed = (uint64_t)(round + 10 * leaves_per_source + 1000 * n_sources);
-        give_leaves(tree, &shape, seed);
+        give_leaves(tree, &shape, &context->compute, seed);
         reduce_and_compare(tree, &shape, axis, seed, round % (axis->size + 1));
     }
     rm_arena_free(&arena);
@@ -113,8 +90,11 @@ static void test_order_shows(void)
 
 static int buffers(int n_sources, int leaves_per_source, int first_source)
 {
-    rm_tree_shape shape = {1, 64 * n_sources * leaves_per_source, leaves_per_source,
-                           first_source, n_sources};
+    rm_tree_shape shape = {.n_elements = 1,
+                           .n_leaves = 64 * n_sources * leaves_per_source,
+                           .leaves_per_source = leaves_per_source,
+                           .first_source = first_source,
+                           .n_sources = n_sources};
     return rm_tree_buffers(&shape);
 }
 
@@ -136,7 +116,7 @@ static void test_buffers(void)
 static void test_incomplete(const rm_axis *axis)
 {
     int64_t bounds[65];
-    rm_tree_shape shape = {8, axis->size * 2, 2, axis->rank, 1};
+    rm_tree_shape shape = {8, axis->size * 2, 2, axis->rank, 1, 0};
     rm_arena arena = {0};
     rm_tree *tree;
     rm_sink sink;
@@ -160,12 +140,15 @@ static void test_refused_shapes(void)
     rm_arena arena = {0};
     rm_tree *tree;
     rm_error error = {""};
-    CHECK(rm_tree_layout(&(rm_tree_shape){1, 7, 2, 0, 1}, &arena, &tree, &error) ==
+    CHECK(rm_tree_layout(&(rm_tree_shape){1, 7, 2, 0, 1, 0}, &arena, &tree, &error) ==
           RINGMOE_ERROR_ARGUMENT);
-    CHECK(rm_tree_layout(&(rm_tree_shape){1, 8, 2, 4, 1}, &arena, &tree, &error) ==
+    CHECK(rm_tree_layout(&(rm_tree_shape){1, 8, 2, 4, 1, 0}, &arena, &tree, &error) ==
           RINGMOE_ERROR_ARGUMENT);
-    CHECK(rm_tree_layout(&(rm_tree_shape){1, 8, 2, 1, 2}, &arena, &tree, &error) ==
+    CHECK(rm_tree_layout(&(rm_tree_shape){1, 8, 2, 1, 2, 0}, &arena, &tree, &error) ==
           RINGMOE_ERROR_ARGUMENT);
+    CHECK(rm_tree_layout(&(rm_tree_shape){1, 8, 2, 0, 1, 128}, &arena, &tree, &error) ==
+          RINGMOE_ERROR_ARGUMENT);
+    CHECK_TEXT(error.text, "must be 0..127");
 }
 
 int main(int argc, char **argv)

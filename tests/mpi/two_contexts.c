@@ -104,7 +104,7 @@ static void *work(void *argument)
 {
     struct worker *worker = argument;
     const rm_axis *axis = &worker->mesh->dense;
-    rm_tree_shape shape = {TREE_ELEMENTS, axis->size * LEAVES, LEAVES, axis->rank, 1};
+    rm_tree_shape shape = {TREE_ELEMENTS, axis->size * LEAVES, LEAVES, axis->rank, 1, 0};
     rm_arena arena = {0};
     rm_tree *tree;
     CHECK(rm_tree_layout(&shape, &arena, &tree, NULL) == RINGMOE_OK);
