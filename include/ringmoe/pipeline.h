@@ -49,8 +49,7 @@ RINGMOE_API const char *const *ringmoe_schedule_names(void);
  *   name            in   one of ringmoe_schedule_names
  *   n_ranks         in   P, ranks of the ring, at least 1
  *   n_microbatches  in   m, at least 1
- *   n_chunks        in   v, chunks a rank, at least 1. Any schedule takes several chunks; only
- *                        "interleaved" gains from them
+ *   n_chunks        in   v, chunks a rank, at least 1. Any schedule takes several
  *   schedule        out  free with ringmoe_schedule_destroy
  * Returns OK; ARGUMENT (unknown name, numbers out of range); MEMORY. The line goes to
  * `context`.

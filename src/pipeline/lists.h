@@ -82,7 +82,7 @@ void rm_schedule_append(ringmoe_schedule *schedule, int rank, ringmoe_stage_oper
  * order and its backward operations in another, and the rule says how they are mixed. */
 typedef struct rm_mixing {
     int ahead; /* operations forward without their backward of the input, at most */
-    int kept;  /* microbatches of a chunk whose activations are kept, at most */
+    int kept;  /* operations forward whose activations are kept, at most */
     int first; /* operations forward before the first one backward */
 } rm_mixing;
 

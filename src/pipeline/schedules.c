@@ -9,10 +9,10 @@
  *                                        chunk 1:     0 1     2 3
  *
  * How the two rows of work are mixed is the rule. The lists come from playing all ranks in
- * ticks (forward 1, each half of a backward 1): a rank goes backward when it can, else forward
- * when its rule allows it, else it makes gradients of weights that were put off. Such a play
+ * ticks (forward 1, each half of a backward 1): a rank goes forward when it can and its rule
+ * allows it, else backward, else it makes gradients of weights that were put off. Such a play
  * cannot get stuck: backward of a group needs nothing but this group's forward, which the rules
- * allow (`ahead` is at least P * (chunks - 1) + 1, `kept` at least P).
+ * allow (they let a rank be at least P * (chunks - 1) + 1 operations ahead).
  *
  * To add a schedule: a rule, and a row in the table. Every schedule is proved after it is made.
  */
@@ -29,15 +29,15 @@ static rm_mixing all_forward_first(const ringmoe_schedule *shape, int rank)
     return (rm_mixing){.ahead = all, .kept = all, .first = all};
 }
 
-/* Backward as soon as it can be (Narayanan et al. 2019); rank r is P - r - 1 microbatches ahead
- * of the last one. */
+/* Forward and backward in turns (Narayanan et al. 2019); rank r is P - r - 1 microbatches ahead
+ * of the last rank. */
 static rm_mixing one_forward_one_backward(const ringmoe_schedule *shape, int rank)
 {
     return (rm_mixing){.ahead = shape->n_chunks * shape->n_ranks - rank, .kept = INT_MAX};
 }
 
-/* Chunks shorten the way through the ring at its ends; a rank must be further ahead for it
- * (Narayanan et al. 2021). */
+/* As 1F1B, with what is made on other ranks asked for a turn earlier, so that its way round the
+ * ring has time (Narayanan et al. 2021). */
 static rm_mixing interleaved(const ringmoe_schedule *shape, int rank)
 {
     if (shape->n_chunks == 1) return one_forward_one_backward(shape, rank);
@@ -46,11 +46,11 @@ static rm_mixing interleaved(const ringmoe_schedule *shape, int rank)
 }
 
 /* As 1F1B, but gradients of weights fill the time in which nothing else can be done, as far as
- * P microbatches' activations allow it (Qi et al. 2023). */
+ * the activations allow it that 1F1B keeps on rank 0 (Qi et al. 2023). */
 static rm_mixing zero_bubble_h1(const ringmoe_schedule *shape, int rank)
 {
     rm_mixing mixing = one_forward_one_backward(shape, rank);
-    mixing.kept = shape->n_ranks;
+    mixing.kept = shape->n_ranks * shape->n_chunks;
     return mixing;
 }
 
@@ -80,14 +80,12 @@ typedef struct rm_player {
     rm_mixing mixing;
     int n_forward, n_input, n_weight; /* operations begun */
     int64_t busy_until;
-    int *kept; /* [n_chunks] */
 } rm_player;
 
 typedef struct rm_game {
     ringmoe_schedule *schedule;
     const rm_schedule_row *row;
     rm_player *players;
-    int *kept;                   /* of all players */
     int64_t *forward, *backward; /* [stages][microbatches]: tick at which it is there */
 } rm_game;
 
@@ -124,8 +122,6 @@ static void begin(rm_game *game, int rank, const ringmoe_schedule_item *item, in
     player->busy_until = tick + (item->operation == RINGMOE_STAGE_BACKWARD ? 2 : 1);
     if (item->operation == RINGMOE_STAGE_FORWARD) game->forward[cell] = player->busy_until;
     if (rm_is_backward_input(item->operation)) game->backward[cell] = player->busy_until;
-    player->kept[item->chunk] += item->operation == RINGMOE_STAGE_FORWARD;
-    player->kept[item->chunk] -= rm_is_last_backward(item->operation);
     rm_schedule_append(schedule, rank, item->operation, item->microbatch, item->chunk);
 }
 
@@ -143,6 +139,7 @@ static bool go_backward(rm_game *game, int rank, int64_t tick)
     if (!has_arrived(game, rm_line_takes(game->schedule, rank, &item), item.microbatch, tick))
         return false;
     player->n_input++;
+    player->n_weight += !game->row->is_split;
     begin(game, rank, &item, tick);
     return true;
 }
@@ -151,11 +148,12 @@ static bool go_forward(rm_game *game, int rank, int64_t tick)
 {
     rm_player *player = &game->players[rank];
     int all = game->schedule->n_microbatches * game->schedule->n_chunks;
-    if (player->n_forward == all || player->n_forward - player->n_input >= player->mixing.ahead)
+    if (player->n_forward == all ||
+        player->n_forward - player->n_input >= player->mixing.ahead ||
+        player->n_forward - player->n_weight >= player->mixing.kept)
         return false;
     ringmoe_schedule_item item = in_order(game->schedule, player->n_forward);
-    if (player->kept[item.chunk] >= player->mixing.kept ||
-        !has_arrived(game, rm_line_takes(game->schedule, rank, &item), item.microbatch, tick))
+    if (!has_arrived(game, rm_line_takes(game->schedule, rank, &item), item.microbatch, tick))
         return false;
     player->n_forward++;
     begin(game, rank, &item, tick);
@@ -172,30 +170,34 @@ static bool make_weights(rm_game *game, int rank, int64_t tick)
     return true;
 }
 
+/* On one rank a microbatch goes through all of its chunks and back before the next one comes,
+ * so that one of them is kept. */
+static bool do_something(rm_game *game, int rank, int64_t tick)
+{
+    bool is_ring = game->schedule->n_ranks > 1;
+    return (is_ring && go_forward(game, rank, tick)) || go_backward(game, rank, tick) ||
+           make_weights(game, rank, tick) || go_forward(game, rank, tick);
+}
+
 static void play(rm_game *game, int n_lines)
 {
     int n_ranks = game->schedule->n_ranks;
     for (int64_t tick = 0, left = (int64_t)n_lines * n_ranks; left > 0; tick++)
         for (int rank = 0; rank < n_ranks; rank++)
-            if (game->players[rank].busy_until <= tick)
-                left -= go_backward(game, rank, tick) || go_forward(game, rank, tick) ||
-                        make_weights(game, rank, tick);
+            if (game->players[rank].busy_until <= tick) left -= do_something(game, rank, tick);
 }
 
 static bool set_up(rm_game *game)
 {
     const ringmoe_schedule *schedule = game->schedule;
     int64_t cells = rm_cell(schedule, rm_schedule_stages(schedule), 0);
-    size_t n_ranks = (size_t)schedule->n_ranks, n_chunks = (size_t)schedule->n_chunks;
+    size_t n_ranks = (size_t)schedule->n_ranks;
     game->players = calloc(n_ranks, sizeof *game->players);
-    game->kept = calloc(n_ranks * n_chunks, sizeof *game->kept);
     game->forward = malloc((size_t)cells * sizeof *game->forward);
     game->backward = malloc((size_t)cells * sizeof *game->backward);
-    if (!game->players || !game->kept || !game->forward || !game->backward) return false;
-    for (int rank = 0; rank < schedule->n_ranks; rank++) {
+    if (!game->players || !game->forward || !game->backward) return false;
+    for (int rank = 0; rank < schedule->n_ranks; rank++)
         game->players[rank].mixing = game->row->mixing(schedule, rank);
-        game->players[rank].kept = game->kept + (size_t)rank * n_chunks;
-    }
     for (int64_t i = 0; i < cells; i++) game->forward[i] = game->backward[i] = INT64_MAX;
     return true;
 }
@@ -209,7 +211,6 @@ ringmoe_status rm_schedule_fill(ringmoe_schedule *schedule, const rm_schedule_ro
     if (is_ready) play(&game, operations * schedule->n_microbatches * schedule->n_chunks);
     schedule->has_backward = row->has_backward;
     free(game.players);
-    free(game.kept);
     free(game.forward);
     free(game.backward);
     if (is_ready) return RINGMOE_OK;
