@@ -79,7 +79,8 @@ static void check_continued(struct layout from, struct layout to, ringmoe_precis
 static void run_alone(ringmoe_precision precision, struct curve *curve)
 {
     struct world alone;
-    world_create(&alone, MPI_COMM_SELF, (struct layout){1, 1, 1}, precision);
+    world_create(&alone, MPI_COMM_SELF, (struct layout){.data = 1, .expert = 1, .threads = 1},
+                 precision);
     world_run(&alone, 0, CURVE_STEPS, curve);
     world_close(&alone);
 }
@@ -99,7 +100,8 @@ static void continue_alone(const struct curve *expected)
 {
     struct world alone;
     struct curve curve;
-    world_create(&alone, MPI_COMM_SELF, (struct layout){1, 1, 1}, RINGMOE_PRECISION_FP32);
+    world_create(&alone, MPI_COMM_SELF, (struct layout){.data = 1, .expert = 1, .threads = 1},
+                 RINGMOE_PRECISION_FP32);
     CHECK_STATUS(ringmoe_trainer_restore(alone.trainer, path_of("saved")), RINGMOE_OK,
                  ringmoe_context_error(alone.context));
     world_run(&alone, 2, CURVE_STEPS, &curve);
@@ -124,7 +126,8 @@ static void the_global_balance_goes_on(const struct curve *local)
     struct curve expected, curve;
     struct world world;
     int n_layouts = layouts_of(n_ranks, layouts);
-    create_with_global_balance(&world, MPI_COMM_SELF, (struct layout){1, 1, 1});
+    create_with_global_balance(&world, MPI_COMM_SELF,
+                               (struct layout){.data = 1, .expert = 1, .threads = 1});
     world_run(&world, 0, CURVE_STEPS, &expected);
     CHECK(strcmp(expected.hash, local->hash) != 0);
     world_close(&world);
@@ -174,7 +177,7 @@ static void bad_checkpoints_are_refused(void)
 {
     ringmoe_model_config config = small_config();
     ringmoe_train_settings settings = small_settings();
-    struct layout layout = {1, n_ranks, 1};
+    struct layout layout = {.data = 1, .expert = n_ranks, .threads = 1};
     struct world world;
     world_create(&world, MPI_COMM_WORLD, layout, RINGMOE_PRECISION_FP32);
     check_not_restored(&world, "nothing", RINGMOE_ERROR_FILE, "state.json");
@@ -210,7 +213,8 @@ static void a_cut_off_save_is_undone(void)
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank == 0) CHECK(rename(path_of("saved"), old) == 0);
     MPI_Barrier(MPI_COMM_WORLD);
-    world_create(&world, MPI_COMM_WORLD, (struct layout){1, n_ranks, 1},
+    world_create(&world, MPI_COMM_WORLD,
+                 (struct layout){.data = 1, .expert = n_ranks, .threads = 1},
                  RINGMOE_PRECISION_FP32);
     CHECK_STATUS(ringmoe_trainer_restore(world.trainer, path_of("saved")), RINGMOE_OK,
                  ringmoe_context_error(world.context));
@@ -234,7 +238,8 @@ static void a_full_disk_leaves_nothing_and_training_goes_on(const struct curve *
 {
     struct world world;
     struct curve curve;
-    world_create(&world, MPI_COMM_WORLD, (struct layout){1, n_ranks, 1},
+    world_create(&world, MPI_COMM_WORLD,
+                 (struct layout){.data = 1, .expert = n_ranks, .threads = 1},
                  RINGMOE_PRECISION_FP32);
     world_run(&world, 0, 2, &curve);
     limit_files(true);
@@ -254,7 +259,8 @@ static void a_full_disk_leaves_nothing_and_training_goes_on(const struct curve *
 static void foreign_folders_are_kept(void)
 {
     struct world world;
-    world_create(&world, MPI_COMM_WORLD, (struct layout){1, n_ranks, 1},
+    world_create(&world, MPI_COMM_WORLD,
+                 (struct layout){.data = 1, .expert = n_ranks, .threads = 1},
                  RINGMOE_PRECISION_FP32);
     if (rank == 0) {
         CHECK(mkdir(path_of("mine"), 0700) == 0);

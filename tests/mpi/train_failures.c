@@ -14,7 +14,9 @@ static void check_refused(const ringmoe_model_config *config,
                           const char *message)
 {
     struct world world;
-    world_open(&world, MPI_COMM_WORLD, (struct layout){n_ranks, 1, 1}, RINGMOE_PRECISION_FP32);
+    world_open(&world, MPI_COMM_WORLD,
+               (struct layout){.data = n_ranks, .expert = 1, .threads = 1},
+               RINGMOE_PRECISION_FP32);
     CHECK_STATUS(world_train(&world, config, settings), expected,
                  ringmoe_context_error(world.context));
     CHECK(world.trainer == NULL);
@@ -62,7 +64,9 @@ static void differing_data_are_refused(void)
     ringmoe_train_settings settings = small_settings();
     struct world world;
     if (n_ranks == 1) return;
-    world_open(&world, MPI_COMM_WORLD, (struct layout){1, n_ranks, 1}, RINGMOE_PRECISION_FP32);
+    world_open(&world, MPI_COMM_WORLD,
+               (struct layout){.data = 1, .expert = n_ranks, .threads = 1},
+               RINGMOE_PRECISION_FP32);
     ringmoe_tokens_destroy(&world.tokens);
     CHECK(ringmoe_tokens_synthetic(world.context, rank == 1, 2000, &world.tokens) == 0);
     CHECK(world_train(&world, &config, &settings) == RINGMOE_ERROR_MISMATCH);
@@ -84,7 +88,8 @@ static void check_not_evaluated(struct world *world, int64_t seq_len, int64_t mi
 static void evaluations_are_refused(void)
 {
     struct world world;
-    world_create(&world, MPI_COMM_WORLD, (struct layout){1, n_ranks, 1},
+    world_create(&world, MPI_COMM_WORLD,
+                 (struct layout){.data = 1, .expert = n_ranks, .threads = 1},
                  RINGMOE_PRECISION_FP32);
     check_not_evaluated(&world, 0, 1, RINGMOE_ERROR_ARGUMENT, "seq_len is 0");
     check_not_evaluated(&world, 12, 3, RINGMOE_ERROR_ARGUMENT, "it must be 1..2");

@@ -25,7 +25,8 @@ static void run_alone(ringmoe_precision precision, struct curve *curve,
                       ringmoe_eval_result *evaluation)
 {
     struct world alone;
-    world_create(&alone, MPI_COMM_SELF, (struct layout){1, 1, 1}, precision);
+    world_create(&alone, MPI_COMM_SELF, (struct layout){.data = 1, .expert = 1, .threads = 1},
+                 precision);
     world_run(&alone, 0, CURVE_STEPS, curve);
     CHECK(ringmoe_model_evaluate(ringmoe_trainer_model(alone.trainer), alone.tokens, 12, 2, 13,
                                  evaluation) == RINGMOE_OK);

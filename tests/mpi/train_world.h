@@ -14,7 +14,6 @@ enum { MAX_LAYOUTS = 20 };
 /* pipeline and tensor 0: 1. */
 struct layout {
     int data, expert, threads, pipeline, tensor;
-    bool reproducible;
 };
 
 /* The layouts of `size` ranks that 4 experts allow, with 1 and 2 threads in turn. */
@@ -23,8 +22,9 @@ static inline int layouts_of(int size, struct layout layouts[MAX_LAYOUTS])
     int n = 0;
     for (int expert = 1; expert <= 4 && expert <= size; expert *= 2)
         if (size % expert == 0)
-            layouts[n++] = (struct layout){size / expert, expert, 1 + expert % 2};
-    if (size == 1) layouts[n++] = (struct layout){1, 1, 1};
+            layouts[n++] = (struct layout){
+                .data = size / expert, .expert = expert, .threads = 1 + expert % 2};
+    if (size == 1) layouts[n++] = (struct layout){.data = 1, .expert = 1, .threads = 1};
     return n;
 }
 
@@ -40,8 +40,7 @@ static inline int layouts_of_axes(int size, struct layout layouts[MAX_LAYOUTS])
                                                    .expert = expert,
                                                    .threads = 1 + n % 2,
                                                    .pipeline = pipeline,
-                                                   .tensor = tensor,
-                                                   .reproducible = true};
+                                                   .tensor = tensor};
     return n;
 }
 
@@ -127,7 +126,6 @@ static inline void world_create(struct world *world, MPI_Comm comm, struct layou
 {
     ringmoe_model_config config = small_config();
     ringmoe_train_settings settings = small_settings();
-    settings.reproducible = layout.reproducible;
     world_open(world, comm, layout, precision);
     CHECK_STATUS(world_train(world, &config, &settings), RINGMOE_OK,
                  ringmoe_context_error(world->context));
