@@ -11,6 +11,14 @@
  * directions within the exchanges of tokens are told so (MISMATCH); different collective
  * functions, such as a forward pass on one rank and a reduction on another, may wait for ever.
  *
+ * With watchdog_seconds the context has a watchdog: a thread on each rank that makes no MPI
+ * call and talks to those of the neighbouring ranks over TCP connections of its own. It raises
+ * an alarm when a rank's process ends before the context is destroyed, when a rank has not been
+ * heard of for the limit (stopped, or cut off), or when all ranks wait in calls of the library
+ * and none has completed anything for the limit. A rank that computes, however slowly, raises
+ * none. Where ranks cannot connect, the log says so, and a rank raises an alarm when it has
+ * waited for ten limits.
+ *
  * The library never calls MPI_Init or MPI_Finalize, prints, exits, or changes signal handlers,
  * floating-point modes or the process's OpenMP settings.
  */
@@ -49,6 +57,22 @@ typedef enum ringmoe_overlap {
     RINGMOE_OVERLAP_OFF = 2,  /**< not: all tokens of a microbatch at once */
 } ringmoe_overlap;
 
+/** What the watchdog has to say when nothing goes on any more. The texts live during the call.
+ */
+typedef struct ringmoe_alarm {
+    int rank;       /**< the one at fault; if all ranks wait: the one that began first */
+    int is_witness; /**< 1 where it was noticed, 0 where another rank passed it on */
+    int is_over;    /**< 0 in the first call; 1 in the second, about a second later, when all
+                         ranks have reported: time to end the process */
+    const char *verdict; /**< one line: what is wrong, the rank, and what it did last */
+    const char *here;    /**< one line: what this rank does, for whom it waits and since when */
+    const char *past;    /**< its last operations, the newest first, one a line; may be "" */
+} ringmoe_alarm;
+
+/** Receives an alarm on each rank that can still be reached, in a thread of the watchdog's: it
+ * must call neither MPI nor the library. */
+typedef void (*ringmoe_alarm_function)(void *user, const ringmoe_alarm *alarm);
+
 typedef struct ringmoe_context_settings {
     int n_threads; /**< OpenMP threads of this rank; 0 (default): omp_get_max_threads() */
     const char *kernel_level;    /**< "scalar"; "avx2", "avx512", "avx512bf16", "amx"; "neon",
@@ -64,6 +88,11 @@ typedef struct ringmoe_context_settings {
     ringmoe_exchange exchange; /**< default automatic; the same on all ranks */
     ringmoe_overlap overlap;   /**< default automatic; the same on all ranks. The results do not
                                     depend on these two */
+    /** 0 (default): no watchdog; else the limit after which an alarm is raised, 0.1 to 1000000.
+     * It must be longer than any single message takes. The same on all ranks */
+    double watchdog_seconds;
+    ringmoe_alarm_function alarm; /**< NULL (default): to `log`, from the watchdog's thread */
+    void *alarm_user;             /**< handed to `alarm` */
 } ringmoe_context_settings;
 
 /** Fills every field with its default. Local. */
@@ -91,7 +120,7 @@ RINGMOE_API ringmoe_status ringmoe_context_create_f(MPI_Fint communicator,
                                                     ringmoe_context **context);
 
 /** Frees a context after everything made from it. Collective. NULL or *context NULL: nothing.
- */
+ * With a watchdog it waits for all ranks. */
 RINGMOE_API void ringmoe_context_destroy(ringmoe_context **context);
 
 /**
@@ -114,6 +143,15 @@ RINGMOE_API void ringmoe_context_times(const ringmoe_context *context,
                                        ringmoe_comm_times *times);
 /** Sets them to 0. Local. */
 RINGMOE_API void ringmoe_context_reset_times(ringmoe_context *context);
+
+/**
+ * Tells the watchdog that this rank waits for others in a call of the program's own, so that it
+ * is not taken for computing. Local; without a watchdog nothing happens.
+ *   what  in   names the wait in reports: 47 characters at most, the rest is cut off
+ * The two come in pairs and the library is not called between them.
+ */
+RINGMOE_API void ringmoe_context_wait_begin(ringmoe_context *context, const char *what);
+RINGMOE_API void ringmoe_context_wait_end(ringmoe_context *context);
 
 /** This process's rank in the context's communicator, and its size. Local. */
 RINGMOE_API int ringmoe_context_rank(const ringmoe_context *context);

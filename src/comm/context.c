@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/watchdog.h"
+
 const char *ringmoe_version(void)
 {
     return RINGMOE_VERSION;
@@ -66,6 +68,11 @@ static ringmoe_status check_settings(const ringmoe_context_settings *settings, r
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "overlap is %d; use RINGMOE_OVERLAP_AUTO, _ON or _OFF",
                        (int)settings->overlap);
+    if (settings->watchdog_seconds != 0 &&
+        !(settings->watchdog_seconds >= 0.1 && settings->watchdog_seconds <= 1e6))
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "watchdog_seconds is %g; use 0 for none or 0.1 to 1000000",
+                       settings->watchdog_seconds);
     if (settings->precision != RINGMOE_PRECISION_FP32 &&
         settings->precision != RINGMOE_PRECISION_BF16)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
@@ -172,6 +179,7 @@ static ringmoe_status create_together(ringmoe_context *context, MPI_Comm communi
     context->compute.poll_user = &context->progress;
     status = match_ranks(context, settings);
     if (status == RINGMOE_OK) status = rm_nodes_find(context, settings->ranks_per_node);
+    if (status == RINGMOE_OK) status = rm_watchdog_start(context, settings);
     *error = context->error;
     return status;
 }
@@ -210,6 +218,7 @@ ringmoe_status ringmoe_context_create_f(MPI_Fint communicator,
 void ringmoe_context_destroy(ringmoe_context **context)
 {
     if (!context || !*context) return;
+    rm_watchdog_stop(*context);
     rm_compute_free(&(*context)->compute);
     rm_axis_free(&(*context)->world);
     free((*context)->nodes);
@@ -250,6 +259,16 @@ void ringmoe_context_times(const ringmoe_context *context, ringmoe_comm_times *t
 void ringmoe_context_reset_times(ringmoe_context *context)
 {
     context->times = (ringmoe_comm_times){0};
+}
+
+void ringmoe_context_wait_begin(ringmoe_context *context, const char *what)
+{
+    rm_wait_begin(&context->world, RM_EVERYONE, what);
+}
+
+void ringmoe_context_wait_end(ringmoe_context *context)
+{
+    rm_wait_end(&(rm_waiting){.progress = &context->progress});
 }
 
 void rm_log(const ringmoe_context *context, ringmoe_log_level level, const char *format, ...)

@@ -30,6 +30,7 @@ typedef struct rm_axis {
     int *scratch;          /* [4 * size], for rm_exchange_rows; NULL when size is 1 */
     rm_progress *progress; /* of the context */
     const int *nodes;      /* the context's, by the context's rank */
+    int node_ranks;        /* of the context, on this rank's node */
 } rm_axis;
 
 /* Takes over a communicator (which may be MPI_COMM_NULL for size 1) and its rank and size. It
@@ -48,7 +49,7 @@ struct ringmoe_context {
     rm_axis world;
     rm_progress progress;
     int *nodes; /* [ranks]: number of each rank's node */
-    int n_nodes;
+    int n_nodes, node_ranks; /* node_ranks: on this rank's node */
     rm_compute compute;
     rm_error error;
     rm_comm_times times;
@@ -56,6 +57,7 @@ struct ringmoe_context {
     ringmoe_overlap overlap;
     ringmoe_log_function log;
     void *log_user;
+    struct rm_watchdog *watchdog; /* NULL: none */
 };
 
 /* Finds out which ranks share a node and fills context->nodes. Collective over context->world.

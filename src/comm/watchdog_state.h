@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The inside of a watchdog. Once the thread runs, all of it but the history's is the thread's.
+ */
+#ifndef RM_WATCHDOG_STATE_H
+#define RM_WATCHDOG_STATE_H
+
+#include "comm/watchdog.h"
+#include "comm/watchdog_link.h"
+
+typedef struct rm_neighbour {
+    double heard; /* when */
+    bool has_left;
+    rm_occupation last; /* begin: by this rank's clock */
+} rm_neighbour;
+
+struct rm_watchdog {
+    ringmoe_context *context;
+    rm_history history;
+    double limit, interval; /* seconds; between beats */
+    ringmoe_alarm_function alarm;
+    void *alarm_user;
+    pthread_t thread;
+    int wake[2]; /* a pipe whose other end is closed to end the thread */
+    bool is_alone;
+    rm_ring ring;
+    rm_neighbour neighbours[2]; /* RM_NEXT, RM_BEFORE */
+    double turned;              /* time of the last turn */
+    double stuck_since;         /* rank 0: when the first of the rounds alike began; 0: none */
+    int64_t stuck_events;       /* what was completed then */
+    rm_beat verdict;            /* cause NONE: all is well */
+    bool is_witness;
+    double over; /* when to end, after the verdict */
+};
+
+/* The thread; its argument is the watchdog. */
+void *rm_watchdog_watch(void *argument);
+
+#endif
