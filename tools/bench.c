@@ -11,9 +11,10 @@
 static void print_help(void)
 {
     printf(
-        "usage: ringmoe bench step [options]   a whole training step of a model\n"
-        "       ringmoe bench moe [options]    one MoE layer, forward and backward\n"
-        "       ringmoe bench gemm [options]   the experts' products beside other libraries\n\n"
+        "usage: ringmoe bench step [options]       a whole training step of a model\n"
+        "       ringmoe bench moe [options]        one MoE layer, forward and backward\n"
+        "       ringmoe bench exchange [options]   tokens to their experts, beside bare MPI\n"
+        "       ringmoe bench gemm [options]       experts' products beside other libraries\n\n"
         "--help after each of them lists its options.\n");
 }
 
@@ -22,8 +23,22 @@ static const struct {
     int (*run)(tool_session *session, int argc, char **argv);
 } subjects[] = {{"step", "bench step", bench_step},
                 {"moe", "bench moe", bench_moe},
+                {"exchange", "bench exchange", bench_exchange},
                 {"gemm", "bench gemm", bench_gemm}};
 enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
+
+/* "give one of step, moe, gemm" */
+static int refuse_subject(const tool_session *session, const char *word,
+                          const char *const *names)
+{
+    char list[256] = "";
+    size_t used = 0;
+    for (int i = 0; names[i] && used < sizeof list; i++)
+        used +=
+            (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
+    return session_fail(session, EXIT_USAGE, "%s%.80s: give one of %s",
+                        *word ? "unknown subject " : "no subject", word, list);
+}
 
 int command_bench(tool_session *session, int argc, char **argv)
 {
@@ -42,6 +57,5 @@ int command_bench(tool_session *session, int argc, char **argv)
     if (near)
         return session_fail(session, EXIT_USAGE, "unknown subject %.80s: did you mean %s?",
                             word, near);
-    return session_fail(session, EXIT_USAGE, "%s%.80s: give step, moe or gemm",
-                        *word ? "unknown subject " : "no subject", word);
+    return refuse_subject(session, word, names);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * `ringmoe bench`: its three subjects, and samples of times with their median and best.
+ * `ringmoe bench`: its subjects, and samples of times with their median and best.
  */
 #ifndef TOOLS_BENCH_H
 #define TOOLS_BENCH_H
@@ -21,11 +21,15 @@ void bench_add(bench_samples *samples, double value);
 double bench_median(const bench_samples *samples);
 double bench_least(const bench_samples *samples);
 
+/* Any values but zeros, on which some CPUs clock higher; the same for the same `state`. */
+void bench_fill(ringmoe_real *values, int64_t n, uint64_t state);
+
 /* The most memory this process has had resident so far, in bytes. */
 double bench_peak_resident(void);
 
 int bench_step(tool_session *session, int argc, char **argv);
 int bench_moe(tool_session *session, int argc, char **argv);
+int bench_exchange(tool_session *session, int argc, char **argv);
 int bench_gemm(tool_session *session, int argc, char **argv);
 
 #endif

@@ -53,15 +53,6 @@ typedef struct moe_bench {
     layer_times moe_times, dense_times;
 } moe_bench;
 
-/* Any values but zeros, on which some CPUs clock higher. */
-static void fill_uniform(ringmoe_real *values, int64_t n, uint64_t state)
-{
-    for (int64_t i = 0; i < n; i++) {
-        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        values[i] = (ringmoe_real)((double)(state >> 33) / (double)(UINT64_C(1) << 30) - 1);
-    }
-}
-
 static bool allocate_rows(const tool_session *session, const moe_options *options,
                           moe_bench *bench)
 {
@@ -71,8 +62,8 @@ static bool allocate_rows(const tool_session *session, const moe_options *option
         *arrays[i] = calloc((size_t)n, sizeof(ringmoe_real));
         if (!*arrays[i]) return false;
     }
-    fill_uniform(bench->x, n, 1 + (uint64_t)session->rank);
-    fill_uniform(bench->d_y, n, 1001 + (uint64_t)session->rank);
+    bench_fill(bench->x, n, 1 + (uint64_t)session->rank);
+    bench_fill(bench->d_y, n, 1001 + (uint64_t)session->rank);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the benchmarks do with their measurements: medians, and this process's peak memory.
+ * What the benchmarks do with their measurements: medians, values to compute with, and this
+ * process's peak memory.
  */
 #include "bench.h"
 
@@ -35,6 +36,14 @@ double bench_least(const bench_samples *samples)
     for (int i = 1; i < samples->count; i++)
         if (samples->values[i] < least) least = samples->values[i];
     return least;
+}
+
+void bench_fill(ringmoe_real *values, int64_t n, uint64_t state)
+{
+    for (int64_t i = 0; i < n; i++) {
+        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        values[i] = (ringmoe_real)((double)(state >> 33) / (double)(UINT64_C(1) << 30) - 1);
+    }
 }
 
 double bench_peak_resident(void)

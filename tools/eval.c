@@ -41,8 +41,9 @@ static const option_set set = {
     .count = sizeof rows / sizeof rows[0],
 };
 
-static void print_text(const ringmoe_eval_result *result)
+static void print_text(const tool_session *session, const ringmoe_eval_result *result)
 {
+    printf("layout         %s\n", session_layout_words(session).text);
     printf("loss           %.4f nats a token\n", result->loss);
     if (!isnan(result->bits_per_byte)) printf("bits per byte  %.4f\n", result->bits_per_byte);
     printf("perplexity     %.3f\n", result->perplexity);
@@ -60,7 +61,7 @@ static int print_result(const tool_session *session, const eval_options *options
                         const ringmoe_eval_result *result)
 {
     if (options->json) return session_print_json(session, result_to_json(result));
-    print_text(result);
+    print_text(session, result);
     return EXIT_DONE;
 }
 

@@ -59,8 +59,8 @@ static void print_text(const tool_session *session, const info_options *options,
     printf("batch        %lld sequences of %lld tokens, microbatches of %lld, %s\n",
            (long long)options->global_batch, (long long)options->seq_len,
            (long long)options->microbatch, options->placement.precision ? "bf16" : "fp32");
-    printf("layout       ep %d x dp %d\n\nmemory of training, on each rank\n", dims->expert,
-           dims->data);
+    printf("layout       pp %d x dp %d x ep %d x tp %d\n\nmemory of training, on each rank\n",
+           dims->pipeline, dims->data, dims->expert, dims->tensor);
     for (int i = 0; i < N_PLAN_ROWS; i++)
         printf("  %-12s %10s  %s\n", plan_rows[i].name,
                text_bytes((double)plan_value(plan, &plan_rows[i])).text, plan_rows[i].what);
@@ -77,11 +77,11 @@ static int print_json(const tool_session *session, const info_options *options,
     for (int i = 0; i < N_PLAN_ROWS; i++)
         json_object_set_new(memory, plan_rows[i].name,
                             json_integer(plan_value(plan, &plan_rows[i])));
-    json_t *object =
-        json_pack("{s:s, s:I, s:I, s:i, s:i, s:o}", "model", options->model, "parameters",
-                  (json_int_t)ringmoe_model_config_parameters(config), "active_parameters",
-                  (json_int_t)ringmoe_model_config_active_parameters(config), "ep",
-                  dims->expert, "dp", dims->data, "memory", memory);
+    json_t *object = json_pack(
+        "{s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:o}", "model", options->model, "parameters",
+        (json_int_t)ringmoe_model_config_parameters(config), "active_parameters",
+        (json_int_t)ringmoe_model_config_active_parameters(config), "pp", dims->pipeline, "dp",
+        dims->data, "ep", dims->expert, "tp", dims->tensor, "memory", memory);
     char warning[256];
     if (lacks_memory(session, plan, warning, sizeof warning))
         json_object_set_new(object, "warning", json_string(warning));
@@ -92,11 +92,11 @@ static int print_json(const tool_session *session, const info_options *options,
 static int plan_dims(tool_session *session, const tool_placement *placement, int n_experts,
                      ringmoe_mesh_dims *dims)
 {
-    dims->expert = (int)placement->expert;
-    dims->data = (int)placement->data;
-    if (dims->expert || dims->data) {
-        if (!dims->expert) dims->expert = 1;
-        if (!dims->data) dims->data = 1;
+    *dims = placement_dims(placement);
+    if (dims->pipeline || dims->data || dims->expert || dims->tensor) {
+        int *sizes[] = {&dims->pipeline, &dims->data, &dims->expert, &dims->tensor};
+        for (int i = 0; i < 4; i++)
+            if (*sizes[i] == 0) *sizes[i] = 1;
         return EXIT_DONE;
     }
     int status = session_layout(session, placement, n_experts);

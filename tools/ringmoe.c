@@ -26,10 +26,9 @@ enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(void)
 {
-    printf(
-        "usage: ringmoe <command> [options]\n"
-        "       mpiexec -n RANKS ringmoe <command> [options]\n\n"
-        "Mixture-of-Experts language models on CPUs, the experts spread over MPI ranks.\n\n");
+    printf("usage: ringmoe <command> [options]\n"
+           "       mpiexec -n RANKS ringmoe <command> [options]\n\n"
+           "Mixture-of-Experts language models on CPUs, spread over MPI ranks.\n\n");
     for (int i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %s\n", commands[i].name, commands[i].help);
     printf("\n  ringmoe <command> --help   the options of a command\n"

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "json_text.h"
 #include "share.h"
@@ -17,6 +18,16 @@ static void wait_yielding(MPI_Request *request)
     while (MPI_Test(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) sched_yield();
 }
 
+/* Each node has one rank that is its first. */
+static int count_nodes(MPI_Comm node)
+{
+    int place, count;
+    MPI_Comm_rank(node, &place);
+    int is_first = place == 0;
+    MPI_Allreduce(&is_first, &count, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    return count;
+}
+
 void session_begin(tool_session *session, const char *program, int thread_level)
 {
     MPI_Comm node;
@@ -27,6 +38,7 @@ void session_begin(tool_session *session, const char *program, int thread_level)
     MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session->rank, MPI_INFO_NULL,
                         &node);
     MPI_Comm_size(node, &session->node_size);
+    session->n_nodes = count_nodes(node);
     ringmoe_machine_describe(&machine);
     session->cpu_share = share_of_cpus(node, machine.binding);
     MPI_Comm_free(&node);
@@ -113,15 +125,21 @@ static void receive_line(void *user, ringmoe_log_level level, const char *line)
         snprintf(session->line, sizeof session->line, "%s", line);
 }
 
+void session_context_settings(tool_session *session, const tool_placement *placement,
+                              ringmoe_context_settings *settings)
+{
+    ringmoe_context_settings_default(settings);
+    settings->n_threads =
+        placement->threads ? (int)placement->threads : session_default_threads(session);
+    settings->precision = (ringmoe_precision)placement->precision;
+    settings->log = receive_line;
+    settings->log_user = session;
+}
+
 int session_open(tool_session *session, const tool_placement *placement)
 {
     ringmoe_context_settings settings;
-    ringmoe_context_settings_default(&settings);
-    settings.n_threads =
-        placement->threads ? (int)placement->threads : session_default_threads(session);
-    settings.precision = (ringmoe_precision)placement->precision;
-    settings.log = receive_line;
-    settings.log_user = session;
+    session_context_settings(session, placement, &settings);
     ringmoe_status status =
         ringmoe_context_create(MPI_COMM_WORLD, &settings, &session->context);
     if (status == RINGMOE_OK) return EXIT_DONE;
@@ -131,9 +149,32 @@ int session_open(tool_session *session, const tool_placement *placement)
 
 int session_layout(tool_session *session, const tool_placement *placement, int n_experts)
 {
-    ringmoe_mesh_dims dims = {.data = (int)placement->data, .expert = (int)placement->expert};
+    ringmoe_mesh_dims dims = placement_dims(placement);
     return session_check(
         session, ringmoe_mesh_create(session->context, &dims, n_experts, &session->mesh));
+}
+
+placement_text session_layout_words(const tool_session *session)
+{
+    placement_text line;
+    ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(session->mesh);
+    int threads = ringmoe_context_threads(session->context);
+    int used = snprintf(line.text, sizeof line.text, "%s x %d thread%s",
+                        placement_ranks(&dims).text, threads, threads > 1 ? "s" : "");
+    if (session->n_nodes > 1)
+        snprintf(line.text + used, sizeof line.text - (size_t)used, " on %d nodes",
+                 session->n_nodes);
+    return line;
+}
+
+int session_execution(const tool_session *session, const tool_execution *execution,
+                      ringmoe_train_settings *train)
+{
+    char text[256];
+    if (!execution_check(execution, text, sizeof text))
+        return session_fail(session, EXIT_USAGE, "%s", text);
+    execution_apply(execution, train);
+    return EXIT_DONE;
 }
 
 void session_share(const tool_session *session, void *data, int bytes)
@@ -142,6 +183,17 @@ void session_share(const tool_session *session, void *data, int bytes)
     if (session->size == 1) return;
     MPI_Ibcast(data, bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
     wait_yielding(&request);
+}
+
+void session_share_asleep(const tool_session *session, void *data, int bytes)
+{
+    const struct timespec nap = {.tv_nsec = 1000000};
+    MPI_Request request;
+    int done = 0;
+    if (session->size == 1) return;
+    MPI_Ibcast(data, bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
+    while (MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done)
+        nanosleep(&nap, NULL);
 }
 
 double session_largest(const tool_session *session, double value)

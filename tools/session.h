@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "options.h"
+#include "placement.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -19,31 +19,13 @@ typedef struct tool_session {
     const char *command; /* "train": how error lines begin */
     int rank, size;
     int node_size;            /* ranks that share this node's memory */
+    int n_nodes;              /* of all ranks */
     double cpu_share;         /* cpus this rank has for itself; 0: unknown */
     int thread_level;         /* MPI's, as provided */
     char line[1024];          /* what the library said before there was a context */
     ringmoe_context *context; /* after session_open */
     ringmoe_mesh *mesh;       /* after session_layout */
 } tool_session;
-
-/* How a command is spread over the machine: options that most commands share. */
-typedef struct tool_placement {
-    int64_t threads, expert, data;
-    int precision;
-} tool_placement;
-
-/* Their rows, for a settings struct `type` with a member tool_placement `placement`. */
-#define PLACEMENT_ROWS(type)                                                                   \
-    OPTION_ROW(type, placement.precision, CHOICE, "precision", "fp32|bf16",                    \
-               "operands of the products"),                                                    \
-        OPTION_ROW(type, placement.threads, INTEGER, "threads", "N", "threads of a rank",      \
-                   .high = 4096, .otherwise = "this node's cpus shared out",                   \
-                   .forgotten = true),                                                         \
-        OPTION_ROW(type, placement.expert, INTEGER, "ep", "N",                                 \
-                   "ranks the experts are split over", .high = 1 << 20,                        \
-                   .otherwise = "all that fit", .forgotten = true),                            \
-        OPTION_ROW(type, placement.data, INTEGER, "dp", "N", "replicas of the experts",        \
-                   .high = 1 << 20, .otherwise = "ranks / ep", .forgotten = true)
 
 /* After MPI_Init_thread. */
 void session_begin(tool_session *session, const char *program, int thread_level);
@@ -68,12 +50,24 @@ int session_check(const tool_session *session, ringmoe_status status);
 /* Prints a result, which it takes over, on rank 0. Returns an exit status. */
 int session_print_json(const tool_session *session, json_t *result);
 
+/* What the session's context is made with, for a context of a command's own. */
+void session_context_settings(tool_session *session, const tool_placement *placement,
+                              ringmoe_context_settings *settings);
 /* Opens the context; then the mesh. Both return an exit status. */
 int session_open(tool_session *session, const tool_placement *placement);
 int session_layout(tool_session *session, const tool_placement *placement, int n_experts);
+/* Refuses an unknown schedule, else takes the execution into `train`. Returns an exit status.
+ */
+int session_execution(const tool_session *session, const tool_execution *execution,
+                      ringmoe_train_settings *train);
+
+/* "2 pipeline x 2 data ranks x 1 thread on 2 nodes": the layout as a header says it. */
+placement_text session_layout_words(const tool_session *session);
 
 /* Rank 0's value on every rank, waiting without spinning. */
 void session_share(const tool_session *session, void *data, int bytes);
+/* The same where rank 0 may take long: the others sleep. */
+void session_share_asleep(const tool_session *session, void *data, int bytes);
 /* The largest over all ranks, on every rank. */
 double session_largest(const tool_session *session, double value);
 

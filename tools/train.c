@@ -157,6 +157,8 @@ static int open_job(train_job *job, option_result *given)
     if (!status && !job->options.data)
         status = session_fail(job->session, EXIT_USAGE,
                               "no --data: give a text file, a folder, or the word synthetic");
+    if (!status)
+        status = session_execution(job->session, &job->options.execution, &job->options.train);
     if (!status) status = choose_folder(job);
     if (!status) status = session_open(job->session, &job->options.placement);
     if (!status) status = source_config(job->session, job->options.model, &job->config);

@@ -9,6 +9,7 @@
  *   train_record.c   run.json
  *   train_header.c   what the screen says first
  *   train_loop.c     the steps: metrics, validation, checkpoints, reasons to stop
+ *   train_load.c     how evenly experts and ranks are loaded
  *   train_save.c     checkpoints, and what stays of a run that goes wrong
  *   train_finish.c   the last figures, a sample, where things are
  */
@@ -24,6 +25,7 @@
 
 typedef struct train_options {
     tool_placement placement;
+    tool_execution execution;
     ringmoe_train_settings train;
     const char *data, *val, *model, *out;
     int format;
@@ -82,6 +84,11 @@ int train_fail(train_job *job, ringmoe_status problem);
 void train_end_progress(train_job *job);
 
 int train_finish(train_job *job);
+
+/* Adds the last step's loads and waits to its line of metrics. */
+void train_load_to_json(const train_job *job, json_t *line);
+/* Says on the screen what is uneven enough to matter. */
+void train_print_load(const train_job *job);
 
 /* Seconds since job->start. */
 double train_elapsed(const train_job *job);

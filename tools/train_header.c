@@ -54,19 +54,16 @@ static void print_steps(const train_job *job)
 
 static void print_layout(const train_job *job)
 {
-    const tool_session *session = job->session;
-    const ringmoe_context *context = session->context;
-    ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(session->mesh);
-    int threads = ringmoe_context_threads(context);
-    fprintf(job->screen, "  layout   %d rank%s x %d thread%s", session->size,
-            session->size > 1 ? "s" : "", threads, threads > 1 ? "s" : "");
-    if (job->config.num_local_experts)
-        fprintf(job->screen, ", %d of %d experts a rank",
-                job->config.num_local_experts / dims.expert, job->config.num_local_experts);
-    if (dims.data > 1) fprintf(job->screen, ", %d replicas", dims.data);
+    ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(job->session->mesh);
+    int experts = job->config.num_local_experts;
+    fprintf(job->screen, "  layout   %s", session_layout_words(job->session).text);
+    if (experts)
+        fprintf(job->screen, ", %d of %d experts a rank", experts / dims.expert, experts);
     fprintf(job->screen, ", %s, kernels %s\n",
             job->options.placement.precision ? "bf16" : "fp32",
-            ringmoe_context_kernel_level(context));
+            ringmoe_context_kernel_level(job->session->context));
+    placement_text words = execution_words(&dims, &job->options.train);
+    if (words.text[0]) fprintf(job->screen, "           %s\n", words.text);
 }
 
 static void print_memory(const train_job *job, const ringmoe_machine *machine)

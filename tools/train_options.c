@@ -35,6 +35,7 @@ static const option_row rows[] = {
     ROW(train.seed, INTEGER, "seed", "N", "of weights, order of data, synthetic language",
         .low = -MANY, .high = MANY),
     PLACEMENT_ROWS(train_options),
+    EXECUTION_ROWS(train_options),
     ROW(out, TEXT, "out", "FOLDER", "of the run", .otherwise = "runs/<model>-<n>",
         .forgotten = true),
     ROW(resume, FLAG, "resume", NULL, "go on from the newest checkpoint in --out",
@@ -54,9 +55,11 @@ static const option_row rows[] = {
 
 const option_set train_option_set = {
     .usage = "ringmoe train --data PATH [options]",
-    .summary = "Trains a Mixture-of-Experts language model and writes a run folder with its\n"
-               "settings, a line of metrics for each step, and checkpoints. Under mpiexec the\n"
-               "experts are spread over the ranks; the losses are the same to the last bit.",
+    .summary =
+        "Trains a Mixture-of-Experts language model and writes a run folder with its\n"
+        "settings, a line of metrics for each step, and checkpoints. Under mpiexec the\n"
+        "work is spread over the ranks, the experts first; the losses stay the same to the\n"
+        "last bit. A run may be resumed on other ranks.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };

@@ -59,11 +59,17 @@ static json_t *config_to_json(const ringmoe_model_config *config)
     return object;
 }
 
-static json_t *layout_to_json(const tool_session *session)
+static json_t *layout_to_json(const train_job *job)
 {
+    const tool_session *session = job->session;
+    const ringmoe_train_settings *train = &job->options.train;
     ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(session->mesh);
-    return json_pack("{s:i, s:i, s:i, s:i, s:s}", "ranks", session->size, "ep", dims.expert,
-                     "dp", dims.data, "threads", ringmoe_context_threads(session->context),
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:s, s:b, s:s}", "ranks",
+                     session->size, "nodes", session->n_nodes, "pp", dims.pipeline, "dp",
+                     dims.data, "ep", dims.expert, "tp", dims.tensor, "threads",
+                     ringmoe_context_threads(session->context), "schedule", train->schedule,
+                     "chunks", (json_int_t)train->chunks, "recompute",
+                     recompute_name(train->recompute), "reproducible", train->reproducible != 0,
                      "kernels", ringmoe_context_kernel_level(session->context));
 }
 
@@ -82,6 +88,6 @@ json_t *train_describe(const train_job *job)
                         json_integer(ringmoe_model_config_parameters(&job->config)));
     json_object_set_new(record, "active_parameters",
                         json_integer(ringmoe_model_config_active_parameters(&job->config)));
-    json_object_set_new(record, "layout", layout_to_json(job->session));
+    json_object_set_new(record, "layout", layout_to_json(job));
     return record;
 }

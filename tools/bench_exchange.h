@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `ringmoe bench exchange`: what moving tokens to their experts and back costs.
+ *
+ *   bench_exchange.c          the command: options, subjects in turns, ratios, table and JSON
+ *   bench_exchange_layer.c    a subject: one MoE layer on a context of its own, and its times
+ *   bench_exchange_bare.c     the baseline: MPI_Alltoallv of the same bytes
+ */
+#ifndef TOOLS_BENCH_EXCHANGE_H
+#define TOOLS_BENCH_EXCHANGE_H
+
+#include "bench.h"
+
+typedef struct exchange_options {
+    tool_placement placement;
+    int64_t d_model, d_ff, n_experts, top_k, tokens, repeat;
+    int json;
+} exchange_options;
+
+/* Where a layer's ranks are said to be, and what it may do. */
+typedef struct exchange_way {
+    const char *name; /* in JSON */
+    bool is_alone;    /* all rows stay on their rank, whose experts see as many rows */
+    bool is_messages; /* each rank is taken for a node of its own */
+    bool has_no_overlap;
+    bool is_light; /* experts so narrow that the exchange is all that takes time */
+} exchange_way;
+
+/* One layer under test: forward passes, each timed on the slowest rank. */
+typedef struct exchange_layer {
+    const exchange_way *way;
+    ringmoe_context *context;
+    ringmoe_mesh *mesh;
+    ringmoe_moe *layer;
+    ringmoe_real *x, *y;       /* [tokens][d_model] */
+    bench_samples ms;          /* of a forward pass */
+    bench_samples exchange_ms; /* of which in the exchange, as the library tells */
+    double bytes_within_node, bytes_between_nodes; /* of a pass, over all ranks */
+} exchange_layer;
+
+int exchange_layer_open(tool_session *session, const exchange_options *options,
+                        const exchange_way *way, exchange_layer *layer);
+/* One forward pass of all ranks. Returns an exit status. */
+int exchange_layer_run(tool_session *session, const exchange_options *options,
+                       exchange_layer *layer, bool is_timed);
+void exchange_layer_close(exchange_layer *layer);
+
+/* The baseline's buffers: every rank sends the others the same number of rows. */
+typedef struct exchange_bare {
+    ringmoe_real *send, *receive;
+    int *counts, *places; /* [ranks], in elements */
+    double bytes;         /* a rank sends in one of the two calls */
+    bench_samples ms;     /* of both */
+} exchange_bare;
+
+int exchange_bare_open(tool_session *session, const exchange_options *options,
+                       exchange_bare *bare);
+int exchange_bare_run(tool_session *session, exchange_bare *bare, bool is_timed);
+void exchange_bare_close(exchange_bare *bare);
+
+#endif
