@@ -21,6 +21,7 @@
     X(RM_OPERATION_NONE, "no operation")                                                       \
     X(RM_OPERATION_DISPATCH, "dispatch")                                                       \
     X(RM_OPERATION_DISPATCH_GRADIENT, "dispatch of gradients")                                 \
+    X(RM_OPERATION_RECOMPUTE, "recomputation")                                                 \
     X(RM_OPERATION_EVALUATE, "evaluation")                                                     \
     X(RM_OPERATION_GENERATE, "generation")                                                     \
     X(RM_OPERATION_FORWARD, "forward")                                                         \

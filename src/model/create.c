@@ -7,11 +7,6 @@
 
 #include <stdlib.h>
 
-static bool held_by(const rm_parameter *parameter, int expert_rank)
-{
-    return parameter->expert_rank < 0 || parameter->expert_rank == expert_rank;
-}
-
 /* The parameters this rank holds, one after the other. */
 typedef struct table_cursor {
     const ringmoe_model *model;
@@ -20,9 +15,8 @@ typedef struct table_cursor {
 
 static const rm_real *next_weights(table_cursor *cursor)
 {
-    while (!held_by(cursor->next, cursor->model->mesh->expert.rank)) cursor->next++;
-    const rm_parameter *parameter = cursor->next++;
-    return cursor->model->spaces[parameter->space] + parameter->offset;
+    while (!rm_model_holds(cursor->model, cursor->next)) cursor->next++;
+    return rm_model_weights(cursor->model, cursor->next++);
 }
 
 static void bind_moe(ringmoe_model *model, int layer, table_cursor *cursor)
@@ -33,64 +27,83 @@ static void bind_moe(ringmoe_model *model, int layer, table_cursor *cursor)
     moe->router_noise.weights = NULL;
     moe->bias = model->router_bias ? model->router_bias + (int64_t)layer * n_experts : NULL;
     moe->shared_gate = NULL;
-    for (int expert = 0; expert < n_experts / model->expert_ranks; expert++) {
+    for (int expert = 0; expert < n_experts / model->table.placement.expert_ranks; expert++) {
         moe->experts[expert].gate.weights = next_weights(cursor);
         moe->experts[expert].down.weights = next_weights(cursor);
         moe->experts[expert].up.weights = next_weights(cursor);
     }
 }
 
+static void bind_layer(ringmoe_model *model, int index, table_cursor *cursor)
+{
+    rm_layer_weights *layer = &model->layers[index];
+    layer->attention_norm = next_weights(cursor);
+    layer->query.weights = next_weights(cursor);
+    layer->key.weights = next_weights(cursor);
+    layer->value.weights = next_weights(cursor);
+    layer->output.weights = next_weights(cursor);
+    layer->ffn_norm = next_weights(cursor);
+    if (!rm_layer_is_dense(&model->config, index)) {
+        bind_moe(model, index, cursor);
+        return;
+    }
+    layer->dense.gate.weights = next_weights(cursor);
+    layer->dense.up.weights = next_weights(cursor);
+    layer->dense.down.weights = next_weights(cursor);
+}
+
 static void bind_weights(ringmoe_model *model)
 {
     table_cursor cursor = {model, model->table.parameters};
-    model->embedding = next_weights(&cursor);
-    for (int i = 0; i < model->config.num_hidden_layers; i++) {
-        rm_layer_weights *layer = &model->layers[i];
-        layer->attention_norm = next_weights(&cursor);
-        layer->query.weights = next_weights(&cursor);
-        layer->key.weights = next_weights(&cursor);
-        layer->value.weights = next_weights(&cursor);
-        layer->output.weights = next_weights(&cursor);
-        layer->ffn_norm = next_weights(&cursor);
-        if (rm_layer_is_dense(&model->config, i)) {
-            layer->dense.gate.weights = next_weights(&cursor);
-            layer->dense.up.weights = next_weights(&cursor);
-            layer->dense.down.weights = next_weights(&cursor);
-        } else
-            bind_moe(model, i, &cursor);
+    for (int chunk = 0; chunk < model->n_chunks; chunk++) {
+        const rm_stage *stage = &model->stages[chunk];
+        if (stage->is_first) model->embedding = next_weights(&cursor);
+        for (int i = 0; i < stage->n_layers; i++)
+            bind_layer(model, stage->first_layer + i, &cursor);
+        if (!stage->is_last) continue;
+        model->final_norm = next_weights(&cursor);
+        model->head.weights = next_weights(&cursor);
     }
-    model->final_norm = next_weights(&cursor);
-    model->head.weights =
-        model->config.tie_word_embeddings ? model->embedding : next_weights(&cursor);
 }
 
 /* The matrices of a layer; returns how many. `list` NULL: only counts. */
 static int list_layer(ringmoe_model *model, int index, rm_matrix **list)
 {
     rm_layer_weights *layer = &model->layers[index];
+    rm_moe_layout layout = rm_model_moe_layout(model);
     rm_matrix *attention[] = {&layer->query, &layer->key, &layer->value, &layer->output};
     rm_matrix *dense[] = {&layer->dense.gate, &layer->dense.up, &layer->dense.down};
     for (int i = 0; list && i < 4; i++) list[i] = attention[i];
     if (!rm_layer_is_dense(&model->config, index))
-        return 4 + rm_moe_weights_matrices(
-                       &layer->moe, &layer->settings,
-                       &(rm_moe_layout){.expert_ranks = model->expert_ranks, .tensor_ranks = 1},
-                       list ? list + 4 : NULL);
+        return 4 + rm_moe_weights_matrices(&layer->moe, &layer->settings, &layout,
+                                           list ? list + 4 : NULL);
     for (int i = 0; list && i < 3; i++) list[4 + i] = dense[i];
     return 7;
 }
 
+/* Those of all chunks. */
+static int list_all(ringmoe_model *model, rm_matrix **list)
+{
+    int n = 0;
+    for (int chunk = 0; chunk < model->n_chunks; chunk++) {
+        const rm_stage *stage = &model->stages[chunk];
+        for (int i = 0; i < stage->n_layers; i++)
+            n += list_layer(model, stage->first_layer + i, list ? list + n : NULL);
+        if (!stage->is_last) continue;
+        if (list) list[n] = &model->head;
+        n++;
+    }
+    return n;
+}
+
 static ringmoe_status list_matrices(ringmoe_model *model, rm_error *error)
 {
-    int n = 1;
-    for (int layer = 0; layer < model->config.num_hidden_layers; layer++)
-        n += list_layer(model, layer, NULL);
-    model->matrices = calloc((size_t)n, sizeof(rm_matrix *));
+    model->n_matrices = list_all(model, NULL);
+    model->matrices = calloc((size_t)model->n_matrices + 1, sizeof(rm_matrix *));
     if (!model->matrices)
-        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a list of %d matrices", n);
-    model->matrices[model->n_matrices++] = &model->head;
-    for (int layer = 0; layer < model->config.num_hidden_layers; layer++)
-        model->n_matrices += list_layer(model, layer, model->matrices + model->n_matrices);
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a list of %d matrices",
+                       model->n_matrices);
+    list_all(model, model->matrices);
     return RINGMOE_OK;
 }
 
@@ -106,21 +119,37 @@ static ringmoe_status build(ringmoe_model *model, const rm_compute *compute, rm_
     RM_TRY(reserve(&model->weights_arena, error));
     RM_TRY(reserve(&model->packed_arena, error));
     RM_TRY(reserve(&model->activations_arena, error));
+    RM_TRY(reserve(&model->layers_arena, error));
     rm_model_layout(model, compute);
     bind_weights(model);
     return list_matrices(model, error);
 }
 
+static ringmoe_status place(const ringmoe_mesh *mesh, const rm_partition *partition,
+                            rm_placement *placement, rm_error *error)
+{
+    *placement = (rm_placement){.partition = *partition,
+                                .expert_ranks = mesh->expert.size,
+                                .tensor_ranks = mesh->tensor.size,
+                                .pipeline_rank = mesh->pipeline.rank,
+                                .tensor_rank = mesh->tensor.rank};
+    if (partition->n_stages == 0) placement->partition.n_pipeline = mesh->pipeline.size;
+    if (placement->partition.n_pipeline == mesh->pipeline.size) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_LAYOUT,
+                   "a partition for %d pipeline ranks on a mesh of %d",
+                   placement->partition.n_pipeline, mesh->pipeline.size);
+}
+
 ringmoe_status rm_model_create(ringmoe_mesh *mesh, const ringmoe_model_config *config,
-                               rm_model_use use, int64_t max_tokens, int64_t seed,
-                               ringmoe_model **model)
+                               const rm_model_settings *settings, ringmoe_model **model)
 {
     rm_error *error = &mesh->context->error;
+    rm_placement placement;
     *model = NULL;
+    RM_TRY(place(mesh, &settings->partition, &placement, error));
     ringmoe_model *made = calloc(1, sizeof *made);
     if (!made) return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a model");
-    ringmoe_status status =
-        rm_model_prepare(config, mesh->expert.size, use, max_tokens, seed, made, error);
+    ringmoe_status status = rm_model_prepare(config, settings, &placement, made, error);
     made->mesh = mesh;
     if (status == RINGMOE_OK) status = build(made, &mesh->context->compute, error);
     if (status != RINGMOE_OK) ringmoe_model_destroy(&made);
@@ -134,50 +163,4 @@ RINGMOE_API void ringmoe_model_destroy(ringmoe_model **model)
     rm_model_release(*model);
     free(*model);
     *model = NULL;
-}
-
-RINGMOE_API const ringmoe_model_config *ringmoe_model_get_config(const ringmoe_model *model)
-{
-    return &model->config;
-}
-
-const rm_parameter_table *rm_model_parameters(const ringmoe_model *model)
-{
-    return &model->table;
-}
-
-ringmoe_mesh *rm_model_mesh(const ringmoe_model *model)
-{
-    return model->mesh;
-}
-
-int64_t rm_model_max_tokens(const ringmoe_model *model)
-{
-    return model->max_tokens;
-}
-
-rm_real *rm_model_space(const ringmoe_model *model, rm_space space)
-{
-    return model->spaces[space];
-}
-
-bool rm_model_holds(const ringmoe_model *model, const rm_parameter *parameter)
-{
-    return held_by(parameter, model->mesh->expert.rank);
-}
-
-rm_real *rm_model_router_bias(const ringmoe_model *model)
-{
-    return model->router_bias;
-}
-
-void rm_model_pack(ringmoe_model *model)
-{
-    rm_matrices_pack(&model->mesh->context->compute, model->matrices, model->n_matrices);
-}
-
-rm_matrix *const *rm_model_matrices(const ringmoe_model *model, int *n_matrices)
-{
-    *n_matrices = model->n_matrices;
-    return model->matrices;
 }

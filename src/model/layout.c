@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where a model's memory goes. The same code measures (rm_model_measure) and lays out.
+ * What a model of given settings is on one rank, and where its weights' memory goes. The same
+ * code measures (rm_model_measure) and lays out.
  *
- *   weights_arena      dense space | expert space | router biases
+ *   weights_arena      a chunk's dense space | expert space | next chunk's ... | router biases
  *   packed_arena       each matrix for the forward and, for training, the backward products
- *   activations_arena  MoE workspace | layer 0 | layer 1 | ... | head and loss
- *                      | backward buffers
  */
 #include "model/state.h"
 
 #include <stdlib.h>
 
 #include "format/config.h"
-#include "nn/embedding.h"
 
 /* The settings of a MoE layer. Its auxiliary losses are averaged over the MoE layers by the
  * aux_scale of the backward pass (model/backward.c). */
@@ -34,7 +32,7 @@ static ringmoe_moe_settings layer_settings(const ringmoe_model *model, int layer
     settings.balance_scope =
         config->router_balance_global ? RINGMOE_BALANCE_GLOBAL : RINGMOE_BALANCE_MICROBATCH;
     settings.z_coefficient = (ringmoe_real)config->router_z_loss_coef;
-    settings.max_tokens = model->max_tokens;
+    settings.max_tokens = model->settings.max_tokens;
     settings.layer = layer;
     settings.seed = seed;
     return settings;
@@ -42,33 +40,114 @@ static ringmoe_moe_settings layer_settings(const ringmoe_model *model, int layer
 
 static ringmoe_status prepare_layers(ringmoe_model *model, int64_t seed, rm_error *error)
 {
+    int expert_ranks = model->table.placement.expert_ranks;
     for (int layer = 0; layer < model->config.num_hidden_layers; layer++) {
         if (rm_layer_is_dense(&model->config, layer)) continue;
         ringmoe_moe_settings *settings = &model->layers[layer].settings;
         *settings = layer_settings(model, layer, seed);
-        RM_TRY(rm_moe_settings_check(settings, model->expert_ranks, error));
+        RM_TRY(rm_moe_settings_check(settings, expert_ranks, error));
     }
     return RINGMOE_OK;
 }
 
-ringmoe_status rm_model_prepare(const ringmoe_model_config *config, int expert_ranks,
-                                rm_model_use use, int64_t max_tokens, int64_t seed,
-                                ringmoe_model *model, rm_error *error)
+/* What this tensor rank has of each layer. */
+static rm_model_parts parts_of(const ringmoe_model_config *config,
+                               const rm_placement *placement)
 {
-    *model = (ringmoe_model){
-        .config = *config, .use = use, .expert_ranks = expert_ranks, .max_tokens = max_tokens};
-    RM_TRY(rm_config_check(config, error));
-    if (max_tokens < 1 || max_tokens > INT32_MAX)
+    int tensor = placement->tensor_ranks;
+    rm_model_parts parts = {.n_heads = config->num_attention_heads / tensor,
+                            .n_kv_heads = config->num_key_value_heads / tensor};
+    int64_t first;
+    parts.query_width = (int64_t)parts.n_heads * config->head_dim;
+    parts.key_width = (int64_t)parts.n_kv_heads * config->head_dim;
+    parts.dense_d_ff =
+        rm_split(config->dense_intermediate_size, tensor, placement->tensor_rank, &first);
+    parts.vocab.n =
+        rm_split(config->vocab_size, tensor, placement->tensor_rank, &parts.vocab.first);
+    return parts;
+}
+
+static ringmoe_status check_settings(const rm_model_settings *settings,
+                                     const rm_placement *placement, rm_error *error)
+{
+    if (settings->max_tokens < 1 || settings->max_tokens > INT32_MAX)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "a microbatch of %lld tokens; it must be 1..%d", (long long)max_tokens,
-                       INT32_MAX);
-    RM_TRY(rm_parameter_table_create(config, expert_ranks, &model->table, error));
+                       "a microbatch of %lld tokens; it must be 1..%d",
+                       (long long)settings->max_tokens, INT32_MAX);
+    if (settings->reproducible && RM_INNER_BLOCKS % placement->tensor_ranks != 0)
+        return rm_fail(
+            error, RINGMOE_ERROR_LAYOUT,
+            "%d tensor ranks; reproducibly inner dimensions are summed in %d blocks, "
+            "so the tensor ranks can be 1, 2 or 4",
+            placement->tensor_ranks, RM_INNER_BLOCKS);
+    return RINGMOE_OK;
+}
+
+/* The tables of a chunk; what they point to is laid out later. */
+static ringmoe_status prepare_slots(rm_stage *stage, bool split_backward, rm_error *error)
+{
+    size_t n_slots = (size_t)stage->n_slots, n_layers = (size_t)stage->n_layers + 1;
+    stage->saved = calloc(n_slots * n_layers, sizeof *stage->saved);
+    stage->heads = calloc(n_slots, sizeof *stage->heads);
+    bool made = stage->saved && stage->heads;
+    if (split_backward) {
+        stage->gradients = calloc(n_slots * n_layers, sizeof *stage->gradients);
+        stage->d_embedded = calloc(n_slots, sizeof *stage->d_embedded);
+        made = made && stage->gradients && stage->d_embedded;
+    }
+    if (made) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the tables of %d microbatches",
+                   stage->n_slots);
+}
+
+/* The chunks of this rank. */
+static ringmoe_status prepare_stages(ringmoe_model *model, rm_error *error)
+{
+    const rm_placement *placement = &model->table.placement;
+    const rm_partition *partition = &placement->partition;
+    bool training = model->settings.use == RM_MODEL_TRAINING;
+    model->n_chunks = partition->n_stages / partition->n_pipeline;
+    model->stages = calloc((size_t)model->n_chunks, sizeof *model->stages);
+    if (!model->stages)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %d stages", model->n_chunks);
+    for (int chunk = 0; chunk < model->n_chunks; chunk++) {
+        int stage = chunk * partition->n_pipeline + placement->pipeline_rank;
+        int slots = training ? model->settings.n_slots[chunk] : 1;
+        model->stages[chunk] = (rm_stage){
+            .chunk = chunk,
+            .first_layer = partition->bounds[stage],
+            .n_layers = partition->bounds[stage + 1] - partition->bounds[stage],
+            .is_first = stage == 0,
+            .is_last = stage == partition->n_stages - 1,
+            .n_slots = slots > 0 ? slots : 1,
+        };
+        RM_TRY(prepare_slots(&model->stages[chunk], model->settings.split_backward, error));
+    }
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_model_prepare(const ringmoe_model_config *config,
+                                const rm_model_settings *settings,
+                                const rm_placement *placement, ringmoe_model *model,
+                                rm_error *error)
+{
+    *model = (ringmoe_model){.config = *config, .settings = *settings, .logits_slot = -1};
+    if (settings->split_backward && settings->recompute == RINGMOE_RECOMPUTE_FULL)
+        model->settings.recompute = RINGMOE_RECOMPUTE_SELECTIVE;
+    if (settings->use == RM_MODEL_INFERENCE) {
+        model->settings.recompute = RINGMOE_RECOMPUTE_NONE;
+        model->settings.split_backward = false;
+    }
+    RM_TRY(rm_config_check(config, error));
+    RM_TRY(rm_parameter_table_create(config, placement, &model->table, error));
+    RM_TRY(check_settings(settings, &model->table.placement, error));
+    model->parts = parts_of(config, &model->table.placement);
     size_t n_layers = (size_t)config->num_hidden_layers;
     model->layers = calloc(n_layers, sizeof *model->layers);
-    model->saved = calloc(n_layers, sizeof *model->saved);
-    if (!model->layers || !model->saved)
+    if (!model->layers)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %zu layers", n_layers);
-    return prepare_layers(model, seed, error);
+    RM_TRY(prepare_stages(model, error));
+    return prepare_layers(model, settings->seed, error);
 }
 
 void rm_model_release(ringmoe_model *model)
@@ -76,26 +155,23 @@ void rm_model_release(ringmoe_model *model)
     rm_arena_free(&model->weights_arena);
     rm_arena_free(&model->packed_arena);
     rm_arena_free(&model->activations_arena);
+    rm_arena_free(&model->layers_arena);
     rm_parameter_table_free(&model->table);
     free(model->layers);
-    free(model->saved);
+    for (int chunk = 0; model->stages && chunk < model->n_chunks; chunk++) {
+        free(model->stages[chunk].saved);
+        free(model->stages[chunk].gradients);
+        free(model->stages[chunk].heads);
+        free(model->stages[chunk].d_embedded);
+    }
+    free(model->stages);
     free(model->matrices);
-}
-
-static int64_t query_width(const ringmoe_model_config *config)
-{
-    return (int64_t)config->num_attention_heads * config->head_dim;
-}
-
-static int64_t key_width(const ringmoe_model_config *config)
-{
-    return (int64_t)config->num_key_value_heads * config->head_dim;
 }
 
 static void lay_out_weights(ringmoe_model *model)
 {
     const ringmoe_model_config *config = &model->config;
-    for (int space = 0; space < RM_N_SPACES; space++)
+    for (int space = 0; space < model->n_chunks * RM_N_KINDS; space++)
         model->spaces[space] =
             RM_TAKE(&model->weights_arena, model->table.space_elements[space], rm_real);
     if (config->router_bias_rate > 0 && config->num_local_experts > 0)
@@ -104,164 +180,48 @@ static void lay_out_weights(ringmoe_model *model)
                     (int64_t)config->num_hidden_layers * config->num_local_experts, rm_real);
 }
 
-static void lay_out_swiglu(const ringmoe_model *model, const rm_compute *compute,
-                           rm_swiglu *swiglu, rm_arena *arena)
+static void lay_out_matrix(ringmoe_model *model, const rm_compute *compute, rm_matrix *matrix,
+                           int64_t out, int64_t in)
 {
-    int64_t d = model->config.hidden_size, d_ff = model->config.dense_intermediate_size;
-    bool training = model->use == RM_MODEL_TRAINING;
-    rm_matrix_layout(&swiglu->gate, compute, d_ff, d, compute->precision, training, arena);
-    rm_matrix_layout(&swiglu->up, compute, d_ff, d, compute->precision, training, arena);
-    rm_matrix_layout(&swiglu->down, compute, d, d_ff, compute->precision, training, arena);
+    rm_matrix_layout(matrix, compute, out, in, compute->precision,
+                     model->settings.use == RM_MODEL_TRAINING, &model->packed_arena);
 }
 
-static rm_moe_layout moe_layout(const ringmoe_model *model)
+static void lay_out_layer(ringmoe_model *model, const rm_compute *compute, int index)
 {
-    return (rm_moe_layout){.expert_ranks = model->expert_ranks,
-                           .tensor_ranks = 1,
-                           .with_backward = model->use == RM_MODEL_TRAINING};
+    rm_layer_weights *layer = &model->layers[index];
+    const rm_model_parts *parts = &model->parts;
+    int64_t d = model->config.hidden_size, d_ff = parts->dense_d_ff;
+    lay_out_matrix(model, compute, &layer->query, parts->query_width, d);
+    lay_out_matrix(model, compute, &layer->key, parts->key_width, d);
+    lay_out_matrix(model, compute, &layer->value, parts->key_width, d);
+    lay_out_matrix(model, compute, &layer->output, d, parts->query_width);
+    if (!rm_layer_is_dense(&model->config, index)) {
+        rm_moe_layout layout = rm_model_moe_layout(model);
+        rm_moe_weights_layout(&layer->moe, compute, &layer->settings, &layout,
+                              &model->packed_arena);
+        return;
+    }
+    lay_out_matrix(model, compute, &layer->dense.gate, d_ff, d);
+    lay_out_matrix(model, compute, &layer->dense.up, d_ff, d);
+    lay_out_matrix(model, compute, &layer->dense.down, d, d_ff);
 }
 
 static void lay_out_packed(ringmoe_model *model, const rm_compute *compute)
 {
-    const ringmoe_model_config *config = &model->config;
-    int64_t d = config->hidden_size, query = query_width(config), key = key_width(config);
-    bool training = model->use == RM_MODEL_TRAINING;
-    ringmoe_precision precision = compute->precision;
-    rm_arena *arena = &model->packed_arena;
-    rm_moe_layout spread = moe_layout(model);
-    for (int i = 0; i < config->num_hidden_layers; i++) {
-        rm_layer_weights *layer = &model->layers[i];
-        rm_matrix_layout(&layer->query, compute, query, d, precision, training, arena);
-        rm_matrix_layout(&layer->key, compute, key, d, precision, training, arena);
-        rm_matrix_layout(&layer->value, compute, key, d, precision, training, arena);
-        rm_matrix_layout(&layer->output, compute, d, query, precision, training, arena);
-        if (rm_layer_is_dense(config, i))
-            lay_out_swiglu(model, compute, &layer->dense, arena);
-        else
-            rm_moe_weights_layout(&layer->moe, compute, &layer->settings, &spread, arena);
+    for (int chunk = 0; chunk < model->n_chunks; chunk++) {
+        const rm_stage *stage = &model->stages[chunk];
+        for (int index = 0; index < stage->n_layers; index++)
+            lay_out_layer(model, compute, stage->first_layer + index);
+        if (stage->is_last)
+            lay_out_matrix(model, compute, &model->head, model->parts.vocab.n,
+                           model->config.hidden_size);
     }
-    rm_matrix_layout(&model->head, compute, config->vocab_size, d, precision, training, arena);
-}
-
-static void lay_out_attention(const ringmoe_model *model, rm_layer_saved *saved,
-                              rm_arena *arena)
-{
-    const ringmoe_model_config *config = &model->config;
-    int64_t n = model->max_tokens, d = config->hidden_size;
-    saved->x = RM_TAKE(arena, n * d, rm_real);
-    saved->attention_input = RM_TAKE(arena, n * d, rm_real);
-    saved->q = RM_TAKE(arena, n * query_width(config), rm_real);
-    saved->k = RM_TAKE(arena, n * key_width(config), rm_real);
-    saved->v = RM_TAKE(arena, n * key_width(config), rm_real);
-    saved->attended = RM_TAKE(arena, n * query_width(config), rm_real);
-    saved->logsumexp = RM_TAKE(arena, n * config->num_attention_heads, rm_real);
-    saved->middle = RM_TAKE(arena, n * d, rm_real);
-    saved->ffn_input = RM_TAKE(arena, n * d, rm_real);
-    saved->attention_rstd = RM_TAKE(arena, n, rm_real);
-    saved->ffn_rstd = RM_TAKE(arena, n, rm_real);
-}
-
-static void lay_out_ffn(ringmoe_model *model, int layer, rm_arena *arena)
-{
-    rm_layer_saved *saved = &model->saved[layer];
-    bool training = model->use == RM_MODEL_TRAINING;
-    if (rm_layer_is_dense(&model->config, layer)) {
-        rm_swiglu_saved_layout(&saved->dense,
-                               (rm_swiglu_sizes){.n_experts = 1,
-                                                 .n_sources = 1,
-                                                 .max_rows = model->max_tokens,
-                                                 .d_ff = model->config.dense_intermediate_size},
-                               training, arena);
-        return;
-    }
-    size_t before = arena->used;
-    rm_moe_layout spread = moe_layout(model);
-    rm_moe_saved_layout(&saved->moe, model->moe_workspace, &model->layers[layer].settings,
-                        &spread, arena, NULL, model->moe_expected);
-    model->moe_reserved += (int64_t)(arena->used - before);
-}
-
-/* One for all MoE layers, which are of one size. */
-static void lay_out_moe_workspace(ringmoe_model *model, rm_arena *arena)
-{
-    size_t before = arena->used;
-    int layer = 0, n_layers = model->config.num_hidden_layers;
-    while (layer < n_layers && rm_layer_is_dense(&model->config, layer)) layer++;
-    if (layer == n_layers) return;
-    rm_moe_layout spread = moe_layout(model);
-    rm_moe_workspace_layout(&model->moe_workspace, &model->layers[layer].settings, &spread,
-                            arena, NULL, model->moe_expected);
-    model->moe_reserved += (int64_t)(arena->used - before);
-}
-
-/* One set of activations for all layers of an inference model: the first dense and the first
- * MoE layer take theirs, the others share them. */
-static void share_activations(ringmoe_model *model)
-{
-    rm_layer_saved shared = model->saved[0];
-    bool laid_out[2] = {false, false};
-    for (int layer = 0; layer < model->config.num_hidden_layers; layer++) {
-        int dense = rm_layer_is_dense(&model->config, layer);
-        if (!laid_out[dense]) {
-            model->saved[layer] = shared;
-            lay_out_ffn(model, layer, &model->activations_arena);
-            shared = model->saved[layer];
-            laid_out[dense] = true;
-        }
-    }
-    for (int layer = 0; layer < model->config.num_hidden_layers; layer++)
-        model->saved[layer] = shared;
-}
-
-static void lay_out_backward(ringmoe_model *model, rm_arena *arena)
-{
-    const ringmoe_model_config *config = &model->config;
-    rm_backward_buffers *backward = &model->backward;
-    int64_t n = model->max_tokens, d = config->hidden_size;
-    int64_t vocab = config->vocab_size;
-    backward->d_stream = RM_TAKE(arena, n * d, rm_real);
-    backward->d_input = RM_TAKE(arena, n * d, rm_real);
-    backward->d_attended = RM_TAKE(arena, n * query_width(config), rm_real);
-    backward->d_q = RM_TAKE(arena, n * query_width(config), rm_real);
-    backward->d_k = RM_TAKE(arena, n * key_width(config), rm_real);
-    backward->d_v = RM_TAKE(arena, n * key_width(config), rm_real);
-    backward->attention_workspace =
-        RM_TAKE(arena, rm_attention_workspace(n, config->num_attention_heads), rm_real);
-    backward->norm_partials = RM_TAKE(arena, rm_norm_workspace(n, d), rm_real);
-    if (config->tie_word_embeddings) backward->head = RM_TAKE(arena, vocab * d, rm_real);
-    backward->embedding_order = RM_TAKE(arena, rm_embedding_workspace(n, vocab), int32_t);
-    backward->expert_sinks = RM_TAKE(arena, config->num_local_experts, rm_swiglu_sinks);
-}
-
-static void lay_out_activations(ringmoe_model *model)
-{
-    const ringmoe_model_config *config = &model->config;
-    rm_arena *arena = &model->activations_arena;
-    int64_t n = model->max_tokens, d = config->hidden_size;
-    bool training = model->use == RM_MODEL_TRAINING;
-    int n_sets = training ? config->num_hidden_layers : 1;
-    lay_out_moe_workspace(model, arena);
-    for (int layer = 0; layer < n_sets; layer++) {
-        lay_out_attention(model, &model->saved[layer], arena);
-        if (training) lay_out_ffn(model, layer, arena);
-    }
-    if (!training) share_activations(model);
-    model->last_x = training ? RM_TAKE(arena, n * d, rm_real) : model->saved[0].x;
-    model->head_input = RM_TAKE(arena, n * d, rm_real);
-    model->last_rstd = RM_TAKE(arena, n, rm_real);
-    model->logits = RM_TAKE(arena, n * config->vocab_size, rm_real);
-    model->losses = RM_TAKE(arena, n, double);
-    model->layer_counts = RM_TAKE(arena, config->num_local_experts, int64_t);
-    rm_rope_layout(&model->rope, config->rope_theta, config->head_dim,
-                   config->max_position_embeddings, arena);
-    if (training) lay_out_backward(model, arena);
 }
 
 void rm_model_layout(ringmoe_model *model, const rm_compute *compute)
 {
-    model->moe_reserved = 0;
-    model->moe_expected[0] = model->moe_expected[1] = 0;
     lay_out_weights(model);
     lay_out_packed(model, compute);
-    lay_out_activations(model);
+    rm_activations_layout(model);
 }

@@ -178,7 +178,8 @@ static ringmoe_status load_on_this_rank(ringmoe_mesh *mesh, const char *folder,
     rm_error *error = &mesh->context->error;
     ringmoe_model_config config;
     RM_TRY(rm_config_read(folder, &config, error));
-    RM_TRY(rm_model_create(mesh, &config, RM_MODEL_INFERENCE, max_tokens, 0, model));
+    RM_TRY(
+        rm_model_create(mesh, &config, &(rm_model_settings){.max_tokens = max_tokens}, model));
     RM_TRY(read_weights(*model, folder, error));
     rm_model_pack(*model);
     return RINGMOE_OK;

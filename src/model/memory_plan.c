@@ -7,23 +7,22 @@
 #include "model/state.h"
 
 ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_config *config,
-                                int expert_ranks, rm_model_use use, int64_t max_tokens,
-                                ringmoe_memory_plan *plan, rm_error *error)
+                                const rm_model_settings *settings,
+                                const rm_placement *placement, ringmoe_memory_plan *plan,
+                                rm_error *error)
 {
     *plan = (ringmoe_memory_plan){0};
     ringmoe_model model;
-    ringmoe_status status =
-        rm_model_prepare(config, expert_ranks, use, max_tokens, 0, &model, error);
+    ringmoe_status status = rm_model_prepare(config, settings, placement, &model, error);
     if (status == RINGMOE_OK) rm_model_layout(&model, compute);
     if (model.weights_arena.overflow || model.packed_arena.overflow ||
-        model.activations_arena.overflow)
+        model.activations_arena.overflow || model.layers_arena.overflow)
         status = rm_fail(error, RINGMOE_ERROR_MEMORY,
                          "the sizes of this model exceed the address space; use a smaller "
                          "model or batch");
     plan->parameters = (int64_t)model.weights_arena.used;
     plan->packed = (int64_t)model.packed_arena.used;
-    plan->activations =
-        (int64_t)model.activations_arena.used - model.moe_reserved + model.moe_expected[0];
+    plan->activations = (int64_t)model.activations_arena.used + model.moe_expected[0];
     plan->exchange = model.moe_expected[1];
     plan->total = plan->parameters + plan->packed + plan->activations + plan->exchange;
     rm_model_release(&model);
@@ -55,11 +54,11 @@ static ringmoe_status check_batch(const ringmoe_batch_shape *batch, ringmoe_mesh
 
 /* Adds what one space takes for training: `axis_size` ranks hold it, and a rank's tree takes
  * `n_sources` leaves at once (comm/tree.h). */
-static ringmoe_status add_training(const rm_parameter_table *table, rm_space space,
+static ringmoe_status add_training(const rm_parameter_table *table, rm_kind space,
                                    ringmoe_mesh_dims dims, int n_microbatches,
                                    ringmoe_memory_plan *plan, rm_error *error)
 {
-    bool dense = space == RM_SPACE_DENSE;
+    bool dense = space == RM_KIND_DENSE;
     int ranks = dims.data * dims.expert, axis_size = dense ? ranks : dims.data;
     rm_tree_shape shape = {.n_elements = table->space_elements[space],
                            .n_leaves = n_microbatches,
@@ -102,9 +101,10 @@ static ringmoe_status plan_training(const ringmoe_model_config *config, ringmoe_
                                     rm_error *error)
 {
     rm_parameter_table table;
-    RM_TRY(rm_parameter_table_create(config, dims.expert, &table, error));
+    rm_placement placement = {.expert_ranks = dims.expert};
+    RM_TRY(rm_parameter_table_create(config, &placement, &table, error));
     ringmoe_status status = RINGMOE_OK;
-    for (int space = 0; space < RM_N_SPACES && status == RINGMOE_OK; space++)
+    for (int space = 0; space < RM_N_KINDS && status == RINGMOE_OK; space++)
         status = add_training(&table, space, dims, n_microbatches, plan, error);
     rm_parameter_table_free(&table);
     return status;
@@ -131,8 +131,10 @@ RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
     RM_TRY(check_batch(batch, chosen, error));
     rm_compute compute = context->compute;
     compute.precision = precision;
-    RM_TRY(rm_model_measure(&compute, config, chosen.expert, RM_MODEL_TRAINING,
-                            batch->seq_len * batch->microbatch, plan, error));
+    rm_model_settings settings = {.use = RM_MODEL_TRAINING,
+                                  .max_tokens = batch->seq_len * batch->microbatch};
+    rm_placement placement = {.expert_ranks = chosen.expert};
+    RM_TRY(rm_model_measure(&compute, config, &settings, &placement, plan, error));
     RM_TRY(plan_training(config, chosen, (int)batch->n_microbatches, plan, error));
     plan->activations += scratch_bytes(&compute, config, batch->seq_len * batch->microbatch);
     plan->total = plan->parameters + plan->packed + plan->gradients + plan->optimizer +

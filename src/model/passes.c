@@ -1,115 +1,137 @@
 /* SPDX-License-Identifier: MIT
  *
- * The three ways through a model: training, evaluation, and generation with a cache.
+ * The whole ways through a model: training on one rank of the pipeline, evaluation, and
+ * generation with a cache.
  */
-#include "model/state.h"
+#include <string.h>
 
-#include <math.h>
+#include "model/stage.h"
 
-#include "nn/loss.h"
-
-static ringmoe_status check_batch(const ringmoe_model *model, const rm_batch *batch)
+ringmoe_status rm_model_train_pass(ringmoe_model *model, const rm_batch *batch, rm_sink dense,
+                                   const rm_sink *experts, const int64_t *balance_counts,
+                                   int64_t *counts, rm_pass_result *result)
 {
-    rm_error *error = &model->mesh->context->error;
-    if (batch->seq_len < 1 || batch->seq_len > model->config.max_position_embeddings)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "sequences of %lld tokens; the model takes 1..%d "
-                       "(max_position_embeddings)",
-                       (long long)batch->seq_len, model->config.max_position_embeddings);
-    if (batch->n_sequences < 0 || batch->n_sequences > model->max_tokens / batch->seq_len)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "%lld sequences of %lld tokens in a microbatch; this model was made for "
-                       "at most %lld tokens",
-                       (long long)batch->n_sequences, (long long)batch->seq_len,
-                       (long long)model->max_tokens);
+    ringmoe_stage_call call = {.operation = RINGMOE_STAGE_FORWARD};
+    RM_TRY(rm_training_check(model));
+    if (model->table.placement.partition.n_stages > 1)
+        return rm_fail(&model->mesh->context->error, RINGMOE_ERROR_STATE,
+                       "a model of %d stages is trained stage by stage",
+                       model->table.placement.partition.n_stages);
+    RM_TRY(rm_model_forward_stage(model, batch, &call, balance_counts, counts, result));
+    call.operation = RINGMOE_STAGE_BACKWARD;
+    return rm_model_backward_stage(model, batch, &call, dense, experts, balance_counts);
+}
+
+/* --- evaluation --- */
+
+typedef struct evaluation {
+    rm_batch batch;
+    rm_pass_result result; /* of this rank's stages */
+} evaluation;
+
+static ringmoe_status evaluate_stage(ringmoe_model *model, const ringmoe_stage_call *call,
+                                     void *user)
+{
+    evaluation *work = user;
+    rm_pass_result made;
+    RM_TRY(rm_model_forward_stage(model, &work->batch, call, NULL, NULL, &made));
+    work->result.loss += made.loss;
+    work->result.n_dropped += made.n_dropped;
+    if (work->result.first_bad_layer < 0) work->result.first_bad_layer = made.first_bad_layer;
     return RINGMOE_OK;
 }
 
-static rm_walk walk_of_batch(const rm_batch *batch, rm_operation operation)
+/* All ranks' results become one. Each figure is on one rank and 0 on the others, so sums are
+ * exact. */
+static ringmoe_status gather_result(ringmoe_model *model, rm_pass_result *result)
 {
-    rm_walk walk = {
-        .tokens = batch->tokens, .n_sequences = batch->n_sequences, .seq_len = batch->seq_len};
-    walk.moe.label = (rm_label){
-        .step = batch->step, .microbatch = batch->microbatch, .operation = operation};
-    walk.moe.microbatch = batch->global_microbatch;
-    return walk;
-}
-
-/* Logits and their loss; the logits become the gradients of scale times the loss. */
-static void measure_loss(ringmoe_model *model, const rm_batch *batch, rm_real scale,
-                         rm_pass_result *result)
-{
-    const rm_compute *compute = &model->mesh->context->compute;
-    int64_t n_tokens = batch->n_sequences * batch->seq_len;
-    if (n_tokens == 0) return;
-    rm_linear(compute, &model->head, n_tokens, model->head_input, model->logits, false);
-    ringmoe_context *context = model->mesh->context;
-    rm_loss_shape shape = {.n_tokens = n_tokens,
-                           .vocab = model->config.vocab_size,
-                           .tensor = &model->mesh->tensor};
-    rm_cross_entropy(compute, &shape, batch->targets, scale / (rm_real)n_tokens, model->logits,
-                     model->losses, NULL, &context->times, &context->error);
-    double sum = 0;
-    for (int64_t t = 0; t < n_tokens; t++) sum += model->losses[t];
-    result->loss = sum / (double)n_tokens;
-    if (!isfinite(result->loss) && result->first_bad_layer < 0)
-        result->first_bad_layer = model->config.num_hidden_layers;
-}
-
-ringmoe_status rm_model_train_pass(ringmoe_model *model, const rm_batch *batch, rm_real scale,
-                                   rm_sink dense, const rm_sink *experts,
-                                   const int64_t *balance_counts, int64_t *counts,
-                                   rm_pass_result *result)
-{
-    if (model->use != RM_MODEL_TRAINING)
-        return rm_fail(&model->mesh->context->error, RINGMOE_ERROR_STATE,
-                       "this model was made for inference and cannot be trained");
-    RM_TRY(check_batch(model, batch));
-    rm_walk walk = walk_of_batch(batch, RM_OPERATION_DISPATCH);
-    walk.moe.train = true;
-    walk.moe.balance_counts = balance_counts;
-    walk.counts = counts;
-    RM_TRY(rm_model_forward(model, &walk, result));
-    measure_loss(model, batch, scale, result);
-    return rm_model_backward(model, &walk, scale, dense, experts);
+    const rm_axis *axis = &model->mesh->pipeline;
+    rm_error *error = &model->mesh->context->error;
+    int bad = result->first_bad_layer < 0 ? INT32_MAX : result->first_bad_layer;
+    if (axis->size == 1) return RINGMOE_OK;
+    RM_TRY(rm_allreduce(axis, &result->loss, 1, MPI_DOUBLE, MPI_SUM, error));
+    RM_TRY(rm_allreduce(axis, &result->n_dropped, 1, MPI_INT64_T, MPI_SUM, error));
+    RM_TRY(rm_allreduce(axis, model->layer_losses, 2 * model->config.num_hidden_layers,
+                        MPI_DOUBLE, MPI_SUM, error));
+    RM_TRY(rm_allreduce(axis, &bad, 1, MPI_INT, MPI_MIN, error));
+    result->first_bad_layer = bad == INT32_MAX ? -1 : bad;
+    return RINGMOE_OK;
 }
 
 ringmoe_status rm_model_eval_pass(ringmoe_model *model, const rm_batch *batch,
                                   rm_pass_result *result)
 {
-    RM_TRY(check_batch(model, batch));
-    rm_walk walk = walk_of_batch(batch, RM_OPERATION_EVALUATE);
-    RM_TRY(rm_model_forward(model, &walk, result));
-    measure_loss(model, batch, 0, result);
+    size_t n_layers = (size_t)model->config.num_hidden_layers;
+    evaluation work = {.batch = *batch, .result = {.first_bad_layer = -1}};
+    RM_TRY(rm_batch_check(model, batch));
+    work.batch.evaluate = true;
+    work.batch.layer_losses = model->layer_losses;
+    memset(model->layer_losses, 0, n_layers * sizeof *model->layer_losses);
+    RM_TRY(
+        rm_through_stages(model, batch->n_sequences * batch->seq_len, evaluate_stage, &work));
+    RM_TRY(gather_result(model, &work.result));
+    int n_moe_layers = rm_moe_layer_count(&model->config);
+    for (size_t layer = 0; n_moe_layers > 0 && layer < n_layers; layer++) {
+        work.result.balance_loss += model->layer_losses[layer].balance_loss / n_moe_layers;
+        work.result.z_loss += model->layer_losses[layer].z_loss / n_moe_layers;
+    }
+    *result = work.result;
     return RINGMOE_OK;
 }
+
+/* --- generation --- */
 
 static ringmoe_status check_decode(const ringmoe_model *model, const rm_kv_cache *cache,
                                    int64_t n_past, int64_t n_new)
 {
-    int64_t limit = cache->capacity;
+    int64_t limit = cache->capacity, most = model->settings.max_tokens;
     if (limit > model->config.max_position_embeddings)
         limit = model->config.max_position_embeddings;
-    if (n_past >= 0 && n_new >= 1 && n_new <= model->max_tokens && n_past <= limit - n_new)
+    if (n_past >= 0 && n_new >= 1 && n_new <= most && n_past <= limit - n_new)
         return RINGMOE_OK;
     return rm_fail(&model->mesh->context->error, RINGMOE_ERROR_ARGUMENT,
                    "%lld new tokens after %lld; at most %lld at a time and %lld in all",
-                   (long long)n_new, (long long)n_past, (long long)model->max_tokens,
-                   (long long)limit);
+                   (long long)n_new, (long long)n_past, (long long)most, (long long)limit);
 }
 
+typedef struct generation {
+    rm_batch batch;
+    rm_kv_cache *cache;
+    int64_t n_past;
+    rm_real *logits;
+} generation;
+
 /* The label's step and microbatch tell where in the text a rank is. */
+static ringmoe_status decode_stage(ringmoe_model *model, const ringmoe_stage_call *call,
+                                   void *user)
+{
+    const generation *work = user;
+    rm_pass_result result = {.first_bad_layer = -1};
+    rm_walk walk = rm_walk_of(model, &work->batch, call);
+    walk.n_past = work->n_past;
+    walk.cache = work->cache;
+    walk.operation = walk.moe.label.operation = RM_OPERATION_GENERATE;
+    walk.result = &result;
+    RM_TRY(rm_stage_forward(&walk));
+    return walk.stage->is_last ? rm_head_decode(&walk, work->logits) : RINGMOE_OK;
+}
+
 ringmoe_status rm_model_decode(ringmoe_model *model, rm_kv_cache *cache, int64_t n_past,
                                const int32_t *tokens, int64_t n_new, rm_real *logits)
 {
+    const rm_axis *axis = &model->mesh->pipeline;
     RM_TRY(check_decode(model, cache, n_past, n_new));
-    rm_walk walk = {
-        .tokens = tokens, .n_sequences = 1, .seq_len = n_new, .n_past = n_past, .cache = cache};
-    walk.moe.label = (rm_label){
-        .step = n_past, .microbatch = (int32_t)n_new, .operation = RM_OPERATION_GENERATE};
-    rm_pass_result result;
-    RM_TRY(rm_model_forward(model, &walk, &result));
-    const rm_real *last = model->head_input + (n_new - 1) * model->config.hidden_size;
-    rm_linear(&model->mesh->context->compute, &model->head, 1, last, logits, false);
-    return RINGMOE_OK;
+    generation work = {.batch = {.tokens = tokens,
+                                 .n_sequences = 1,
+                                 .seq_len = n_new,
+                                 .step = n_past,
+                                 .microbatch = (int32_t)n_new,
+                                 .evaluate = true},
+                       .cache = cache,
+                       .n_past = n_past,
+                       .logits = logits};
+    RM_TRY(rm_through_stages(model, n_new, decode_stage, &work));
+    if (axis->size == 1) return RINGMOE_OK;
+    return rm_broadcast(axis, logits, model->config.vocab_size, RM_MPI_REAL, axis->size - 1,
+                        &model->mesh->context->error);
 }

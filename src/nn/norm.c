@@ -7,10 +7,35 @@
 #define BLOCK_ROWS 64
 /* Columns of the weight's gradient that a thread sums at a time. */
 #define SUM_COLUMNS 256
+/* Elements a thread adds at a time. */
+#define ADD_ELEMENTS 16384
 
 /* A row with an infinity has rstd 0, one with a NaN has rstd NaN. */
-bool rm_norm_forward(const rm_compute *compute, rm_norm_shape shape, const rm_real *residual,
-                     rm_real *x, const rm_real *weight, rm_real *y, rm_real *rstd)
+static bool is_finite(rm_real rstd)
+{
+    return rstd > 0;
+}
+
+bool rm_norm_forward(const rm_compute *compute, rm_norm_shape shape, const rm_real *x,
+                     const rm_real *weight, rm_real *y, rm_real *rstd)
+{
+    int64_t width = shape.width;
+    int bad = 0;
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
+    for (int64_t row = 0; row < shape.n_rows; row++) {
+        rstd[row] = compute->kernels->rmsnorm(width, shape.eps, x + row * width, weight,
+                                              y + row * width);
+        if (!is_finite(rstd[row])) {
+#pragma omp atomic write
+            bad = 1;
+        }
+    }
+    return !bad;
+}
+
+bool rm_norm_add_forward(const rm_compute *compute, rm_norm_shape shape,
+                         const rm_real *residual, rm_real *x, const rm_real *weight, rm_real *y,
+                         rm_real *rstd)
 {
     const rm_kernels *kernels = compute->kernels;
     int64_t width = shape.width;
@@ -18,14 +43,22 @@ bool rm_norm_forward(const rm_compute *compute, rm_norm_shape shape, const rm_re
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
     for (int64_t row = 0; row < shape.n_rows; row++) {
         rm_real *x_row = x + row * width;
-        if (residual) kernels->add(width, residual + row * width, x_row);
+        kernels->add(width, residual + row * width, x_row);
         rstd[row] = kernels->rmsnorm(width, shape.eps, x_row, weight, y + row * width);
-        if (!(rstd[row] > 0)) {
+        if (!is_finite(rstd[row])) {
 #pragma omp atomic write
             bad = 1;
         }
     }
     return !bad;
+}
+
+void rm_residual_add(const rm_compute *compute, int64_t n, const rm_real *residual, rm_real *x)
+{
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
+    for (int64_t first = 0; first < n; first += ADD_ELEMENTS)
+        compute->kernels->add(n - first < ADD_ELEMENTS ? n - first : ADD_ELEMENTS,
+                              residual + first, x + first);
 }
 
 static int64_t block_count(int64_t n_rows)

@@ -14,10 +14,15 @@ typedef struct rm_norm_shape {
     rm_real eps;
 } rm_norm_shape;
 
-/* x is changed where `residual` is not NULL; rstd gets [n_rows]. Returns false if a row of x
- * was not finite. */
-bool rm_norm_forward(const rm_compute *compute, rm_norm_shape shape, const rm_real *residual,
-                     rm_real *x, const rm_real *weight, rm_real *y, rm_real *rstd);
+/* rstd gets [n_rows]. Returns false if a row of x was not finite. */
+bool rm_norm_forward(const rm_compute *compute, rm_norm_shape shape, const rm_real *x,
+                     const rm_real *weight, rm_real *y, rm_real *rstd);
+/* With the residual added to x before. */
+bool rm_norm_add_forward(const rm_compute *compute, rm_norm_shape shape,
+                         const rm_real *residual, rm_real *x, const rm_real *weight, rm_real *y,
+                         rm_real *rstd);
+/* The addition alone: x += residual, n elements. */
+void rm_residual_add(const rm_compute *compute, int64_t n, const rm_real *residual, rm_real *x);
 
 /* d_x = the gradient of x, or with `add` d_x += it; d_y is overwritten then. Without `add` d_x
  * may be d_y. The weight's gradient sums fixed blocks of rows, then the blocks in order, and

@@ -37,11 +37,11 @@ static ringmoe_status run_microbatch(ringmoe_trainer *trainer, int local, int64_
         .step = trainer->steps_done + 1,
         .microbatch = local,
         .global_microbatch = microbatch,
+        .scale = (rm_real)1 / (rm_real)trainer->n_microbatches,
     };
-    rm_real scale = (rm_real)1 / (rm_real)trainer->n_microbatches;
     load_microbatch(trainer, microbatch);
     rm_gradients_begin(gradients, local);
-    RM_TRY(rm_model_train_pass(trainer->model, &batch, scale, gradients->dense_sink,
+    RM_TRY(rm_model_train_pass(trainer->model, &batch, gradients->dense_sink,
                                gradients->expert_sinks, trainer->measures.last_counts,
                                trainer->measures.counts, &result));
     rm_gradients_end(gradients);

@@ -54,9 +54,10 @@ static ringmoe_status create_parts(ringmoe_trainer *trainer, const ringmoe_model
                                    rm_error *error)
 {
     const ringmoe_train_settings *settings = &trainer->settings;
-    RM_TRY(rm_model_create(trainer->mesh, config, RM_MODEL_TRAINING,
-                           settings->microbatch * settings->seq_len, settings->seed,
-                           &trainer->model));
+    rm_model_settings model_settings = {.use = RM_MODEL_TRAINING,
+                                        .max_tokens = settings->microbatch * settings->seq_len,
+                                        .seed = settings->seed};
+    RM_TRY(rm_model_create(trainer->mesh, config, &model_settings, &trainer->model));
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
     for (int s = 0; s < RM_N_SPACES; s++)
         RM_TRY(rm_shard_create(&trainer->shards[s], table,
@@ -68,6 +69,7 @@ static ringmoe_status create_parts(ringmoe_trainer *trainer, const ringmoe_model
     RM_TRY(rm_batch_buffer_create(&trainer->batch, settings->microbatch, settings->seq_len,
                                   error));
     rm_model_initialize(trainer->model, settings->seed);
+    RM_TRY(rm_model_tie_head(trainer->model));
     rm_model_pack(trainer->model);
     return RINGMOE_OK;
 }

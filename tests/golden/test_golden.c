@@ -124,9 +124,9 @@ static void create(struct run *run, const char *folder)
     rm_error *last = &run->context->error;
     check(ringmoe_mesh_create(run->context, NULL, config.num_local_experts, &run->mesh),
           "make a mesh", last);
-    check(rm_model_create(run->mesh, &config, RM_MODEL_TRAINING,
-                          run->n_sequences * run->seq_len, 0, &run->model),
-          "make a model", last);
+    rm_model_settings settings = {.use = RM_MODEL_TRAINING,
+                                  .max_tokens = run->n_sequences * run->seq_len};
+    check(rm_model_create(run->mesh, &config, &settings, &run->model), "make a model", last);
     const rm_parameter_table *table = rm_model_parameters(run->model);
     for (int s = 0; s < RM_N_SPACES; s++)
         check(rm_shard_create(&run->shards[s], table, rm_mesh_shard_place(run->mesh, s), last),
@@ -168,10 +168,11 @@ static void train_pass(struct run *run, const json_t *step, rm_pass_result *resu
     rm_batch batch = {.tokens = tokens,
                       .targets = targets,
                       .n_sequences = run->n_sequences,
-                      .seq_len = run->seq_len};
+                      .seq_len = run->seq_len,
+                      .scale = 1};
     rm_error *error = &run->context->error;
     rm_gradients_begin(&run->gradients, 0);
-    check(rm_model_train_pass(run->model, &batch, 1, run->gradients.dense_sink,
+    check(rm_model_train_pass(run->model, &batch, run->gradients.dense_sink,
                               run->gradients.expert_sinks, NULL, counts, result),
           "train", error);
     rm_gradients_end(&run->gradients);

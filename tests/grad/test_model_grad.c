@@ -56,9 +56,13 @@ static void set_sinks(model_case *c, bool add)
 static void open_case(model_case *c, int tied)
 {
     ringmoe_model_config config = small_config(tied);
-    assert_int_equal(rm_model_create(mesh, &config, RM_MODEL_TRAINING, TOKENS, 0, &c->model),
-                     RINGMOE_OK);
+    assert_int_equal(
+        rm_model_create(mesh, &config,
+                        &(rm_model_settings){.use = RM_MODEL_TRAINING, .max_tokens = TOKENS},
+                        &c->model),
+        RINGMOE_OK);
     rm_model_initialize(c->model, 7);
+    assert_int_equal(rm_model_tie_head(c->model), RINGMOE_OK);
     rm_model_pack(c->model);
     for (int t = 0; t < TOKENS; t++) {
         c->tokens[t] = (int32_t)((t * t + 3 * t + 5 * context->world.rank) % VOCAB);
@@ -68,7 +72,8 @@ static void open_case(model_case *c, int tied)
                           .targets = c->targets,
                           .n_sequences = SEQUENCES,
                           .seq_len = LENGTH,
-                          .global_microbatch = context->world.rank};
+                          .global_microbatch = context->world.rank,
+                          .scale = (rm_real)1 / (rm_real)context->world.size};
     const rm_parameter_table *table = rm_model_parameters(c->model);
     c->dense = random_values(table->space_elements[RM_SPACE_DENSE], 1, 1);
     c->experts =
@@ -81,19 +86,15 @@ static void close_case(model_case *c)
     free(c->dense), free(c->experts);
 }
 
-static rm_real scale_of_loss(void)
-{
-    return (rm_real)1 / (rm_real)context->world.size;
-}
-
 static double total_loss(void *user)
 {
     model_case *c = user;
     rm_pass_result result;
+    assert_int_equal(rm_model_tie_head(c->model), RINGMOE_OK);
     rm_model_pack(c->model);
     assert_int_equal(rm_model_eval_pass(c->model, &c->batch, &result), RINGMOE_OK);
     double loss = result.loss + 0.1 * result.balance_loss + 0.05 * result.z_loss;
-    loss *= scale_of_loss();
+    loss *= c->batch.scale;
     MPI_Allreduce(MPI_IN_PLACE, &loss, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
     return loss;
 }
@@ -102,9 +103,9 @@ static void train_pass(model_case *c, bool add, rm_pass_result *result)
 {
     int64_t counts[3 * 4] = {0}, sums[3] = {0};
     set_sinks(c, add);
-    ringmoe_status status = rm_model_train_pass(c->model, &c->batch, scale_of_loss(),
-                                                (rm_sink){.data = c->dense, .add = add},
-                                                c->expert_sinks, NULL, counts, result);
+    ringmoe_status status =
+        rm_model_train_pass(c->model, &c->batch, (rm_sink){.data = c->dense, .add = add},
+                            c->expert_sinks, NULL, counts, result);
     assert_int_equal(status, RINGMOE_OK);
     for (int i = 0; i < 12; i++) sums[i / 4] += counts[i];
     assert_int_equal(sums[0], 0);

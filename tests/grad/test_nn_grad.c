@@ -90,7 +90,7 @@ static double norm_loss(void *user)
     int64_t n = c->shape.n_rows * c->shape.width;
     memcpy(c->sum, c->x, (size_t)n * sizeof *c->x);
     bool finite =
-        rm_norm_forward(&compute, c->shape, c->residual, c->sum, c->weight, c->y, c->rstd);
+        rm_norm_add_forward(&compute, c->shape, c->residual, c->sum, c->weight, c->y, c->rstd);
     assert_true(finite);
     return weighted_sum(n, c->y, c->weights);
 }
@@ -137,9 +137,9 @@ static void test_norm_finds_infinities(void **state)
     rm_real weight[] = {1, 1, 1}, y[6], rstd[2];
     rm_real good[] = {1, 2, 3, 0, 0, 0}, bad[] = {1, 2, 3, 1, (rm_real)INFINITY, 1};
     rm_real worse[] = {1, (rm_real)NAN, 3, 1, 1, 1};
-    assert_true(rm_norm_forward(&compute, shape, NULL, good, weight, y, rstd));
-    assert_false(rm_norm_forward(&compute, shape, NULL, bad, weight, y, rstd));
-    assert_false(rm_norm_forward(&compute, shape, NULL, worse, weight, y, rstd));
+    assert_true(rm_norm_forward(&compute, shape, good, weight, y, rstd));
+    assert_false(rm_norm_forward(&compute, shape, bad, weight, y, rstd));
+    assert_false(rm_norm_forward(&compute, shape, worse, weight, y, rstd));
 }
 
 static void test_norm_of_no_rows(void **state)

@@ -36,7 +36,8 @@ static void world_open(struct world *world, MPI_Comm communicator, int data, int
     CHECK(ringmoe_mesh_create(world->context, &dims, config.num_local_experts, &world->mesh) ==
           RINGMOE_OK);
     CHECK_STATUS(
-        rm_model_create(world->mesh, &config, RM_MODEL_INFERENCE, max_tokens, 0, &world->model),
+        rm_model_create(world->mesh, &config, &(rm_model_settings){.max_tokens = max_tokens},
+                        &world->model),
         RINGMOE_OK, ringmoe_context_error(world->context));
     rm_model_initialize(world->model, 11);
     rm_model_pack(world->model);

@@ -56,10 +56,13 @@ static placed_model place_model(MPI_Comm communicator, ringmoe_precision precisi
     settings.precision = precision;
     CHECK(ringmoe_context_create(communicator, &settings, &placed.context) == RINGMOE_OK);
     CHECK(ringmoe_mesh_create(placed.context, NULL, N_EXPERTS, &placed.mesh) == RINGMOE_OK);
-    CHECK_STATUS(
-        rm_model_create(placed.mesh, &config, RM_MODEL_TRAINING, TOKENS, 5, &placed.model),
-        RINGMOE_OK, ringmoe_context_error(placed.context));
+    CHECK_STATUS(rm_model_create(placed.mesh, &config,
+                                 &(rm_model_settings){
+                                     .use = RM_MODEL_TRAINING, .max_tokens = TOKENS, .seed = 5},
+                                 &placed.model),
+                 RINGMOE_OK, ringmoe_context_error(placed.context));
     rm_model_initialize(placed.model, 11);
+    CHECK(rm_model_tie_head(placed.model) == RINGMOE_OK);
     rm_model_pack(placed.model);
     const rm_parameter_table *table = rm_model_parameters(placed.model);
     size_t n_experts = (size_t)table->space_elements[RM_SPACE_EXPERT];
@@ -97,10 +100,11 @@ static void train(placed_model *placed, int microbatch)
                       .targets = targets,
                       .n_sequences = SEQUENCES,
                       .seq_len = LENGTH,
-                      .global_microbatch = microbatch};
-    CHECK_STATUS(rm_model_train_pass(placed->model, &batch, (rm_real)0.25, dense, experts, NULL,
-                                     NULL, &placed->result),
-                 RINGMOE_OK, ringmoe_context_error(placed->context));
+                      .global_microbatch = microbatch,
+                      .scale = (rm_real)0.25};
+    CHECK_STATUS(
+        rm_model_train_pass(placed->model, &batch, dense, experts, NULL, NULL, &placed->result),
+        RINGMOE_OK, ringmoe_context_error(placed->context));
 }
 
 /* This rank's experts' gradients from microbatch `source` in both places. */

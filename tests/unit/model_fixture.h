@@ -64,9 +64,12 @@ static inline model_fixture open_model(int n_threads, ringmoe_precision precisio
 {
     model_fixture fixture = open_mesh(n_threads, precision);
     assert_int_equal(
-        rm_model_create(fixture.mesh, config, use, FIXTURE_MAX_TOKENS, 0, &fixture.model),
+        rm_model_create(fixture.mesh, config,
+                        &(rm_model_settings){.use = use, .max_tokens = FIXTURE_MAX_TOKENS},
+                        &fixture.model),
         RINGMOE_OK);
     rm_model_initialize(fixture.model, 3);
+    assert_int_equal(rm_model_tie_head(fixture.model), RINGMOE_OK);
     rm_model_pack(fixture.model);
     return fixture;
 }

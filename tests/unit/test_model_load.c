@@ -18,7 +18,8 @@ static void list_entries(const ringmoe_model_config *config)
 {
     rm_parameter_table table;
     rm_error error;
-    assert_int_equal(rm_parameter_table_create(config, 1, &table, &error), RINGMOE_OK);
+    assert_int_equal(rm_parameter_table_create(config, &(rm_placement){0}, &table, &error),
+                     RINGMOE_OK);
     for (n_entries = 0; n_entries < table.n_parameters; n_entries++) {
         const rm_parameter *p = &table.parameters[n_entries];
         rm_tensor_entry *entry = &entries[n_entries];

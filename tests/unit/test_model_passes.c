@@ -16,8 +16,11 @@ static rm_batch make_batch(void)
 {
     fill_tokens(tokens, TOKENS, 1);
     fill_tokens(targets, TOKENS, 2);
-    return (rm_batch){
-        .tokens = tokens, .targets = targets, .n_sequences = SEQUENCES, .seq_len = LENGTH};
+    return (rm_batch){.tokens = tokens,
+                      .targets = targets,
+                      .n_sequences = SEQUENCES,
+                      .seq_len = LENGTH,
+                      .scale = (rm_real)0.5};
 }
 
 /* --- training -------------------------------------------------------------------------------
@@ -40,9 +43,9 @@ static gradients train(ringmoe_model *model, int n_passes)
     for (int pass = 0; pass < n_passes; pass++) {
         rm_sink dense = {.data = made.spaces[RM_SPACE_DENSE]};
         rm_sink experts = {.data = made.spaces[RM_SPACE_EXPERT]};
-        assert_int_equal(rm_model_train_pass(model, &batch, (rm_real)0.5, dense, &experts, NULL,
-                                             NULL, &made.result),
-                         RINGMOE_OK);
+        assert_int_equal(
+            rm_model_train_pass(model, &batch, dense, &experts, NULL, NULL, &made.result),
+            RINGMOE_OK);
     }
     return made;
 }
@@ -181,7 +184,7 @@ static void test_refusals(void **state)
     rm_pass_result result;
     rm_real logits[FIXTURE_VOCAB];
     rm_sink none = {0};
-    assert_int_equal(rm_model_train_pass(f.model, &batch, 1, none, &none, NULL, NULL, &result),
+    assert_int_equal(rm_model_train_pass(f.model, &batch, none, &none, NULL, NULL, &result),
                      RINGMOE_ERROR_STATE);
     batch.n_sequences = 4;
     assert_int_equal(rm_model_eval_pass(f.model, &batch, &result), RINGMOE_ERROR_ARGUMENT);
@@ -196,11 +199,12 @@ static void test_refusals(void **state)
                      RINGMOE_ERROR_ARGUMENT);
     ringmoe_model *model;
     config.num_key_value_heads = 3;
-    assert_int_equal(rm_model_create(f.mesh, &config, RM_MODEL_INFERENCE, 10, 0, &model),
-                     RINGMOE_ERROR_ARGUMENT);
+    assert_int_equal(
+        rm_model_create(f.mesh, &config, &(rm_model_settings){.max_tokens = 10}, &model),
+        RINGMOE_ERROR_ARGUMENT);
     assert_null(model);
     config = fixture_config();
-    assert_int_equal(rm_model_create(f.mesh, &config, RM_MODEL_INFERENCE, 0, 0, &model),
+    assert_int_equal(rm_model_create(f.mesh, &config, &(rm_model_settings){0}, &model),
                      RINGMOE_ERROR_ARGUMENT);
     free_cache(&cache);
     close_fixture(&f);

@@ -28,7 +28,9 @@ static int64_t *count_blocks(int data, int expert, int64_t *n_blocks)
 {
     ringmoe_model_config config = config_of_test();
     rm_parameter_table table;
-    assert_int_equal(rm_parameter_table_create(&config, expert, &table, NULL), RINGMOE_OK);
+    assert_int_equal(rm_parameter_table_create(&config, &(rm_placement){.expert_ranks = expert},
+                                               &table, NULL),
+                     RINGMOE_OK);
     *n_blocks = rm_model_blocks(&table);
     int64_t *elements = calloc((size_t)*n_blocks, sizeof *elements);
     assert_non_null(elements);
@@ -75,7 +77,9 @@ static void shards_are_balanced(void **state)
     enum { RANKS = 4 };
     ringmoe_model_config config = config_of_test();
     rm_parameter_table table;
-    assert_int_equal(rm_parameter_table_create(&config, 1, &table, NULL), RINGMOE_OK);
+    assert_int_equal(
+        rm_parameter_table_create(&config, &(rm_placement){.expert_ranks = 1}, &table, NULL),
+        RINGMOE_OK);
     int64_t all = table.space_elements[RM_SPACE_EXPERT];
     rm_shard shard;
     for (int rank = 0; rank < RANKS; rank++) {
@@ -94,7 +98,9 @@ static void overlaps_put_a_parameter_together(void **state)
     enum { RANKS = 7 };
     ringmoe_model_config config = config_of_test();
     rm_parameter_table table;
-    assert_int_equal(rm_parameter_table_create(&config, 2, &table, NULL), RINGMOE_OK);
+    assert_int_equal(
+        rm_parameter_table_create(&config, &(rm_placement){.expert_ranks = 2}, &table, NULL),
+        RINGMOE_OK);
     for (int i = 0; i < table.n_parameters; i++) {
         const rm_parameter *parameter = &table.parameters[i];
         rm_shard_place place = {parameter->space, 0, 0, RANKS};
