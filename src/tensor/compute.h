@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "simd/kernels.h"
+#include "tensor/inner.h"
 
 typedef struct rm_compute {
     const rm_kernels *kernels;
@@ -26,10 +27,6 @@ typedef struct rm_compute {
     void (*poll)(void *user);
     void *poll_user;
 } rm_compute;
-
-/* What is summed reproducibly over an inner dimension, or over the vocabulary, is summed in so
- * many fixed blocks of it, as rm_split cuts them; 1, 2 or 4 tensor ranks have 4, 2 or 1 each. */
-#define RM_INNER_BLOCKS 4
 
 /* Scratch of each thread, for packed blocks of a product or an attention tile; what is not used
  * takes no memory. */

@@ -4,6 +4,8 @@
  */
 #include "tensor/products.h"
 
+#include <assert.h>
+
 void rm_linear(const rm_compute *compute, const rm_matrix *matrix, int64_t n, const rm_real *x,
                rm_real *y, bool add)
 {
@@ -27,6 +29,27 @@ void rm_linear_backward_input(const rm_compute *compute, const rm_matrix *matrix
                           .c = d_x,
                           .c_stride = matrix->in,
                           .add = add};
+    rm_product_grouped(compute, &product, 1);
+}
+
+void rm_linears_backward_input(const rm_compute *compute, const rm_matrix *const *matrices,
+                               int n_matrices, int64_t n, const rm_real *const *d_y,
+                               rm_real *d_x, bool add)
+{
+    rm_product_term terms[RM_LINEARS_MOST];
+    assert(n_matrices >= 1 && n_matrices <= RM_LINEARS_MOST);
+    for (int i = 0; i < n_matrices; i++)
+        terms[i] = (rm_product_term){
+            .a = d_y[i], .a_stride = matrices[i]->out, .b = &matrices[i]->backward};
+    rm_product product = {.n_rows = n,
+                          .a = terms[0].a,
+                          .a_stride = terms[0].a_stride,
+                          .b = terms[0].b,
+                          .c = d_x,
+                          .c_stride = matrices[0]->in,
+                          .add = add,
+                          .more = terms + 1,
+                          .n_more = n_matrices - 1};
     rm_product_grouped(compute, &product, 1);
 }
 

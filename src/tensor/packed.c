@@ -7,6 +7,8 @@
  *            k | 0  | 1  |2 |
  *              '----'----'--'               panel: nr of p=0, nr of p=1, ...
  *                nr   nr
+ *
+ * Where the depth is cut into blocks, each block is packed by itself, one after the other.
  */
 #include "tensor/tiles.h"
 
@@ -14,38 +16,88 @@
  * the weights in a part: a strip of them stays in the second-level cache between the forms. */
 enum { CHUNK_STEPS = 8, PART_COLUMNS = 2048 };
 
-static int64_t panel_bytes(const rm_tile_kernels *kernels, int64_t k)
+/* --- blocks of the depth --- */
+
+int rm_packed_n_blocks(const rm_packed *packed)
 {
-    return rm_whole(k, kernels->depth_step) * kernels->nr * kernels->b_size;
+    return packed->cut.n ? packed->cut.n : 1;
 }
 
-static rm_packed layout_packed(const rm_tile_kernels *kernels, int64_t k, int64_t n,
-                               ringmoe_precision precision, rm_arena *arena)
+int64_t rm_packed_bound(const rm_packed *packed, int b)
 {
-    int64_t elements;
-    if (__builtin_mul_overflow(rm_whole(k, kernels->depth_step), rm_whole(n, kernels->nr),
-                               &elements))
+    return packed->cut.n ? packed->cut.bounds[b] : b * packed->k;
+}
+
+static int64_t block_depth(const rm_tile_kernels *kernels, const rm_packed *packed, int b)
+{
+    return rm_whole(rm_packed_bound(packed, b + 1) - rm_packed_bound(packed, b),
+                    kernels->depth_step);
+}
+
+rm_packed rm_packed_block(const rm_tile_kernels *kernels, const rm_packed *packed, int block)
+{
+    int64_t before = 0;
+    for (int b = 0; b < block; b++) before += block_depth(kernels, packed, b);
+    return (rm_packed){.k = rm_packed_bound(packed, block + 1) - rm_packed_bound(packed, block),
+                       .n = packed->n,
+                       .precision = packed->precision,
+                       .data = (char *)packed->data +
+                               before * rm_whole(packed->n, kernels->nr) * kernels->b_size};
+}
+
+/* --- shapes --- */
+
+static rm_packed layout_packed(const rm_tile_kernels *kernels, rm_packed packed,
+                               rm_arena *arena)
+{
+    int64_t depth = 0, elements;
+    for (int b = 0; b < rm_packed_n_blocks(&packed); b++)
+        depth += block_depth(kernels, &packed, b);
+    if (__builtin_mul_overflow(depth, rm_whole(packed.n, kernels->nr), &elements))
         elements = -1;
-    return (rm_packed){k, n, precision,
-                       rm_arena_take(arena, elements, (size_t)kernels->b_size)};
+    packed.data = rm_arena_take(arena, elements, (size_t)kernels->b_size);
+    return packed;
+}
+
+void rm_matrix_layout_shape(rm_matrix *matrix, const rm_compute *compute,
+                            const rm_matrix_shape *shape, rm_arena *arena)
+{
+    const rm_tile_kernels *kernels = rm_tiles_of(compute, shape->precision);
+    *matrix = (rm_matrix){.out = shape->out, .in = shape->in, .weights = matrix->weights};
+    rm_packed forward = {
+        .k = shape->in, .n = shape->out, .precision = shape->precision, .cut = shape->in_cut};
+    rm_packed backward = {
+        .k = shape->out, .n = shape->in, .precision = shape->precision, .cut = shape->out_cut};
+    matrix->forward = layout_packed(kernels, forward, arena);
+    if (shape->with_backward) matrix->backward = layout_packed(kernels, backward, arena);
 }
 
 void rm_matrix_layout(rm_matrix *matrix, const rm_compute *compute, int64_t out, int64_t in,
                       ringmoe_precision precision, bool with_backward, rm_arena *arena)
 {
-    const rm_tile_kernels *kernels = rm_tiles_of(compute, precision);
-    *matrix = (rm_matrix){.out = out, .in = in, .weights = matrix->weights};
-    matrix->forward = layout_packed(kernels, in, out, precision, arena);
-    if (with_backward) matrix->backward = layout_packed(kernels, out, in, precision, arena);
+    rm_matrix_shape shape = {
+        .out = out, .in = in, .precision = precision, .with_backward = with_backward};
+    rm_matrix_layout_shape(matrix, compute, &shape, arena);
+}
+
+/* Whether a packed step never holds the last terms of one part and the first of the next. */
+static bool is_aligned(const rm_tile_kernels *kernels, const rm_packed *packed)
+{
+    for (int b = 0; b < packed->cut.n; b++)
+        if (packed->cut.bounds[b] % kernels->depth_step) return false;
+    return true;
 }
 
 int64_t rm_matrix_strip(const rm_compute *compute, const rm_matrix *matrix)
 {
     const rm_tile_kernels *kernels = rm_tiles_of(compute, matrix->forward.precision);
     int64_t strip = kernels->nr;
+    if (!is_aligned(kernels, &matrix->backward)) return matrix->out;
     while (strip % kernels->depth_step) strip += kernels->nr;
     return strip;
 }
+
+/* --- packing --- */
 
 /* A part of the weights: some rows, at most a strip, and some columns of them. */
 typedef struct weight_part {
@@ -54,47 +106,94 @@ typedef struct weight_part {
     int64_t row, n_rows, column, n_columns;
 } weight_part;
 
-/* Where a packed form has term p of the panel that begins with this column of B. */
-static char *place(const weight_part *part, const rm_packed *packed, int64_t p, int64_t column)
+/* The terms that a block of a packed form has of the `count` ones from `first` on, as places in
+ * the block. */
+typedef struct block_terms {
+    rm_packed block;
+    int64_t start, end; /* of the block in the depth */
+    int64_t first, n;
+} block_terms;
+
+static block_terms terms_of_block(const rm_tile_kernels *kernels, const rm_packed *packed,
+                                  int b, int64_t first, int64_t count)
 {
-    const rm_tile_kernels *kernels = part->kernels;
-    return (char *)packed->data + column / kernels->nr * panel_bytes(kernels, packed->k) +
-           p * kernels->nr * kernels->b_size;
+    block_terms terms = {.block = rm_packed_block(kernels, packed, b),
+                         .start = rm_packed_bound(packed, b),
+                         .end = rm_packed_bound(packed, b + 1)};
+    int64_t end = rm_least(first + count, terms.end);
+    if (first < terms.start) first = terms.start;
+    terms.first = first - terms.start;
+    terms.n = end > first ? end - first : 0;
+    return terms;
+}
+
+/* Where a block has term p of the panel that begins with this column of B. */
+static char *place(const rm_tile_kernels *kernels, const rm_packed *block, int64_t p,
+                   int64_t column)
+{
+    int64_t depth = rm_whole(block->k, kernels->depth_step);
+    return (char *)block->data + (column * depth + p * kernels->nr) * kernels->b_size;
 }
 
 /* Rows of the weights are columns of the forward form's B. */
-static void pack_forward(const weight_part *part)
+static void pack_forward_block(const weight_part *part, const block_terms *terms)
 {
     const rm_real *lines[RM_TILE_MOST];
     int nr = part->kernels->nr;
+    int64_t column = terms->start + terms->first;
     for (int64_t first = 0; first < part->n_rows; first += nr) {
         int64_t row = part->row + first;
         int n = (int)rm_least(part->n_rows - first, nr);
         for (int j = 0; j < n; j++)
-            lines[j] = part->matrix->weights + (row + j) * part->matrix->in + part->column;
-        part->kernels->pack_b_lines(part->n_columns, n, lines,
-                                    place(part, &part->matrix->forward, part->column, row));
+            lines[j] = part->matrix->weights + (row + j) * part->matrix->in + column;
+        part->kernels->pack_b_lines(terms->n, n, lines,
+                                    place(part->kernels, &terms->block, terms->first, row));
     }
 }
 
-/* Rows of the weights are terms of the backward form's B: `depth` terms from `row` on. */
-static void pack_chunk(const weight_part *part, int64_t row, int64_t depth)
+static void pack_forward(const weight_part *part)
+{
+    const rm_packed *packed = &part->matrix->forward;
+    for (int b = 0; b < rm_packed_n_blocks(packed); b++) {
+        block_terms terms =
+            terms_of_block(part->kernels, packed, b, part->column, part->n_columns);
+        if (terms.n) pack_forward_block(part, &terms);
+    }
+}
+
+/* Rows of the weights are terms of the backward form's B: `depth` of them from `first` on, as
+ * places in the block. */
+static void pack_chunk(const weight_part *part, const block_terms *terms, int64_t first,
+                       int64_t depth)
 {
     const rm_real *steps[RM_TILE_MOST];
-    int64_t end = part->column + part->n_columns;
+    const rm_real *weights = part->matrix->weights;
+    int64_t end = part->column + part->n_columns, row = terms->start + first;
     for (int64_t column = part->column; column < end; column += part->kernels->nr) {
         for (int64_t p = 0; p < depth; p++)
-            steps[p] = part->matrix->weights + (row + p) * part->matrix->in + column;
+            steps[p] = weights + (row + p) * part->matrix->in + column;
         part->kernels->pack_b_steps(depth, (int)rm_least(end - column, part->kernels->nr),
-                                    steps, place(part, &part->matrix->backward, row, column));
+                                    steps, place(part->kernels, &terms->block, first, column));
     }
 }
 
 static void pack_backward(const weight_part *part)
 {
+    const rm_packed *packed = &part->matrix->backward;
     int64_t chunk = rm_whole(CHUNK_STEPS, part->kernels->depth_step);
-    for (int64_t first = 0; first < part->n_rows; first += chunk)
-        pack_chunk(part, part->row + first, rm_least(part->n_rows - first, chunk));
+    for (int b = 0; b < rm_packed_n_blocks(packed); b++) {
+        block_terms terms = terms_of_block(part->kernels, packed, b, part->row, part->n_rows);
+        for (int64_t p = 0; p < terms.n; p += chunk)
+            pack_chunk(part, &terms, terms.first + p, rm_least(terms.n - p, chunk));
+    }
+}
+
+/* Columns that are packed at a time: whole panels of the backward form, whole steps of the
+ * forward one. */
+static int64_t part_columns(const rm_tile_kernels *kernels, const rm_matrix *matrix)
+{
+    if (!is_aligned(kernels, &matrix->forward)) return matrix->in;
+    return rm_whole(PART_COLUMNS, (int64_t)kernels->nr * kernels->depth_step);
 }
 
 void rm_matrix_pack_rows(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
@@ -102,7 +201,7 @@ void rm_matrix_pack_rows(const rm_compute *compute, const rm_matrix *matrix, int
 {
     const rm_tile_kernels *kernels = rm_tiles_of(compute, matrix->forward.precision);
     int64_t strip = rm_matrix_strip(compute, matrix);
-    int64_t columns = rm_whole(PART_COLUMNS, (int64_t)kernels->nr * kernels->depth_step);
+    int64_t columns = part_columns(kernels, matrix);
     for (int64_t row = first; row < first + n; row += strip)
         for (int64_t column = 0; column < matrix->in; column += columns) {
             weight_part part = {matrix, kernels,

@@ -33,14 +33,29 @@ static void start_batch(product_batch *batch, const rm_compute *compute,
     batch->empty = batch->workspace.shared.used;
 }
 
+rm_product_term rm_product_term_of(const rm_product *product, int i)
+{
+    return i ? product->more[i - 1]
+             : (rm_product_term){product->a, product->a_stride, product->a_rows, product->b};
+}
+
 /* --- running a batch --- */
+
+/* Terms of the depth, of all products that are one sum. */
+static int64_t whole_depth(const rm_product *product)
+{
+    int64_t depth = 0;
+    for (int i = 0; i <= product->n_more; i++) depth += rm_product_term_of(product, i).b->k;
+    return depth;
+}
 
 /* Cost of one column of a job: its multiplications, and reading B as if for some rows more. */
 static double column_cost(const rm_product_job *job)
 {
     enum { READING_ROWS = 16 };
     double matrices = job->product->up ? 2 : 1;
-    return matrices * (double)(job->rows.width + READING_ROWS) * (double)(job->rows.depth + 1);
+    return matrices * (double)(job->n_rows + READING_ROWS) *
+           (double)(whole_depth(job->product) + 1);
 }
 
 static double batch_cost(const product_batch *batch)
@@ -55,7 +70,7 @@ static double batch_cost(const product_batch *batch)
 static void cut_columns(const rm_tile_kernels *kernels, double most, rm_product_job *job,
                         rm_job *tasks)
 {
-    int64_t width = rm_block_columns(kernels) / (job->product->up ? 2 : 1);
+    int64_t width = rm_block_columns(kernels) / rm_product_places(job->product);
     double wanted = most / column_cost(job);
     if (wanted < (double)width)
         width = wanted > LEAST_COLUMNS ? (int64_t)wanted : LEAST_COLUMNS;
@@ -95,13 +110,51 @@ static void run_batch(product_batch *batch)
 
 /* --- collecting a batch --- */
 
+static int count_strips(const rm_product *product)
+{
+    return rm_packed_n_blocks(product->b) * (1 + product->n_more);
+}
+
+/* Rows [first, first + n) of one term of the sum, within one block of the inner dimension. */
+static rm_operand strip_of(const rm_tile_kernels *kernels, const rm_product *product, int block,
+                           int term, int64_t first, int64_t n)
+{
+    rm_product_term from = rm_product_term_of(product, term);
+    int64_t begin = rm_packed_bound(from.b, block);
+    return (rm_operand){.kind = RM_OPERAND_A_LINES,
+                        .kernels = kernels,
+                        .data = from.a + begin,
+                        .stride = from.a_stride,
+                        .rows = from.a_rows,
+                        .first = first,
+                        .width = n,
+                        .depth = rm_packed_bound(from.b, block + 1) - begin};
+}
+
+/* What the strips of n rows take of the shared part: a list of them, and if they are shared
+ * their packed forms. */
+static int64_t strips_bytes(const rm_tile_kernels *kernels, const rm_product *product,
+                            int64_t n, bool is_shared)
+{
+    int n_strips = count_strips(product), n_terms = 1 + product->n_more;
+    int64_t bytes = n_strips * (int64_t)sizeof(rm_operand) + RM_ARENA_ALIGN;
+    for (int i = 0; i < n_strips && is_shared; i++) {
+        rm_operand strip = strip_of(kernels, product, i / n_terms, i % n_terms, 0, n);
+        bytes += rm_operand_bytes(&strip) + RM_ARENA_ALIGN;
+    }
+    return bytes;
+}
+
 /* Rows of a block: as the cache wants them, or fewer where only so many have room when packed.
  * A depth for which that would be too few is packed slice by slice. */
-static int64_t most_rows(const product_batch *batch, int64_t depth, bool *is_shared)
+static int64_t most_rows(const product_batch *batch, const rm_product *product, bool *is_shared)
 {
     const rm_tile_kernels *kernels = batch->workspace.kernels;
-    int64_t row_bytes = rm_whole(depth, kernels->depth_step) * kernels->a_size + 1;
-    int64_t room = (int64_t)(batch->workspace.shared.reserved - batch->empty) / row_bytes;
+    int64_t empty = strips_bytes(kernels, product, 0, true);
+    int64_t row_bytes =
+        (strips_bytes(kernels, product, kernels->mr, true) - empty) / kernels->mr + 1;
+    int64_t room =
+        ((int64_t)(batch->workspace.shared.reserved - batch->empty) - empty) / row_bytes;
     *is_shared = room >= kernels->block_rows / 2 && room >= kernels->mr;
     if (!*is_shared || room > kernels->block_rows) room = kernels->block_rows;
     return room > kernels->mr ? room / kernels->mr * kernels->mr : kernels->mr;
@@ -110,26 +163,26 @@ static int64_t most_rows(const product_batch *batch, int64_t depth, bool *is_sha
 static void add_rows(product_batch *batch, const rm_product *product, int64_t first, int64_t n,
                      bool is_shared)
 {
-    rm_operand strip = {.kind = RM_OPERAND_A_LINES,
-                        .kernels = batch->workspace.kernels,
-                        .data = product->a,
-                        .stride = product->a_stride,
-                        .rows = product->a_rows,
-                        .first = first,
-                        .width = n,
-                        .depth = product->b->k};
-    int64_t bytes = is_shared ? rm_operand_bytes(&strip) : 0;
+    const rm_tile_kernels *kernels = batch->workspace.kernels;
+    rm_arena *shared = &batch->workspace.shared;
+    int n_strips = count_strips(product), n_terms = 1 + product->n_more;
+    int64_t bytes = strips_bytes(kernels, product, n, is_shared);
     if (batch->work.n_jobs == MOST_JOBS || bytes > rm_workspace_left(&batch->workspace))
         run_batch(batch);
-    if (is_shared) strip.packed = rm_arena_take(&batch->workspace.shared, bytes, 1);
+    rm_operand *strips = RM_TAKE(shared, n_strips, rm_operand);
+    for (int i = 0; i < n_strips; i++) {
+        rm_operand strip = strip_of(kernels, product, i / n_terms, i % n_terms, first, n);
+        if (is_shared) strip.packed = rm_arena_take(shared, rm_operand_bytes(&strip), 1);
+        strips[i] = strip;
+    }
     batch->jobs[batch->work.n_jobs++] =
-        (rm_product_job){.product = product, .first_row = first, .rows = strip};
+        (rm_product_job){.product = product, .first_row = first, .n_rows = n, .strips = strips};
 }
 
 static void add_product(product_batch *batch, const rm_product *product)
 {
     bool is_shared;
-    int64_t most = most_rows(batch, product->b->k, &is_shared);
+    int64_t most = most_rows(batch, product, &is_shared);
     int64_t parts = rm_ceil_divide(product->n_rows, most), mr = batch->workspace.kernels->mr;
     if (product->b->n == 0) return;
     for (int64_t i = 0; i < parts; i++) {

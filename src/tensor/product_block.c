@@ -6,6 +6,9 @@
  *
  *   many rows   slice of the depth, panel of B, tile     A's slice stays in the cache
  *   few rows    panel of B, slice, tile                  B is read as it lies in memory
+ *
+ * Where the inner dimension is cut, this is done for one of its blocks after the other, and
+ * their sums are joined in the tree before they go to their rows.
  */
 #include "tensor/product_block.h"
 
@@ -16,6 +19,7 @@ enum { FEW_ROWS_BYTES = 128 << 10 };
 
 typedef struct product_block {
     const rm_product_job *job;
+    rm_operand *rows; /* the strip at work */
     int64_t column, n_columns;
     const rm_own *own;
 } product_block;
@@ -33,7 +37,7 @@ static const char *panels_at(const rm_tile_kernels *kernels, const rm_packed *b,
 static const char *panels_after(const product_block *block, const rm_packed *b, int64_t first,
                                 int64_t column, int64_t n)
 {
-    const rm_tile_kernels *kernels = block->job->rows.kernels;
+    const rm_tile_kernels *kernels = block->rows->kernels;
     int64_t next = first + kernels->depth_block;
     if (next < b->k) return panels_at(kernels, b, block->column + column, next);
     return panels_at(kernels, b, block->column + rm_whole(column + n, kernels->nr), 0);
@@ -44,7 +48,7 @@ static void run_slice(const product_block *block, const rm_packed *b, int64_t fi
                       const char *a, int64_t column, int64_t n, rm_real *c, int64_t c_row,
                       bool add)
 {
-    const rm_operand *rows = &block->job->rows;
+    const rm_operand *rows = block->rows;
     const rm_tile_kernels *kernels = rows->kernels;
     int64_t depth = rm_least(b->k - first, kernels->depth_block);
     rm_tiles tiles = {.rows = rm_heights_cut(kernels, rows->width),
@@ -64,29 +68,30 @@ static void run_slice(const product_block *block, const rm_packed *b, int64_t fi
 
 static const char *slice_of_rows(const product_block *block, int64_t first)
 {
-    const rm_operand *rows = &block->job->rows;
+    const rm_operand *rows = block->rows;
     int64_t depth = rm_least(rows->depth - first, rows->kernels->depth_block);
     return rm_operand_slice(rows, first, depth, block->own->a);
 }
 
 /* Sums over the whole depth, of b and of `up` beside it. */
-static void run_many_rows(const product_block *block, rm_real *c, rm_real *c_up)
+static void run_many_rows(const product_block *block, const rm_packed *b, rm_real *c,
+                          const rm_packed *up, rm_real *c_up, bool add)
 {
-    const rm_product *product = block->job->product;
     int64_t first = 0, n = block->n_columns;
     do {
         const char *a = slice_of_rows(block, first);
-        run_slice(block, product->b, first, a, 0, n, c, n, first > 0);
-        if (product->up) run_slice(block, product->up, first, a, 0, n, c_up, n, first > 0);
-        first += block->job->rows.kernels->depth_block;
-    } while (first < product->b->k);
+        run_slice(block, b, first, a, 0, n, c, n, add || first > 0);
+        if (up) run_slice(block, up, first, a, 0, n, c_up, n, first > 0);
+        first += block->rows->kernels->depth_block;
+    } while (first < b->k);
 }
 
 /* Two panels at once: the sums of very few rows, for which B is read from memory as fast as
  * two streams of it allow. */
-static void run_pair(const product_block *block, const rm_packed *b, int64_t column, rm_real *c)
+static void run_pair(const product_block *block, const rm_packed *b, int64_t column, rm_real *c,
+                     bool add)
 {
-    const rm_operand *rows = &block->job->rows;
+    const rm_operand *rows = block->rows;
     const rm_tile_kernels *kernels = rows->kernels;
     int64_t b_panel = rm_whole(b->k, kernels->depth_step) * kernels->nr * kernels->b_size;
     int n = (int)rm_least(block->n_columns - column, 2 * kernels->nr);
@@ -94,28 +99,73 @@ static void run_pair(const product_block *block, const rm_packed *b, int64_t col
         kernels->tile_pair(rm_least(b->k - first, kernels->depth_block),
                            slice_of_rows(block, first),
                            panels_at(kernels, b, block->column + column, first), b_panel,
-                           c + column, block->n_columns, (int)rows->width, n, first > 0);
+                           c + column, block->n_columns, (int)rows->width, n, add || first > 0);
 }
 
 static void run_panel(const product_block *block, const rm_packed *b, int64_t column,
-                      rm_real *c)
+                      rm_real *c, bool add)
 {
-    const rm_tile_kernels *kernels = block->job->rows.kernels;
+    const rm_tile_kernels *kernels = block->rows->kernels;
     int64_t first = 0, n = rm_least(block->n_columns - column, kernels->nr);
     do {
         run_slice(block, b, first, slice_of_rows(block, first), column, n, c, block->n_columns,
-                  first > 0);
+                  add || first > 0);
         first += kernels->depth_block;
     } while (first < b->k);
 }
 
-static void run_few_rows(const product_block *block, const rm_packed *b, rm_real *c)
+static void run_few_rows(const product_block *block, const rm_packed *b, rm_real *c, bool add)
 {
-    const rm_operand *rows = &block->job->rows;
+    const rm_operand *rows = block->rows;
     int64_t column = 0, nr = rows->kernels->nr;
     if (rows->width <= rows->kernels->pair_rows && rows->depth > 0)
-        for (; column + nr < block->n_columns; column += 2 * nr) run_pair(block, b, column, c);
-    for (; column < block->n_columns; column += nr) run_panel(block, b, column, c);
+        for (; column + nr < block->n_columns; column += 2 * nr)
+            run_pair(block, b, column, c, add);
+    for (; column < block->n_columns; column += nr) run_panel(block, b, column, c, add);
+}
+
+static bool has_few_rows(const product_block *block)
+{
+    return block->rows->packed && rm_operand_bytes(block->rows) <= FEW_ROWS_BYTES;
+}
+
+/* --- sums of blocks of the inner dimension --- */
+
+int rm_product_places(const rm_product *product)
+{
+    int places = 1;
+    for (int blocks = rm_packed_n_blocks(product->b); blocks > 1; blocks /= 2) places++;
+    return product->up ? 2 : places;
+}
+
+/* c = the sum of all terms over one block of the inner dimension. */
+static void run_inner_block(product_block *block, int inner, rm_real *c)
+{
+    const rm_product *product = block->job->product;
+    int n_terms = 1 + product->n_more;
+    for (int i = 0; i < n_terms; i++) {
+        block->rows = &block->job->strips[inner * n_terms + i];
+        rm_packed b =
+            rm_packed_block(block->rows->kernels, rm_product_term_of(product, i).b, inner);
+        rm_operand_pack(block->rows);
+        if (has_few_rows(block))
+            run_few_rows(block, &b, c, i > 0);
+        else
+            run_many_rows(block, &b, c, NULL, NULL, i > 0);
+    }
+}
+
+/* The blocks' sums lie one after the other until they are joined. */
+static void run_inner_blocks(const rm_kernels *kernels, product_block *block)
+{
+    int64_t size = block->job->n_rows * block->n_columns;
+    rm_real *c = block->own->c;
+    for (int inner = 0; inner < rm_packed_n_blocks(block->job->product->b); inner++) {
+        run_inner_block(block, inner, c);
+        for (int joins = rm_inner_joins(inner); joins > 0; joins--, c -= size)
+            kernels->add(size, c, c - size);
+        c += size;
+    }
 }
 
 /* --- to their rows --- */
@@ -130,7 +180,7 @@ static void store(const rm_kernels *kernels, const product_block *block, const r
 {
     const rm_product *product = block->job->product;
     int64_t n = block->n_columns, first = block->job->first_row;
-    for (int64_t i = 0; i < block->job->rows.width; i++, c += n) {
+    for (int64_t i = 0; i < block->job->n_rows; i++, c += n) {
         rm_real *row = product->c + place_of_row(block, first + i);
         if (product->add)
             kernels->add(n, c, row);
@@ -144,7 +194,7 @@ static void store_gated(const rm_kernels *kernels, const product_block *block, c
 {
     const rm_product *product = block->job->product;
     int64_t n = block->n_columns, first = block->job->first_row;
-    for (int64_t i = 0; i < block->job->rows.width; i++, c += n, c_up += n) {
+    for (int64_t i = 0; i < block->job->n_rows; i++, c += n, c_up += n) {
         int64_t place = place_of_row(block, first + i);
         rm_real weight = product->weights ? product->weights[first + i] : 1;
         if (product->c != product->hidden) memcpy(product->c + place, c, (size_t)n * sizeof *c);
@@ -160,30 +210,42 @@ static bool is_direct(const rm_product *product, const rm_tile_kernels *kernels)
     return !product->c_rows && !product->up && product->b->k <= kernels->depth_block;
 }
 
+/* One product over the whole depth, or a gated pair. */
+static void run_simple(const rm_kernels *kernels, product_block *block)
+{
+    const rm_product *product = block->job->product;
+    rm_real *c = block->own->c, *c_up = c + block->job->n_rows * block->n_columns;
+    rm_operand_pack(block->rows);
+    if (is_direct(product, block->rows->kernels)) {
+        run_slice(block, product->b, 0, slice_of_rows(block, 0), 0, block->n_columns,
+                  product->c + place_of_row(block, block->job->first_row), product->c_stride,
+                  product->add);
+        return;
+    }
+    if (has_few_rows(block)) {
+        run_few_rows(block, product->b, c, false);
+        if (product->up) run_few_rows(block, product->up, c_up, false);
+    } else {
+        run_many_rows(block, product->b, c, product->up, c_up, false);
+    }
+    if (product->up)
+        store_gated(kernels, block, c, c_up);
+    else
+        store(kernels, block, c);
+}
+
 void rm_product_block_run(const rm_kernels *kernels, rm_product_job *job, int64_t part,
                           const rm_own *own)
 {
     const rm_product *product = job->product;
-    const rm_tile_kernels *tiles = job->rows.kernels;
+    const rm_tile_kernels *tiles = job->strips[0].kernels;
     int64_t column = rm_part_start(product->b->n, tiles->nr, job->n_parts, part);
     int64_t end = rm_part_start(product->b->n, tiles->nr, job->n_parts, part + 1);
-    product_block block = {job, column, end - column, own};
-    rm_real *c = own->c, *c_up = c + job->rows.width * block.n_columns;
-    rm_operand_pack(&job->rows);
-    if (is_direct(product, tiles)) {
-        run_slice(&block, product->b, 0, slice_of_rows(&block, 0), 0, block.n_columns,
-                  product->c + place_of_row(&block, job->first_row), product->c_stride,
-                  product->add);
+    product_block block = {job, job->strips, column, end - column, own};
+    if (rm_packed_n_blocks(product->b) == 1 && product->n_more == 0) {
+        run_simple(kernels, &block);
         return;
     }
-    if (job->rows.packed && rm_operand_bytes(&job->rows) <= FEW_ROWS_BYTES) {
-        run_few_rows(&block, product->b, c);
-        if (product->up) run_few_rows(&block, product->up, c_up);
-    } else {
-        run_many_rows(&block, c, c_up);
-    }
-    if (product->up)
-        store_gated(kernels, &block, c, c_up);
-    else
-        store(kernels, &block, c);
+    run_inner_blocks(kernels, &block);
+    store(kernels, &block, own->c);
 }

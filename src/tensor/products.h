@@ -10,6 +10,9 @@
  * A row of Y or dX depends on that row of the input alone, bit for bit; an element of dW is one
  * sum over the rows of a term in their order. Neither depends on threads, on the other groups
  * or on the number of rows. With precision bf16 both operands are rounded to bf16 first.
+ *
+ * Where a matrix has its inner dimension cut (tensor/inner.h), the sums of Y or dX are those of
+ * the blocks, added in their tree.
  */
 #ifndef RM_PRODUCTS_H
 #define RM_PRODUCTS_H
@@ -20,7 +23,8 @@
 typedef struct rm_packed {
     int64_t k, n;
     ringmoe_precision precision;
-    void *data; /* NULL: not there */
+    void *data;       /* NULL: not there */
+    rm_inner_cut cut; /* of k: the blocks are packed one after the other */
 } rm_packed;
 
 /* A weight matrix and its packed forms. */
@@ -35,14 +39,33 @@ typedef struct rm_matrix {
  * `precision` is of the packed forms: a router keeps fp32 in any case. */
 void rm_matrix_layout(rm_matrix *matrix, const rm_compute *compute, int64_t out, int64_t in,
                       ringmoe_precision precision, bool with_backward, rm_arena *arena);
+/* The same for any shape. out_cut is for the input gradient's sums over `out`, of a matrix
+ * whose rows are split over ranks; in_cut for the forward sums over `in`, of one whose columns
+ * are. */
+typedef struct rm_matrix_shape {
+    int64_t out, in;
+    ringmoe_precision precision;
+    bool with_backward;
+    rm_inner_cut out_cut, in_cut;
+} rm_matrix_shape;
+void rm_matrix_layout_shape(rm_matrix *matrix, const rm_compute *compute,
+                            const rm_matrix_shape *shape, rm_arena *arena);
 /* Packs the weights of all matrices anew, after an optimizer step. Threads over panels. */
 void rm_matrices_pack(const rm_compute *compute, rm_matrix *const *matrices, int n_matrices);
 /* Packs rows [first, first + n) of one matrix, on the calling thread: for an optimizer that has
  * just updated them. `first` and the end are multiples of rm_matrix_strip, but for the matrix's
- * own end. */
+ * own end. The strip may be the whole matrix, where blocks begin within a packed step. */
 void rm_matrix_pack_rows(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
                          int64_t n);
 int64_t rm_matrix_strip(const rm_compute *compute, const rm_matrix *matrix);
+
+/* A rows * B, as a part of a sum of such products. */
+typedef struct rm_product_term {
+    const rm_real *a;
+    int64_t a_stride;
+    const int32_t *a_rows;
+    const rm_packed *b;
+} rm_product_term;
 
 /* C rows = A rows * B for one group of rows. */
 typedef struct rm_product {
@@ -61,6 +84,10 @@ typedef struct rm_product {
     const rm_packed *up;
     rm_real *c_up, *hidden;
     const rm_real *weights; /* of row i, [n_rows]; NULL: 1 */
+    /* Further products that are part of the same sums (not with `up`): block by block where the
+     * inner dimensions are cut, which are cut into equally many blocks. */
+    const rm_product_term *more;
+    int n_more;
 } rm_product;
 /* All groups in one call, balanced over threads by cost, whatever the skew of their rows.
  * Groups write different rows. */
@@ -101,6 +128,12 @@ void rm_linear(const rm_compute *compute, const rm_matrix *matrix, int64_t n, co
                rm_real *y, bool add);
 void rm_linear_backward_input(const rm_compute *compute, const rm_matrix *matrix, int64_t n,
                               const rm_real *d_y, rm_real *d_x, bool add);
+/* d_x (+)= the sum of d_y[i] W[i], as one sum: for matrices that read the same x and are cut.
+ */
+enum { RM_LINEARS_MOST = 8 };
+void rm_linears_backward_input(const rm_compute *compute, const rm_matrix *const *matrices,
+                               int n_matrices, int64_t n, const rm_real *const *d_y,
+                               rm_real *d_x, bool add);
 void rm_linear_backward_weight(const rm_compute *compute, const rm_matrix *matrix, int64_t n,
                                const rm_real *d_y, const rm_real *x, rm_sink sink);
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "tensor/work.h"
 
+#include "base/clock.h"
+
+/* Often enough for messages that follow one another, seldom beside what a poll takes. */
+static const double seconds_between_polls = 50e-6;
+
 static double number_tasks(rm_work *work)
 {
     int64_t n_tasks = 0;
@@ -54,8 +59,19 @@ static int job_of_task(const rm_work *work, int64_t task)
     return low;
 }
 
+static void poll_background(rm_work *work)
+{
+    const rm_compute *compute = work->compute;
+    if (!compute->poll) return;
+    double now = rm_clock_seconds();
+    if (now < work->next_poll) return;
+    work->next_poll = now + seconds_between_polls;
+    compute->poll(compute->poll_user);
+}
+
 bool rm_work_next(rm_work *work, int thread, int *job, int64_t *task)
 {
+    if (thread == 0) poll_background(work);
     for (int i = 0; i < work->n_ranges; i++) {
         rm_task_range *range = &work->ranges[(thread + i) % work->n_ranges];
         if (atomic_load_explicit(&range->next, memory_order_relaxed) >= range->end) continue;

@@ -2,7 +2,8 @@
  *
  * Tasks dealt out to threads by cost. Each thread has a range of tasks that follow each other,
  * since neighbours share a strip of A, and takes them in order; a thread that is through with
- * its own range goes on with the others', so that cores may differ or falter.
+ * its own range goes on with the others', so that cores may differ or falter. Thread 0, which
+ * called the library, looks after transfers in the background between its tasks.
  *
  *   jobs     | job 0: 8 tasks  | job 1: 8 tasks  | job 2: 3 | ..   tasks of a job cost the same
  *   ranges   | thread 0         | thread 1           |  ..
@@ -13,6 +14,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "tensor/compute.h"
 
 /* n_tasks >= 1 tasks that cost the same, in any unit. */
 typedef struct rm_job {
@@ -28,6 +31,8 @@ typedef struct rm_task_range {
 } rm_task_range;
 
 typedef struct rm_work {
+    const rm_compute *compute;
+    double next_poll; /* when compute->poll is called again */
     rm_job *jobs;
     int n_jobs;
     rm_task_range *ranges; /* one a thread */

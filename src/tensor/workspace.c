@@ -42,7 +42,8 @@ rm_own rm_workspace_own(const rm_workspace *workspace, int thread)
 rm_work rm_workspace_work(rm_workspace *workspace, int most_jobs)
 {
     int n_threads = workspace->compute->n_threads;
-    return (rm_work){.jobs = RM_TAKE(&workspace->shared, most_jobs, rm_job),
+    return (rm_work){.compute = workspace->compute,
+                     .jobs = RM_TAKE(&workspace->shared, most_jobs, rm_job),
                      .ranges = RM_TAKE(&workspace->shared, n_threads, rm_task_range),
                      .n_ranges = n_threads};
 }
