@@ -94,11 +94,17 @@ static ringmoe_status check_ended(const rm_stand *stand, rm_error *error)
     rm_need need = rm_line_takes(schedule, rank, &schedule->items[rank][line.index]);
     int other = need.stage % schedule->n_ranks;
     rm_line stuck = {other, stand->next[other]};
-    bool has_ended = stuck.index == schedule->n_items[other];
-    return rm_fail(
-        error, RINGMOE_ERROR_ARGUMENT, "schedule, %s waits for ever for stage %d, and %s",
-        rm_line_write(schedule, line).text, need.stage,
-        has_ended ? "its rank has no more lines" : rm_line_write(schedule, stuck).text);
+    if (stuck.index == schedule->n_items[other])
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "schedule, %s waits for ever for stage %d, whose rank %d has no more "
+                       "lines",
+                       rm_line_write(schedule, line).text, need.stage, other);
+    rm_need its = rm_line_takes(schedule, other, &schedule->items[other][stuck.index]);
+    return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                   "schedule, %s waits for ever for stage %d, and %s waits for ever for stage "
+                   "%d",
+                   rm_line_write(schedule, line).text, need.stage,
+                   rm_line_write(schedule, stuck).text, its.stage);
 }
 
 static double bubble_of(const rm_stand *stand, double seconds)
