@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Continuing a prompt: the prompt goes through the model in batches, then each new token alone,
- * while keys and values of all positions stay in a cache. Every rank computes the same logits
- * to the last bit and draws the same numbers, so the ranks need only agree on whether to stop.
+ * while keys and values of all positions stay in a cache: those of this rank's layers and
+ * heads. Every rank gets the same logits to the last bit and draws the same numbers, so the
+ * ranks need only agree on whether to stop.
  */
 #include <string.h>
 #include <xxhash.h>
@@ -89,12 +90,13 @@ static void lay_out(generation *run)
 {
     const ringmoe_model_config *config = run->config;
     rm_arena *arena = &run->arena;
-    int64_t row = (int64_t)config->num_key_value_heads * config->head_dim;
+    int64_t row = rm_model_kv_width(run->model);
     int n_layers = config->num_hidden_layers;
     run->cache.capacity = run->n_prompt + run->settings->max_new_tokens;
     run->cache.keys = RM_TAKE(arena, n_layers, rm_real *);
     run->cache.values = RM_TAKE(arena, n_layers, rm_real *);
     for (int i = 0; i < n_layers; i++) {
+        if (!rm_model_has_layer(run->model, i)) continue;
         rm_real *keys = RM_TAKE(arena, run->cache.capacity * row, rm_real);
         rm_real *values = RM_TAKE(arena, run->cache.capacity * row, rm_real);
         if (!arena->base) continue;

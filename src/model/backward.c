@@ -170,7 +170,7 @@ static void backward_embedding(const rm_gradient_pass *pass)
     const ringmoe_model *model = walk->model;
     if (pass->weights)
         rm_embedding_backward(walk->compute, walk->n_tokens, model->config.hidden_size,
-                              walk->tokens, model->parts.vocab, pass->d_stream, NULL,
+                              walk->tokens, model->parts.vocab, pass->d_stream,
                               model->backward.embedding_order,
                               rm_dense_sink(pass, model->embedding));
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * Loading a model's folder. Every rank maps the files and checks every tensor against the
- * parameter table, none missing, none left over, all shapes right; then it reads its own part.
+ * parameter table, none missing, none left over, all shapes right; then it reads its own parts:
+ * those of its stages, of its experts, and of their matrices its rows or columns.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/config.h"
+#include "model/parts.h"
 #include "model/state.h"
 #include "model/weight_files.h"
 
@@ -17,11 +19,12 @@
 /* --- what is expected ----------------------------------------------------------------------
  */
 
-/* A tensor the folder must have; `values` NULL: another rank's. */
+/* A tensor the folder must have. A rank that does not hold it has no values. */
 typedef struct expected_tensor {
     char name[RM_NAME_BYTES];
     int n_dims;
     int64_t shape[2];
+    const rm_parameter *parameter; /* NULL: a selection bias, whole on every rank */
     rm_real *values;
 } expected_tensor;
 
@@ -29,10 +32,10 @@ static expected_tensor expect_parameter(const ringmoe_model *model,
                                         const rm_parameter *parameter)
 {
     expected_tensor expected = {.n_dims = parameter->n_dims,
-                                .shape = {parameter->shape[0], parameter->shape[1]}};
+                                .shape = {parameter->shape[0], parameter->shape[1]},
+                                .parameter = parameter};
     memcpy(expected.name, parameter->name, sizeof expected.name);
-    if (rm_model_holds(model, parameter))
-        expected.values = model->spaces[parameter->space] + parameter->offset;
+    if (rm_model_holds(model, parameter)) expected.values = rm_model_weights(model, parameter);
     return expected;
 }
 
@@ -58,8 +61,9 @@ static ringmoe_status list_expected(const ringmoe_model *model, expected_tensor 
     if (!expected)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a list of %d tensors",
                        table->n_parameters);
-    for (; n < table->n_parameters; n++)
-        expected[n] = expect_parameter(model, &table->parameters[n]);
+    for (int i = 0; i < table->n_parameters; i++)
+        if (!table->parameters[i].tied)
+            expected[n++] = expect_parameter(model, &table->parameters[i]);
     for (int layer = 0; layer < n_layers && model->router_bias; layer++)
         if (!rm_layer_is_dense(&model->config, layer))
             expected[n++] = expect_bias(model, layer);
@@ -131,13 +135,39 @@ static ringmoe_status name_surplus(const char *folder, const rm_weight_files *fi
 /* --- reading
  * ---------------------------------------------------------------------------------- */
 
-static void read_tensor(const rm_compute *compute, const rm_tensor *tensor, rm_real *values)
+/* Elements [first, end) of a part from the tensor of the whole parameter. */
+static void read_runs(const rm_kernels *kernels, const rm_tensor *tensor,
+                      const rm_parameter *parameter, const rm_parameter_part *part,
+                      int64_t first, int64_t end, rm_real *values)
 {
-    int64_t n = tensor->n_elements;
+    for (int64_t at = first; at < end;) {
+        rm_part_run run = rm_part_run_at(parameter, part, at, end - at);
+        rm_tensor_read(kernels, tensor, run.global, run.n, values + at);
+        at += run.n;
+    }
+}
+
+static void read_parameter(const ringmoe_mesh *mesh, const rm_tensor *tensor,
+                           const expected_tensor *expected)
+{
+    const rm_compute *compute = &mesh->context->compute;
+    rm_parameter_part part =
+        rm_parameter_part_of(expected->parameter, mesh->tensor.size, mesh->tensor.rank);
+    int64_t n = part.n_elements;
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
     for (int64_t first = 0; first < n; first += BLOCK_ELEMENTS)
-        rm_tensor_read(compute->kernels, tensor, first,
-                       n - first < BLOCK_ELEMENTS ? n - first : BLOCK_ELEMENTS, values + first);
+        read_runs(compute->kernels, tensor, expected->parameter, &part, first,
+                  n - first < BLOCK_ELEMENTS ? n : first + BLOCK_ELEMENTS, expected->values);
+}
+
+static void read_tensor(const ringmoe_mesh *mesh, const rm_tensor *tensor,
+                        const expected_tensor *expected)
+{
+    if (expected->parameter)
+        read_parameter(mesh, tensor, expected);
+    else
+        rm_tensor_read(mesh->context->compute.kernels, tensor, 0, tensor->n_elements,
+                       expected->values);
 }
 
 static ringmoe_status read_expected(const ringmoe_model *model, const char *folder,
@@ -153,8 +183,8 @@ static ringmoe_status read_expected(const ringmoe_model *model, const char *fold
         return name_surplus(folder, files, expected, n_expected, error);
     for (int i = 0; i < n_expected; i++)
         if (expected[i].values)
-            read_tensor(&model->mesh->context->compute,
-                        rm_weight_files_find(files, expected[i].name), expected[i].values);
+            read_tensor(model->mesh, rm_weight_files_find(files, expected[i].name),
+                        &expected[i]);
     return RINGMOE_OK;
 }
 
@@ -172,15 +202,18 @@ static ringmoe_status read_weights(ringmoe_model *model, const char *folder, rm_
     return status;
 }
 
-static ringmoe_status load_on_this_rank(ringmoe_mesh *mesh, const char *folder,
-                                        int64_t max_tokens, ringmoe_model **model)
+/* Collective over all ranks. */
+static ringmoe_status load(ringmoe_mesh *mesh, const char *folder, int64_t max_tokens,
+                           ringmoe_model **model)
 {
+    const rm_axis *world = &mesh->context->world;
     rm_error *error = &mesh->context->error;
     ringmoe_model_config config;
-    RM_TRY(rm_config_read(folder, &config, error));
-    RM_TRY(
-        rm_model_create(mesh, &config, &(rm_model_settings){.max_tokens = max_tokens}, model));
-    RM_TRY(read_weights(*model, folder, error));
+    rm_model_settings settings = {.use = RM_MODEL_INFERENCE, .max_tokens = max_tokens};
+    RM_TRY(rm_agree(world, rm_config_read(folder, &config, error), error));
+    RM_TRY(rm_agree(world, rm_model_create(mesh, &config, &settings, model), error));
+    RM_TRY(rm_agree(world, read_weights(*model, folder, error), error));
+    RM_TRY(rm_agree(world, rm_model_tie_head(*model), error));
     rm_model_pack(*model);
     return RINGMOE_OK;
 }
@@ -189,8 +222,7 @@ RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *fo
                                               int64_t max_tokens, ringmoe_model **model)
 {
     *model = NULL;
-    ringmoe_status status = load_on_this_rank(mesh, folder, max_tokens, model);
-    status = rm_agree(&mesh->dense, status, &mesh->context->error);
+    ringmoe_status status = load(mesh, folder, max_tokens, model);
     if (status != RINGMOE_OK) ringmoe_model_destroy(model);
     return status;
 }

@@ -48,19 +48,15 @@ static void sort_by_row(int64_t n_tokens, const int32_t *tokens, rm_vocab_rows r
 }
 
 static void sum_row(const rm_kernels *kernels, int64_t d_model, const rm_real *d_y,
-                    const rm_real *start, const int32_t *order, int32_t n_tokens, rm_real *sum)
+                    const int32_t *order, int32_t n_tokens, rm_real *sum)
 {
-    size_t bytes = (size_t)d_model * sizeof *sum;
-    if (!start)
-        memset(sum, 0, bytes);
-    else if (start != sum)
-        memcpy(sum, start, bytes);
+    memset(sum, 0, (size_t)d_model * sizeof *sum);
     for (int32_t i = 0; i < n_tokens; i++) kernels->add(d_model, d_y + order[i] * d_model, sum);
 }
 
 void rm_embedding_backward(const rm_compute *compute, int64_t n_tokens, int64_t d_model,
                            const int32_t *tokens, rm_vocab_rows rows, const rm_real *d_y,
-                           const rm_real *start, int32_t *workspace, rm_sink sink)
+                           int32_t *workspace, rm_sink sink)
 {
     int32_t *first = workspace, *order = workspace + rows.n + 2;
     sort_by_row(n_tokens, tokens, rows, first, order);
@@ -69,9 +65,8 @@ void rm_embedding_backward(const rm_compute *compute, int64_t n_tokens, int64_t 
         int32_t n_row_tokens = first[v + 1] - first[v];
         rm_real *target = sink.data + v * d_model;
         rm_real *sum = sink.add ? rm_compute_scratch(compute) : target;
-        if (sink.add && !start && n_row_tokens == 0) continue; /* nothing to add */
-        sum_row(compute->kernels, d_model, d_y, start ? start + v * d_model : NULL,
-                order + first[v], n_row_tokens, sum);
+        if (sink.add && n_row_tokens == 0) continue; /* nothing to add */
+        sum_row(compute->kernels, d_model, d_y, order + first[v], n_row_tokens, sum);
         if (sink.add) compute->kernels->add(d_model, sum, target);
     }
 }

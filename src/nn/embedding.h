@@ -18,12 +18,12 @@ void rm_embedding_forward(const rm_compute *compute, int64_t n_tokens, int64_t d
                           const int32_t *tokens, rm_vocab_rows rows, const rm_real *table,
                           rm_real *y);
 
-/* The table's gradient: a row is start's (zero without `start`) plus the sum of the d_y of its
- * tokens in their order, stored in or added to the sink's row; rows without tokens too. Tokens
- * of other rows are passed over. Workspace: rm_embedding_workspace(n_tokens, rows.n) int32. */
+/* The table's gradient: a row is the sum of the d_y of its tokens in their order, stored in or
+ * added to the sink's row; rows without tokens too. Tokens of other rows are passed over.
+ * Workspace: rm_embedding_workspace(n_tokens, rows.n) int32. */
 void rm_embedding_backward(const rm_compute *compute, int64_t n_tokens, int64_t d_model,
                            const int32_t *tokens, rm_vocab_rows rows, const rm_real *d_y,
-                           const rm_real *start, int32_t *workspace, rm_sink sink);
+                           int32_t *workspace, rm_sink sink);
 int64_t rm_embedding_workspace(int64_t n_tokens, int64_t n_rows);
 
 #endif

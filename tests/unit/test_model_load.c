@@ -20,9 +20,12 @@ static void list_entries(const ringmoe_model_config *config)
     rm_error error;
     assert_int_equal(rm_parameter_table_create(config, &(rm_placement){0}, &table, &error),
                      RINGMOE_OK);
-    for (n_entries = 0; n_entries < table.n_parameters; n_entries++) {
-        const rm_parameter *p = &table.parameters[n_entries];
+    n_entries = 0;
+    for (int i = 0; i < table.n_parameters; i++) {
+        const rm_parameter *p = &table.parameters[i];
         rm_tensor_entry *entry = &entries[n_entries];
+        if (p->tied) continue;
+        n_entries++;
         *entry = (rm_tensor_entry){.n_dims = p->n_dims, .shape = {p->shape[0], p->shape[1]}};
         memcpy(entry->name, p->name, sizeof p->name);
     }
@@ -89,9 +92,9 @@ static void check_values(const ringmoe_model *model)
     const rm_parameter_table *table = rm_model_parameters(model);
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *p = &table->parameters[i];
-        const rm_real *values = rm_model_space(model, p->space) + p->offset;
-        for (int64_t e = 0; e < p->n_elements; e++)
-            assert_true(values[e] == element(p->name, e));
+        const rm_real *values = rm_model_weights(model, p);
+        const char *name = p->tied ? table->parameters[0].name : p->name;
+        for (int64_t e = 0; e < p->n_elements; e++) assert_true(values[e] == element(name, e));
     }
 }
 
@@ -122,6 +125,17 @@ static void test_one_file(void **state)
     write_tensors("model.safetensors", 0, n_entries);
     check_loads();
     for (int i = 0; i < n_entries; i += 2) entries[i].dtype = RM_DTYPE_BF16;
+    write_tensors("model.safetensors", 0, n_entries);
+    check_loads();
+}
+
+/* The head of a tied model is in no file and has the embedding's values. */
+static void test_tied_head(void **state)
+{
+    ringmoe_model_config config = fixture_config();
+    config.tie_word_embeddings = 1;
+    write_config(&config);
+    list_entries(&config);
     write_tensors("model.safetensors", 0, n_entries);
     check_loads();
 }
@@ -198,9 +212,8 @@ static void test_router_bias(void **state)
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_file),
-        cmocka_unit_test(test_indexed_files),
-        cmocka_unit_test(test_spoiled_tensors),
+        cmocka_unit_test(test_one_file),      cmocka_unit_test(test_tied_head),
+        cmocka_unit_test(test_indexed_files), cmocka_unit_test(test_spoiled_tensors),
         cmocka_unit_test(test_router_bias),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
