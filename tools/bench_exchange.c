@@ -27,6 +27,7 @@ static const option_row rows[] = {
     ROW(placement.precision, CHOICE, "precision", "fp32|bf16", "operands of the products"),
     ROW(placement.threads, INTEGER, "threads", "N", "threads of a rank", .high = 4096,
         .otherwise = "this node's cpus shared out"),
+    WATCHDOG_ROW(exchange_options),
     ROW(json, FLAG, "json", NULL, "the result as JSON"),
 };
 
@@ -219,11 +220,9 @@ static int run_bench(tool_session *session, const exchange_options *options,
 
 int bench_exchange(tool_session *session, int argc, char **argv)
 {
-    exchange_options options = {.d_model = 512,
-                                .d_ff = 1024,
-                                .n_experts = 4 * (int64_t)session->size,
-                                .top_k = 2,
-                                .tokens = 2048,
+    exchange_options options = {PLACEMENT_DEFAULT, .d_model = 512,
+                                .d_ff = 1024,      .n_experts = 4 * (int64_t)session->size,
+                                .top_k = 2,        .tokens = 2048,
                                 .repeat = 9};
     option_result given;
     int status;

@@ -190,13 +190,10 @@ static void close_bench(moe_bench *bench)
 
 int bench_moe(tool_session *session, int argc, char **argv)
 {
-    moe_options options = {.d_model = 512,
-                           .d_ff = 1024,
-                           .n_experts = 8,
-                           .top_k = 2,
-                           .tokens = 1024,
-                           .repeat = 9,
-                           .placement.precision = RINGMOE_PRECISION_BF16};
+    moe_options options = {PLACEMENT_DEFAULT, .d_model = 512,
+                           .d_ff = 1024,      .n_experts = 8,
+                           .top_k = 2,        .tokens = 1024,
+                           .repeat = 9,       .placement.precision = RINGMOE_PRECISION_BF16};
     moe_bench *bench = calloc(1, sizeof *bench);
     option_result given;
     int status;

@@ -215,7 +215,8 @@ static int measure(tool_session *session, const step_options *options, bench_sub
 
 int bench_step(tool_session *session, int argc, char **argv)
 {
-    step_options options = {.model = "base",
+    step_options options = {PLACEMENT_DEFAULT,
+                            .model = "base",
                             .seq_len = 256,
                             .microbatch = 4,
                             .global_batch = 8,

@@ -88,7 +88,7 @@ static int evaluate(tool_session *session, const eval_options *options, ringmoe_
 
 int command_eval(tool_session *session, int argc, char **argv)
 {
-    eval_options options = {.seq_len = 256, .microbatch = 4};
+    eval_options options = {PLACEMENT_DEFAULT, .seq_len = 256, .microbatch = 4};
     ringmoe_model *model = NULL;
     ringmoe_tokens *tokens = NULL;
     option_result given;

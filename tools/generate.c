@@ -197,7 +197,7 @@ static int generate(tool_session *session, const generate_options *options, cons
 
 int command_generate(tool_session *session, int argc, char **argv)
 {
-    generate_options options = {0};
+    generate_options options = {PLACEMENT_DEFAULT};
     option_result given;
     int status, count = 0;
     ringmoe_generate_settings_default(&options.sampling);

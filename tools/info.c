@@ -36,9 +36,8 @@ int command_info(tool_session *session, int argc, char **argv)
     option_result given;
     int status;
     ringmoe_train_settings_default(&train);
-    info_options options = {.seq_len = train.seq_len,
-                            .microbatch = train.microbatch,
-                            .global_batch = train.global_batch};
+    info_options options = {PLACEMENT_DEFAULT, .seq_len = train.seq_len,
+                            .microbatch = train.microbatch, .global_batch = train.global_batch};
     if (!session_parse(session, &set, argc, argv, &options, &given, &status)) return status;
     status = session_open(session, &options.placement);
     if (status) return status;

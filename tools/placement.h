@@ -9,11 +9,16 @@
 #include <ringmoe.h>
 
 #include "options.h"
+#include "watchdog.h"
 
 typedef struct tool_placement {
     int64_t threads, pipeline, data, expert, tensor; /* 0: chosen */
+    double watchdog;                                 /* seconds */
     int precision;
 } tool_placement;
+
+/* What a command's options start with. */
+#define PLACEMENT_DEFAULT .placement.watchdog = WATCHDOG_SECONDS
 
 /* Their rows, for a settings struct `type` with a member tool_placement `placement`. */
 #define PLACEMENT_ROWS(type)                                                                   \
@@ -32,7 +37,13 @@ typedef struct tool_placement {
                    .otherwise = "all that fit", .forgotten = true),                            \
         OPTION_ROW(type, placement.tensor, INTEGER, "tp", "N",                                 \
                    "ranks that share each expert, the heads and the vocabulary",               \
-                   .high = 1 << 20, .otherwise = "1", .forgotten = true)
+                   .high = 1 << 20, .otherwise = "1", .forgotten = true),                      \
+        WATCHDOG_ROW(type)
+
+#define WATCHDOG_ROW(type)                                                                     \
+    OPTION_ROW(type, placement.watchdog, NUMBER, "watchdog", "SECONDS",                        \
+               "without progress or a sign of life; status 75 then; 0: off", .high = 1e6,      \
+               .forgotten = true)
 
 /* How training does its work on a layout. The answer does not depend on it. */
 typedef struct tool_execution {

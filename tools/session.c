@@ -9,13 +9,16 @@
 
 #include "json_text.h"
 #include "share.h"
+#include "watchdog.h"
 
 /* Waits by testing and yielding: with more ranks than cores a blocking call would burn the
- * time slice that the awaited rank needs. */
-static void wait_yielding(MPI_Request *request)
+ * time slice that the awaited rank needs. The watchdog, if there is one, knows of it. */
+static void wait_yielding(const tool_session *session, const char *what, MPI_Request *request)
 {
     int done = 0;
+    if (session->context) ringmoe_context_wait_begin(session->context, what);
     while (MPI_Test(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) sched_yield();
+    if (session->context) ringmoe_context_wait_end(session->context);
 }
 
 /* Each node has one rank that is its first. */
@@ -85,7 +88,7 @@ int session_settle(const tool_session *session, int status, const char *text)
     if (session->size > 1) {
         MPI_Request request;
         MPI_Iallreduce(&key, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD, &request);
-        wait_yielding(&request);
+        wait_yielding(session, "an agreement of the command", &request);
     }
     if (first == INT_MAX) return EXIT_DONE;
     if (first / 4 == session->rank) print_error(session, text);
@@ -134,6 +137,7 @@ void session_context_settings(tool_session *session, const tool_placement *place
     settings->precision = (ringmoe_precision)placement->precision;
     settings->log = receive_line;
     settings->log_user = session;
+    watchdog_set(settings, placement->watchdog, session->command);
 }
 
 int session_open(tool_session *session, const tool_placement *placement)
@@ -182,7 +186,7 @@ void session_share(const tool_session *session, void *data, int bytes)
     MPI_Request request;
     if (session->size == 1) return;
     MPI_Ibcast(data, bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
-    wait_yielding(&request);
+    wait_yielding(session, "news from rank 0", &request);
 }
 
 void session_share_asleep(const tool_session *session, void *data, int bytes)
@@ -202,6 +206,6 @@ double session_largest(const tool_session *session, double value)
     double largest = value;
     if (session->size == 1) return value;
     MPI_Iallreduce(&value, &largest, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD, &request);
-    wait_yielding(&request);
+    wait_yielding(session, "a maximum over all ranks", &request);
     return largest;
 }

@@ -67,6 +67,7 @@ const option_set train_option_set = {
 void train_options_default(train_options *options)
 {
     *options = (train_options){
+        PLACEMENT_DEFAULT,
         .model = "tiny",
         .save_every = -1,
         .keep = 2,

@@ -29,6 +29,7 @@ static const option_row rows[] = {
     ROW(placement.precision, CHOICE, "precision", "fp32|bf16", "operands of the products"),
     ROW(placement.threads, INTEGER, "threads", "N", "threads of a rank", .high = 4096,
         .otherwise = "this node's cpus shared out"),
+    WATCHDOG_ROW(verify_options),
     ROW(reproducible, FLAG, "reproducible", NULL,
         "all layouts so: the bits of tensor ranks too must be those of one"),
     ROW(json, FLAG, "json", NULL, "the result as JSON"),
@@ -241,7 +242,7 @@ static int run_job(verify_job *job)
 
 int command_verify(tool_session *session, int argc, char **argv)
 {
-    verify_options options = {.steps = 3};
+    verify_options options = {PLACEMENT_DEFAULT, .steps = 3};
     option_result given;
     int status;
     if (!session_parse(session, &set, argc, argv, &options, &given, &status)) return status;

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The library's watchdog in the command: what it reports goes to stderr, and the process ends
+ * with a status of its own, so that a job is never held up by ranks that wait for nothing.
+ */
+#ifndef TOOLS_WATCHDOG_H
+#define TOOLS_WATCHDOG_H
+
+#include <ringmoe.h>
+
+enum { EXIT_STUCK = 75, WATCHDOG_SECONDS = 120 };
+
+/* Puts a watchdog of so many seconds into the settings, 0: none. `command` ("train") must
+ * outlive the context. */
+void watchdog_set(ringmoe_context_settings *settings, double seconds, const char *command);
+
+#endif
