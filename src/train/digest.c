@@ -3,78 +3,106 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
-/* This rank's blocks of one space, each under its global number. */
-static void hash_blocks(const ringmoe_trainer *trainer, rm_space space, rm_block_values values,
-                        const void *source, uint64_t *hashes)
+#include "base/random.h"
+
+/* The finish is that of splitmix64 (Steele, Lea, Flood, OOPSLA 2014). */
+uint64_t rm_element_hash(uint64_t stream, int64_t index, rm_real value)
 {
-    const rm_shard *shard = &trainer->shards[space];
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof value);
+    uint64_t mixed = stream + ((uint64_t)index + 1) * 0x9E3779B97F4A7C15;
+    mixed ^= bits * 0xD6E8FEB86659FD93;
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB;
+    return mixed ^ (mixed >> 31);
+}
+
+static uint64_t hash_elements(const rm_parameter *parameter, const rm_parameter_part *part,
+                              uint64_t stream, rm_share elements, const rm_real *values)
+{
+    uint64_t sum = 0;
+    for (int64_t done = 0; done < elements.n;) {
+        rm_part_run run =
+            rm_part_run_at(parameter, part, elements.first + done, elements.n - done);
+        for (int64_t i = 0; i < run.n; i++)
+            sum += rm_element_hash(stream, run.global + i, values[done + i]);
+        done += run.n;
+    }
+    return sum;
+}
+
+/* This rank's term of a parameter's hash. */
+static uint64_t hash_parameter(const ringmoe_trainer *trainer, const rm_parameter *parameter,
+                               rm_part_values values, const void *source)
+{
+    rm_share share = rm_share_of_shards(trainer, parameter);
+    rm_parameter_part part = rm_own_part(trainer, parameter);
+    uint64_t stream = rm_random_stream(parameter->name), sum = 0;
     int n_threads = trainer->mesh->context->compute.n_threads;
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 4)
-    for (int64_t b = 0; b < shard->n_blocks; b++) {
-        const rm_block *block = &shard->blocks[b];
-        rm_real buffer[RM_BLOCK_ELEMENTS];
-        const rm_real *data = values(source, trainer, space, block, buffer);
-        hashes[block->number] = XXH64(data, (size_t)block->n_elements * sizeof *data, 0);
+    for (int64_t done = 0; done < share.n; done += RM_DIGEST_ELEMENTS) {
+        rm_real buffer[RM_DIGEST_ELEMENTS];
+        rm_share elements = {share.first + done, share.n - done};
+        if (elements.n > RM_DIGEST_ELEMENTS) elements.n = RM_DIGEST_ELEMENTS;
+        uint64_t hash = hash_elements(parameter, &part, stream, elements,
+                                      values(source, trainer, parameter, elements, buffer));
+        __atomic_fetch_add(&sum, hash, __ATOMIC_RELAXED);
     }
+    return sum;
 }
 
-/* Every rank has them; one hashes them. */
-static uint64_t hash_biases(const ringmoe_trainer *trainer, const rm_real *biases)
-{
-    size_t bytes = (size_t)rm_measures_counts(&trainer->measures) * sizeof *biases;
-    return trainer->mesh->dense.rank == 0 ? XXH64(biases, bytes, 0) : 0;
-}
-
-ringmoe_status rm_digest(const ringmoe_trainer *trainer, rm_block_values values,
+ringmoe_status rm_digest(const ringmoe_trainer *trainer, rm_part_values values,
                          const void *source, const rm_real *biases, char hex[17])
 {
-    const rm_axis *axis = &trainer->mesh->dense;
+    const rm_parameter_table *table = rm_model_parameters(trainer->model);
+    const rm_axis *world = &trainer->mesh->context->world;
     rm_error *error = &trainer->mesh->context->error;
-    int64_t n_blocks = rm_model_blocks(rm_model_parameters(trainer->model));
-    int64_t n_hashes = n_blocks + (biases != NULL);
-    uint64_t *hashes = calloc((size_t)n_hashes, sizeof *hashes);
+    int n = table->n_parameters;
+    uint64_t *hashes = calloc((size_t)n + 1, sizeof *hashes);
     ringmoe_status status = RINGMOE_OK;
-    if (!hashes)
-        status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %lld hashes",
-                         (long long)n_hashes);
-    status = rm_agree(axis, status, error);
-    for (int s = 0; s < RM_N_SPACES && status == RINGMOE_OK; s++)
-        hash_blocks(trainer, s, values, source, hashes);
-    if (status == RINGMOE_OK && biases) hashes[n_blocks] = hash_biases(trainer, biases);
+    if (!hashes) status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %d hashes", n);
+    status = rm_agree(world, status, error);
+    for (int i = 0; i < n && status == RINGMOE_OK; i++)
+        hashes[i] = hash_parameter(trainer, &table->parameters[i], values, source);
     if (status == RINGMOE_OK)
-        status = rm_allreduce(axis, hashes, (int)n_hashes, MPI_UINT64_T, MPI_SUM, error);
-    if (status == RINGMOE_OK)
+        status = rm_allreduce(world, hashes, n, MPI_UINT64_T, MPI_SUM, error);
+    if (status == RINGMOE_OK) {
+        size_t n_biases = (size_t)rm_measures_counts(&trainer->measures);
+        if (biases) hashes[n] = XXH64(biases, n_biases * sizeof *biases, 0);
         snprintf(hex, 17, "%016llx",
-                 (unsigned long long)XXH64(hashes, (size_t)n_hashes * sizeof *hashes, 0));
+                 (unsigned long long)XXH64(hashes, ((size_t)n + 1) * sizeof *hashes, 0));
+    }
     free(hashes);
     return status;
 }
 
-static const rm_real *block_of_weights(const void *source, const ringmoe_trainer *trainer,
-                                       rm_space space, const rm_block *block, rm_real *buffer)
+const rm_real *rm_values_of_weights(const void *source, const ringmoe_trainer *trainer,
+                                    const rm_parameter *parameter, rm_share elements,
+                                    rm_real *buffer)
 {
-    return rm_model_space(trainer->model, space) + block->first;
+    return rm_model_weights(trainer->model, parameter) + elements.first;
 }
 
-static const rm_real *block_of_shards(const void *source, const ringmoe_trainer *trainer,
-                                      rm_space space, const rm_block *block, rm_real *buffer)
+const rm_real *rm_values_of_shards(const void *source, const ringmoe_trainer *trainer,
+                                   const rm_parameter *parameter, rm_share elements,
+                                   rm_real *buffer)
 {
-    rm_real *const *values = source;
-    return values[space] + (block->first - trainer->shards[space].first);
+    return rm_shards_at(trainer, source, parameter, elements.first);
 }
 
 ringmoe_status rm_weights_digest(const ringmoe_trainer *trainer, char hex[17])
 {
-    return rm_digest(trainer, block_of_weights, NULL, rm_model_router_bias(trainer->model),
+    return rm_digest(trainer, rm_values_of_weights, NULL, rm_model_router_bias(trainer->model),
                      hex);
 }
 
-ringmoe_status rm_shards_digest(const ringmoe_trainer *trainer,
-                                rm_real *const values[RM_N_SPACES], char hex[17])
+ringmoe_status rm_shards_digest(const ringmoe_trainer *trainer, rm_real *const *values,
+                                char hex[17])
 {
-    return rm_digest(trainer, block_of_shards, values, NULL, hex);
+    return rm_digest(trainer, rm_values_of_shards, values, NULL, hex);
 }
 
 ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[17])
@@ -83,6 +111,6 @@ ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[1
     rm_error *error = &trainer->mesh->context->error;
     ringmoe_status status = RINGMOE_OK;
     if (!hex) status = rm_fail(error, RINGMOE_ERROR_ARGUMENT, "the place for the hash is NULL");
-    RM_TRY(rm_agree(&trainer->mesh->dense, status, error));
+    RM_TRY(rm_agree(&trainer->mesh->context->world, status, error));
     return rm_weights_digest(trainer, hex);
 }

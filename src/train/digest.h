@@ -1,28 +1,45 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hashes of values that are spread over the ranks as the shards are: XXH64 of each block on the
- * rank that owns it, then XXH64 of those in the blocks' global order. The same on every layout,
- * and of a checkpoint's file as of the memory it was written from.
+ * Hashes of values that are spread over the ranks: the sum, modulo 2^64, over a parameter's
+ * elements of a mix of the parameter's name, the element's index in the whole and its bits.
+ * Such a sum may be taken in any order, so it is the same on every layout, and of a
+ * checkpoint's file as of the memory it was written from. What is hashed as a whole (weights,
+ * moments) is XXH64 of its parameters' hashes in the model's order.
  */
 #ifndef RM_DIGEST_H
 #define RM_DIGEST_H
 
-#include "train/trainer.h"
+#include "train/shares.h"
 
-/* The values of a block: a pointer to them, or to `buffer` of RM_BLOCK_ELEMENTS after filling
- * it. Called from several threads. */
-typedef const rm_real *(*rm_block_values)(const void *source, const ringmoe_trainer *trainer,
-                                          rm_space space, const rm_block *block,
-                                          rm_real *buffer);
+/* Elements that a source is asked for at a time. */
+#define RM_DIGEST_ELEMENTS 16384
 
-/* `biases`: the routers' selection biases, hashed last, or NULL. Collective over all ranks. */
-ringmoe_status rm_digest(const ringmoe_trainer *trainer, rm_block_values values,
+/* Elements [first, first + n) of this rank's part of a parameter: a pointer to them, or to
+ * `buffer` of RM_DIGEST_ELEMENTS after filling it. Called from several threads. */
+typedef const rm_real *(*rm_part_values)(const void *source, const ringmoe_trainer *trainer,
+                                         const rm_parameter *parameter, rm_share elements,
+                                         rm_real *buffer);
+
+/* `biases`: the routers' selection biases, the same on every rank, hashed last, or NULL.
+ * Collective over all ranks. */
+ringmoe_status rm_digest(const ringmoe_trainer *trainer, rm_part_values values,
                          const void *source, const rm_real *biases, char hex[17]);
 
-/* Of the weights with the selection biases; and of arrays spread as the shards are. Collective.
- */
+/* Of the weights with the selection biases; and of arrays spread as the shards are (`values`,
+ * one array a space). Collective. */
 ringmoe_status rm_weights_digest(const ringmoe_trainer *trainer, char hex[17]);
-ringmoe_status rm_shards_digest(const ringmoe_trainer *trainer,
-                                rm_real *const values[RM_N_SPACES], char hex[17]);
+ringmoe_status rm_shards_digest(const ringmoe_trainer *trainer, rm_real *const *values,
+                                char hex[17]);
+
+/* The sources of these two: NULL; the arrays. */
+const rm_real *rm_values_of_weights(const void *source, const ringmoe_trainer *trainer,
+                                    const rm_parameter *parameter, rm_share elements,
+                                    rm_real *buffer);
+const rm_real *rm_values_of_shards(const void *source, const ringmoe_trainer *trainer,
+                                   const rm_parameter *parameter, rm_share elements,
+                                   rm_real *buffer);
+
+/* The mix for one element. */
+uint64_t rm_element_hash(uint64_t stream, int64_t index, rm_real value);
 
 #endif

@@ -9,7 +9,7 @@
 #include "base/files.h"
 
 /* Beside the counts, each of which has at most COUNT_BYTES with its comma. */
-enum { FORMAT_VERSION = 1, MAX_STATE_BYTES = 1 << 20, COUNT_BYTES = 24 };
+enum { FORMAT_VERSION = 2, MAX_STATE_BYTES = 1 << 20, COUNT_BYTES = 24 };
 
 /* --- writing -------------------------------------------------------------------------------
  */

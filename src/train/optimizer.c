@@ -6,26 +6,27 @@
 #include "base/clock.h"
 #include "train/schedule.h"
 
-static void take_memory(rm_optimizer *optimizer, const rm_shard shards[RM_N_SPACES],
+static void take_memory(rm_optimizer *optimizer, const rm_shard *shards, int n_spaces,
                         rm_arena *arena)
 {
-    for (int s = 0; s < RM_N_SPACES; s++) {
-        optimizer->moments1[s] = RM_TAKE(arena, shards[s].n_elements, rm_real);
-        optimizer->moments2[s] = RM_TAKE(arena, shards[s].n_elements, rm_real);
+    for (int s = 0; s < n_spaces; s++) {
+        optimizer->moments1[s] = RM_TAKE(arena, shards[s].n_updated, rm_real);
+        optimizer->moments2[s] = RM_TAKE(arena, shards[s].n_updated, rm_real);
     }
 }
 
 static ringmoe_status create(rm_optimizer *optimizer, const ringmoe_model *model,
-                             const rm_shard shards[RM_N_SPACES], rm_error *error)
+                             const rm_shard *shards, rm_error *error)
 {
-    take_memory(optimizer, shards, &optimizer->arena);
+    int n_spaces = rm_model_spaces(model);
+    take_memory(optimizer, shards, n_spaces, &optimizer->arena);
     RM_TRY(rm_arena_reserve(&optimizer->arena, optimizer->arena.used, error));
-    take_memory(optimizer, shards, &optimizer->arena);
+    take_memory(optimizer, shards, n_spaces, &optimizer->arena);
     return rm_strips_create(&optimizer->strips, model, shards, error);
 }
 
 ringmoe_status rm_optimizer_create(rm_optimizer *optimizer, const ringmoe_model *model,
-                                   const rm_shard shards[RM_N_SPACES], rm_error *error)
+                                   const rm_shard *shards, rm_error *error)
 {
     *optimizer = (rm_optimizer){0};
     ringmoe_status status = create(optimizer, model, shards, error);
@@ -62,7 +63,7 @@ static rm_adamw scalars_of_step(const ringmoe_train_settings *settings, int64_t 
 
 void rm_optimizer_update(rm_optimizer *optimizer, const ringmoe_train_settings *settings,
                          int64_t step, double gradient_scale, const rm_gradients *gradients,
-                         const rm_shard shards[RM_N_SPACES], const ringmoe_model *model)
+                         const rm_shard *shards, const ringmoe_model *model)
 {
     const rm_compute *compute = &gradients->mesh->context->compute;
     rm_adamw decaying = scalars_of_step(settings, step, gradient_scale), plain = decaying;
@@ -91,14 +92,15 @@ void rm_optimizer_pack_rest(const rm_optimizer *optimizer, const ringmoe_model *
     }
 }
 
-ringmoe_status rm_weights_gather(const ringmoe_model *model, const rm_shard shards[RM_N_SPACES])
+ringmoe_status rm_weights_gather(const ringmoe_model *model, const rm_shard *shards)
 {
     const ringmoe_mesh *mesh = rm_model_mesh(model);
     ringmoe_context *context = mesh->context;
     double start = rm_clock_seconds();
-    for (int s = 0; s < RM_N_SPACES; s++)
-        RM_TRY(rm_allgather_parts(rm_space_axis(mesh, s), rm_model_space(model, s),
-                                  shards[s].bounds, RM_MPI_REAL, &context->error));
+    for (int s = 0; s < rm_model_spaces(model); s++)
+        RM_TRY(rm_allgather_parts(rm_kind_axis(mesh, shards[s].place.kind),
+                                  rm_model_space(model, s), shards[s].updated_bounds,
+                                  RM_MPI_REAL, &context->error));
     context->times.exchange += rm_clock_seconds() - start;
     return RINGMOE_OK;
 }

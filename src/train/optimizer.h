@@ -13,13 +13,13 @@
 #include "train/strips.h"
 
 typedef struct rm_optimizer {
-    rm_real *moments1[RM_N_SPACES], *moments2[RM_N_SPACES]; /* of this rank's shards */
+    rm_real *moments1[RM_MAX_SPACES], *moments2[RM_MAX_SPACES]; /* [n_updated] of the shards */
     rm_strips strips;
     rm_arena arena;
 } rm_optimizer;
 
 ringmoe_status rm_optimizer_create(rm_optimizer *optimizer, const ringmoe_model *model,
-                                   const rm_shard shards[RM_N_SPACES], rm_error *error);
+                                   const rm_shard *shards, rm_error *error);
 void rm_optimizer_free(rm_optimizer *optimizer);
 
 /* Factor on the gradients that brings their norm down to clip_norm (0: no clipping). */
@@ -29,10 +29,9 @@ double rm_clip_factor(double norm, double clip_norm);
  * within them. Threads over strips. */
 void rm_optimizer_update(rm_optimizer *optimizer, const ringmoe_train_settings *settings,
                          int64_t step, double gradient_scale, const rm_gradients *gradients,
-                         const rm_shard shards[RM_N_SPACES], const ringmoe_model *model);
+                         const rm_shard *shards, const ringmoe_model *model);
 /* Every rank's shards of the weights to every rank that holds the space. Collective. */
-ringmoe_status rm_weights_gather(const ringmoe_model *model,
-                                 const rm_shard shards[RM_N_SPACES]);
+ringmoe_status rm_weights_gather(const ringmoe_model *model, const rm_shard *shards);
 /* Packs all other strips, after rm_weights_gather. */
 void rm_optimizer_pack_rest(const rm_optimizer *optimizer, const ringmoe_model *model);
 

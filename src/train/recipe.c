@@ -31,16 +31,33 @@ static void format_dense_layers(const ringmoe_model_config *config, char text[RM
                  (unsigned long long)XXH64(layers, length, 0));
 }
 
+static void add_settings(rm_recipe *recipe, const ringmoe_train_settings *settings,
+                         bool is_layout)
+{
+    char text[RM_NUMBER_TEXT];
+    for (int i = 0; i < rm_n_settings; i++) {
+        if (rm_settings[i].is_layout != is_layout) continue;
+        rm_setting_format(&rm_settings[i], settings, text);
+        add_item(recipe, rm_settings[i].name, text, false);
+    }
+}
+
+void rm_recipe_write_layout(rm_recipe *recipe, const ringmoe_train_settings *settings)
+{
+    char schedule[sizeof settings->schedule + 1] = "";
+    memset(recipe, 0, sizeof *recipe);
+    add_settings(recipe, settings, true);
+    memcpy(schedule, settings->schedule, sizeof settings->schedule);
+    add_item(recipe, "schedule", schedule, true);
+}
+
 void rm_recipe_write(rm_recipe *recipe, const ringmoe_train_settings *settings,
                      const ringmoe_model_config *config, ringmoe_precision precision,
                      const char *data_hash)
 {
     char text[RM_NUMBER_TEXT];
     memset(recipe, 0, sizeof *recipe);
-    for (int i = 0; i < rm_n_settings; i++) {
-        rm_setting_format(&rm_settings[i], settings, text);
-        add_item(recipe, rm_settings[i].name, text, false);
-    }
+    add_settings(recipe, settings, false);
     for (int i = 0; i < rm_n_config_fields; i++) {
         double value = rm_config_field_get(&rm_config_fields[i], config);
         const char *word = rm_config_field_word(&rm_config_fields[i], value);

@@ -26,6 +26,8 @@ typedef struct rm_recipe {
 void rm_recipe_write(rm_recipe *recipe, const ringmoe_train_settings *settings,
                      const ringmoe_model_config *config, ringmoe_precision precision,
                      const char *data_hash);
+/* Likewise of what does not decide the answer, but must be the same on all ranks. */
+void rm_recipe_write_layout(rm_recipe *recipe, const ringmoe_train_settings *settings);
 /* MISMATCH naming the first item that differs from the first rank's, with both values.
  * Collective. */
 ringmoe_status rm_recipe_agree(const rm_recipe *recipe, const rm_axis *axis, rm_error *error);

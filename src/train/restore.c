@@ -132,19 +132,28 @@ typedef struct tensor_source {
     const char *prefix;
 } tensor_source;
 
-static const rm_tensor *find_tensor(const tensor_source *source, const rm_parameter *parameter)
+/* Elements of this rank's part of a parameter, of which the file has the whole. */
+static void read_elements(const tensor_source *source, const ringmoe_trainer *trainer,
+                          const rm_parameter *parameter, rm_share elements, rm_real *values)
 {
     char name[sizeof((rm_tensor_entry *)0)->name];
     snprintf(name, sizeof name, "%s%s", source->prefix, parameter->name);
-    return rm_safetensors_find(source->file, name);
+    const rm_tensor *tensor = rm_safetensors_find(source->file, name);
+    rm_parameter_part part = rm_own_part(trainer, parameter);
+    for (int64_t done = 0; done < elements.n;) {
+        rm_part_run run =
+            rm_part_run_at(parameter, &part, elements.first + done, elements.n - done);
+        rm_tensor_read(trainer->mesh->context->compute.kernels, tensor, run.global, run.n,
+                       values + done);
+        done += run.n;
+    }
 }
 
-static const rm_real *block_of_file(const void *source, const ringmoe_trainer *trainer,
-                                    rm_space space, const rm_block *block, rm_real *buffer)
+static const rm_real *values_of_file(const void *source, const ringmoe_trainer *trainer,
+                                     const rm_parameter *parameter, rm_share elements,
+                                     rm_real *buffer)
 {
-    rm_tensor_read(trainer->mesh->context->compute.kernels,
-                   find_tensor(source, block->parameter),
-                   block->first - block->parameter->offset, block->n_elements, buffer);
+    read_elements(source, trainer, parameter, elements, buffer);
     return buffer;
 }
 
@@ -154,7 +163,7 @@ static ringmoe_status check_hash(const ringmoe_trainer *trainer, const tensor_so
                                  const char *folder)
 {
     char found[17];
-    RM_TRY(rm_digest(trainer, block_of_file, source, biases, found));
+    RM_TRY(rm_digest(trainer, values_of_file, source, biases, found));
     if (!strcmp(found, expected)) return RINGMOE_OK;
     return rm_fail(&trainer->mesh->context->error, RINGMOE_ERROR_FORMAT,
                    "%s: the %s have the hash %s, not %s as when they were written; the file is "
@@ -162,16 +171,16 @@ static ringmoe_status check_hash(const ringmoe_trainer *trainer, const tensor_so
                    folder, what, found, expected);
 }
 
-static void read_weights(ringmoe_trainer *trainer, const checkpoint *from)
+static void read_weights(const ringmoe_trainer *trainer, const checkpoint *from)
 {
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
     const tensor_source source = {from->weights, ""};
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *parameter = &table->parameters[i];
-        if (!rm_model_holds(trainer->model, parameter)) continue;
-        rm_tensor_read(trainer->mesh->context->compute.kernels, find_tensor(&source, parameter),
-                       0, parameter->n_elements,
-                       rm_model_space(trainer->model, parameter->space) + parameter->offset);
+        if (parameter->tied || !rm_model_holds(trainer->model, parameter)) continue;
+        rm_share all = {0, rm_own_part(trainer, parameter).n_elements};
+        read_elements(&source, trainer, parameter, all,
+                      rm_model_weights(trainer->model, parameter));
     }
 }
 
@@ -203,7 +212,7 @@ static ringmoe_status check_weights(const ringmoe_trainer *trainer, const checkp
     if (has_biases && !biases)
         status =
             rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %zu router biases", n_biases);
-    status = rm_agree(&trainer->mesh->dense, status, error);
+    status = rm_agree(&trainer->mesh->context->world, status, error);
     if (status == RINGMOE_OK) {
         read_router_biases(trainer, from, biases);
         status = check_hash(trainer, &source, biases, from->manifest.weights_hash, "weights",
@@ -213,21 +222,16 @@ static ringmoe_status check_weights(const ringmoe_trainer *trainer, const checkp
     return status;
 }
 
-static void read_moments(ringmoe_trainer *trainer, const tensor_source *source,
-                         rm_real *const moments[RM_N_SPACES])
+static void read_moments(const ringmoe_trainer *trainer, const tensor_source *source,
+                         rm_real *const *moments)
 {
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *parameter = &table->parameters[i];
-        if (!rm_model_holds(trainer->model, parameter)) continue;
-        const rm_shard *shard = &trainer->shards[parameter->space];
-        rm_range part = rm_shard_overlap(
-            shard, rm_space_axis(trainer->mesh, parameter->space)->rank, parameter);
-        if (part.n_elements > 0)
-            rm_tensor_read(trainer->mesh->context->compute.kernels,
-                           find_tensor(source, parameter), part.first - parameter->offset,
-                           part.n_elements,
-                           moments[parameter->space] + (part.first - shard->first));
+        rm_share share = rm_share_in_shard(trainer, parameter);
+        if (share.n > 0)
+            read_elements(source, trainer, parameter, share,
+                          rm_shards_at(trainer, moments, parameter, share.first));
     }
 }
 
@@ -250,6 +254,7 @@ static ringmoe_status restore(ringmoe_trainer *trainer, const checkpoint *from,
                (size_t)manifest->n_balance_counts * sizeof *manifest->balance_counts);
     read_moments(trainer, &moments1, trainer->optimizer.moments1);
     read_moments(trainer, &moments2, trainer->optimizer.moments2);
+    RM_TRY(rm_model_tie_head(trainer->model));
     rm_model_pack(trainer->model);
     trainer->steps_done = manifest->step;
     return RINGMOE_OK;
@@ -258,7 +263,7 @@ static ringmoe_status restore(ringmoe_trainer *trainer, const checkpoint *from,
 /* Rank 0 makes a checkpoint of that name whole, if need be, before the others look. */
 static ringmoe_status recover_folder(const ringmoe_trainer *trainer, const char *folder)
 {
-    const rm_axis *axis = &trainer->mesh->dense;
+    const rm_axis *axis = &trainer->mesh->context->world;
     rm_error *error = &trainer->mesh->context->error;
     rm_folder_names names;
     ringmoe_status status = rm_folder_names_init(&names, folder, error);
@@ -272,9 +277,11 @@ ringmoe_status ringmoe_trainer_restore(ringmoe_trainer *trainer, const char *fol
     if (!trainer) return RINGMOE_ERROR_ARGUMENT;
     rm_error *error = &trainer->mesh->context->error;
     checkpoint from = {0};
+    rm_progress_at(&trainer->mesh->context->progress,
+                   (rm_label){.layer = -1, .operation = RM_OPERATION_CHECKPOINT});
     RM_TRY(recover_folder(trainer, folder));
     ringmoe_status status = open_checkpoint(trainer, folder, &from, error);
-    status = rm_agree(&trainer->mesh->dense, status, error);
+    status = rm_agree(&trainer->mesh->context->world, status, error);
     if (status == RINGMOE_OK) status = restore(trainer, &from, folder);
     close_checkpoint(&from);
     return status;

@@ -87,7 +87,7 @@ static ringmoe_status fill_manifest(const ringmoe_trainer *trainer, rm_manifest 
 /* Collective: everything into the temporary folder. */
 static ringmoe_status write_all(const ringmoe_trainer *trainer, const rm_folder_names *names)
 {
-    const rm_axis *axis = &trainer->mesh->dense;
+    const rm_axis *axis = &trainer->mesh->context->world;
     rm_error *error = &trainer->mesh->context->error;
     rm_manifest manifest;
     RM_TRY(fill_manifest(trainer, &manifest));
@@ -103,9 +103,12 @@ static ringmoe_status write_all(const ringmoe_trainer *trainer, const rm_folder_
 ringmoe_status ringmoe_trainer_save(ringmoe_trainer *trainer, const char *folder)
 {
     if (!trainer) return RINGMOE_ERROR_ARGUMENT;
-    const rm_axis *axis = &trainer->mesh->dense;
+    const rm_axis *axis = &trainer->mesh->context->world;
     rm_error *error = &trainer->mesh->context->error;
     rm_folder_names names;
+    rm_progress_at(axis->progress, (rm_label){.step = trainer->steps_done,
+                                              .layer = -1,
+                                              .operation = RM_OPERATION_CHECKPOINT});
     ringmoe_status status = rm_agree(axis, rm_folder_names_init(&names, folder, error), error);
     if (status == RINGMOE_OK) {
         status = write_all(trainer, &names);

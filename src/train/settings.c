@@ -9,11 +9,15 @@
 
 #define INTEGER(name, least, most)                                                             \
     {                                                                                          \
-#name, offsetof(ringmoe_train_settings, name), false, least, most                      \
+#name, offsetof(ringmoe_train_settings, name), false, least, most, false               \
     }
 #define NUMBER(name, least, most)                                                              \
     {                                                                                          \
-#name, offsetof(ringmoe_train_settings, name), true, least, most                       \
+#name, offsetof(ringmoe_train_settings, name), true, least, most, false                \
+    }
+#define LAYOUT(name, least, most)                                                              \
+    {                                                                                          \
+#name, offsetof(ringmoe_train_settings, name), false, least, most, true                \
     }
 
 const rm_setting rm_settings[] = {
@@ -30,6 +34,9 @@ const rm_setting rm_settings[] = {
     NUMBER(epsilon, 1e-30, 1),
     NUMBER(clip_norm, 0, 1e30),
     INTEGER(seed, -DBL_MAX, DBL_MAX),
+    INTEGER(reproducible, 0, 1),
+    LAYOUT(chunks, 0, RM_MAX_CHUNKS),
+    LAYOUT(recompute, RINGMOE_RECOMPUTE_NONE, RINGMOE_RECOMPUTE_FULL),
 };
 const int rm_n_settings = (int)(sizeof rm_settings / sizeof *rm_settings);
 
@@ -90,6 +97,7 @@ static ringmoe_status check_ranges(const ringmoe_train_settings *settings, rm_er
     return RINGMOE_OK;
 }
 
+/* n_ranks: those with microbatches of their own. */
 static ringmoe_status check_batch(const ringmoe_train_settings *settings, int n_ranks,
                                   rm_error *error)
 {
@@ -113,14 +121,74 @@ static ringmoe_status check_batch(const ringmoe_train_settings *settings, int n_
     return RINGMOE_OK;
 }
 
+/* "gpipe, 1f1b, interleaved, zb-h1": the schedules that go backward. */
+static void list_schedules(char *text, size_t bytes)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (const char *const *name = ringmoe_schedule_names(); *name && used < bytes; name++)
+        if (strcmp(*name, "forward"))
+            used +=
+                (size_t)snprintf(text + used, bytes - used, "%s%s", used ? ", " : "", *name);
+}
+
+static ringmoe_status check_schedule(const ringmoe_train_settings *settings, rm_error *error)
+{
+    char names[128];
+    bool ends = memchr(settings->schedule, '\0', sizeof settings->schedule) != NULL;
+    if (ends && !settings->schedule[0]) return RINGMOE_OK;
+    for (const char *const *name = ringmoe_schedule_names(); *name && ends; name++)
+        if (!strcmp(*name, settings->schedule) && strcmp(*name, "forward")) return RINGMOE_OK;
+    list_schedules(names, sizeof names);
+    return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                   "schedule is \"%.*s\"; it must be one of %s, or nothing to have it chosen",
+                   (int)sizeof settings->schedule, settings->schedule, names);
+}
+
+static ringmoe_status check_stages(const ringmoe_train_settings *settings,
+                                   const ringmoe_mesh_dims *dims, rm_error *error)
+{
+    int64_t n_chunks = settings->chunks ? settings->chunks : 1;
+    if (n_chunks * dims->pipeline > RINGMOE_MAX_LAYERS)
+        return rm_fail(error, RINGMOE_ERROR_LAYOUT,
+                       "%lld chunks on each of %d pipeline ranks are %lld stages; at most %d: "
+                       "take fewer chunks",
+                       (long long)n_chunks, dims->pipeline,
+                       (long long)n_chunks * dims->pipeline, RINGMOE_MAX_LAYERS);
+    if (settings->reproducible && RM_INNER_BLOCKS % dims->tensor != 0)
+        return rm_fail(error, RINGMOE_ERROR_LAYOUT,
+                       "reproducible sums are made in %d fixed blocks, which %d tensor ranks "
+                       "cannot share; use 1, 2 or 4, or leave reproducible off",
+                       RM_INNER_BLOCKS, dims->tensor);
+    return RINGMOE_OK;
+}
+
 ringmoe_status rm_settings_check(const ringmoe_train_settings *settings,
-                                 const ringmoe_model_config *config, int n_ranks,
-                                 rm_error *error)
+                                 const ringmoe_model_config *config,
+                                 const ringmoe_mesh_dims *dims, rm_error *error)
 {
     RM_TRY(check_ranges(settings, error));
     if (settings->seq_len > config->max_position_embeddings)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "seq_len is %lld; the model's max_position_embeddings allows at most %d",
                        (long long)settings->seq_len, config->max_position_embeddings);
-    return check_batch(settings, n_ranks, error);
+    RM_TRY(check_schedule(settings, error));
+    RM_TRY(check_stages(settings, dims, error));
+    return check_batch(settings, dims->data * dims->expert, error);
+}
+
+void rm_settings_choose(ringmoe_train_settings *settings, const ringmoe_model_config *config,
+                        const ringmoe_mesh_dims *dims)
+{
+    enum { CHUNKS_TO_OVERLAP = 4 };
+    bool reduces = dims->data * dims->expert > 1;
+    int n_layers = config->num_hidden_layers;
+    if (settings->chunks == 0) {
+        settings->chunks = 1;
+        if (dims->pipeline == 1 && reduces)
+            settings->chunks = n_layers < CHUNKS_TO_OVERLAP ? n_layers : CHUNKS_TO_OVERLAP;
+    }
+    if (!settings->schedule[0])
+        snprintf(settings->schedule, sizeof settings->schedule, "%s",
+                 settings->chunks > 1 && dims->pipeline > 1 ? "interleaved" : "1f1b");
 }

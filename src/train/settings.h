@@ -20,6 +20,7 @@ typedef struct rm_setting {
     size_t offset;      /* in ringmoe_train_settings */
     bool is_double;     /* else int64_t */
     double least, most; /* both allowed */
+    bool is_layout;     /* does not decide the answer, and so is no part of the recipe */
 } rm_setting;
 
 extern const rm_setting rm_settings[];
@@ -29,10 +30,14 @@ extern const int rm_n_settings;
 void rm_setting_format(const rm_setting *setting, const ringmoe_train_settings *settings,
                        char text[RM_NUMBER_TEXT]);
 
-/* Ranges of all settings and how they fit together, the model and the number of ranks. ARGUMENT
- * or LAYOUT, naming the setting. */
+/* Ranges of all settings and how they fit together, the model and the mesh. ARGUMENT or LAYOUT,
+ * naming the setting. */
 ringmoe_status rm_settings_check(const ringmoe_train_settings *settings,
-                                 const ringmoe_model_config *config, int n_ranks,
-                                 rm_error *error);
+                                 const ringmoe_model_config *config,
+                                 const ringmoe_mesh_dims *dims, rm_error *error);
+
+/* Fills in what was left to be chosen: schedule and chunks. */
+void rm_settings_choose(ringmoe_train_settings *settings, const ringmoe_model_config *config,
+                        const ringmoe_mesh_dims *dims);
 
 #endif

@@ -2,9 +2,9 @@
  *
  * One optimizer step, top to bottom:
  *
- *   for each of this rank's microbatches: tokens -> forward, backward -> leaf of the trees
- *   bring losses together, check them    -> all ranks go on or none
- *   finish the trees, gradient norm, check it
+ *   all microbatches through the stages, forward and backward (accumulate.c): losses, which are
+ *   checked, and the sums of gradients  -> all ranks go on or none
+ *   a tied head's gradient to the embedding's, gradient norm, check it
  *   AdamW on this rank's shards, which packs them; gather the other ranks' weights and pack
  *   those, move the router biases, keep the experts' counts for the next step's balance loss
  *
@@ -13,65 +13,8 @@
 #include <math.h>
 
 #include "base/clock.h"
+#include "train/accumulate.h"
 #include "train/schedule.h"
-#include "train/trainer.h"
-
-static void load_microbatch(ringmoe_trainer *trainer, int64_t microbatch)
-{
-    int64_t n_sequences = trainer->settings.microbatch;
-    for (int64_t row = 0; row < n_sequences; row++)
-        rm_batch_buffer_fill(&trainer->batch, row, trainer->data,
-                             rm_order_first_token(&trainer->order, trainer->steps_done,
-                                                  microbatch * n_sequences + row));
-}
-
-static ringmoe_status run_microbatch(ringmoe_trainer *trainer, int local, int64_t microbatch)
-{
-    rm_gradients *gradients = &trainer->gradients;
-    rm_pass_result result;
-    rm_batch batch = {
-        .tokens = trainer->batch.tokens,
-        .targets = trainer->batch.targets,
-        .n_sequences = trainer->settings.microbatch,
-        .seq_len = trainer->settings.seq_len,
-        .step = trainer->steps_done + 1,
-        .microbatch = local,
-        .global_microbatch = microbatch,
-        .scale = (rm_real)1 / (rm_real)trainer->n_microbatches,
-    };
-    load_microbatch(trainer, microbatch);
-    rm_gradients_begin(gradients, local);
-    RM_TRY(rm_model_train_pass(trainer->model, &batch, gradients->dense_sink,
-                               gradients->expert_sinks, trainer->measures.last_counts,
-                               trainer->measures.counts, &result));
-    rm_gradients_end(gradients);
-    rm_measures_record(&trainer->measures, microbatch, &result);
-    return RINGMOE_OK;
-}
-
-static ringmoe_status run_microbatches(ringmoe_trainer *trainer)
-{
-    const rm_axis *axis = &trainer->mesh->dense;
-    int n_local = trainer->n_microbatches / axis->size;
-    for (int i = 0; i < n_local; i++)
-        RM_TRY(run_microbatch(trainer, i, (int64_t)axis->rank * n_local + i));
-    return RINGMOE_OK;
-}
-
-/* All ranks leave with the same status, and with the losses unless a rank failed. */
-static ringmoe_status accumulate(ringmoe_trainer *trainer, ringmoe_step_metrics *metrics)
-{
-    ringmoe_context *context = trainer->mesh->context;
-    rm_measures_clear(&trainer->measures);
-    ringmoe_status status = run_microbatches(trainer);
-    double start = rm_clock_seconds();
-    status = rm_agree(&trainer->mesh->dense, status, &context->error);
-    context->times.wait += rm_clock_seconds() - start;
-    if (status == RINGMOE_OK) status = rm_measures_gather(&trainer->measures, trainer->mesh);
-    if (status != RINGMOE_OK) return status;
-    rm_measures_summarize(&trainer->measures, metrics);
-    return rm_measures_check(&trainer->measures, trainer->steps_done + 1, &context->error);
-}
 
 static ringmoe_status check_norm(const ringmoe_trainer *trainer, double norm)
 {
@@ -83,7 +26,8 @@ static ringmoe_status check_norm(const ringmoe_trainer *trainer, double norm)
         "step %lld: the gradient norm is %g; the first gradient that is not finite is "
         "of %s; the weights are those before the step: try a lower lr",
         (long long)trainer->steps_done + 1, norm,
-        block < 0 ? "no one parameter" : rm_block_parameter(table, block)->name);
+        block < 0 ? "no one parameter"
+                  : rm_block_parameter(table, trainer->gradients.n_slices, block)->name);
 }
 
 static void update_router_biases(ringmoe_trainer *trainer)
@@ -103,6 +47,7 @@ static void update_router_biases(ringmoe_trainer *trainer)
     }
 }
 
+/* AdamW on this rank's shards, and everyone's weights to everyone. */
 static ringmoe_status update_weights(ringmoe_trainer *trainer, double norm)
 {
     const ringmoe_train_settings *settings = &trainer->settings;
@@ -110,6 +55,7 @@ static ringmoe_status update_weights(ringmoe_trainer *trainer, double norm)
                         rm_clip_factor(norm, settings->clip_norm), &trainer->gradients,
                         trainer->shards, trainer->model);
     RM_TRY(rm_weights_gather(trainer->model, trainer->shards));
+    RM_TRY(rm_tied_copy_weights(&trainer->tied, trainer->model));
     rm_optimizer_pack_rest(&trainer->optimizer, trainer->model);
     update_router_biases(trainer);
     rm_measures_finish(&trainer->measures);
@@ -129,6 +75,33 @@ static void begin_metrics(const ringmoe_trainer *trainer, ringmoe_step_metrics *
     };
 }
 
+/* The sums of gradients are complete: the whole gradient's norm, and what this rank tells the
+ * others along with it. */
+static ringmoe_status measure_norm(ringmoe_trainer *trainer, ringmoe_step_metrics *metrics)
+{
+    const rm_comm_times *times = &trainer->mesh->context->times;
+    double *figures = trainer->gradients.figures;
+    RM_TRY(rm_tied_add_totals(&trainer->tied, trainer->model, &trainer->gradients));
+    figures[RM_FIGURE_WAIT_MS] = 1e3 * (times->wait + trainer->pipeline_times.waiting);
+    figures[RM_FIGURE_BYTES_WITHIN] = (double)times->bytes_within_node;
+    figures[RM_FIGURE_BYTES_BETWEEN] = (double)times->bytes_between_nodes;
+    RM_TRY(rm_gradients_norm(&trainer->gradients, &metrics->grad_norm));
+    for (int rank = 0; rank < trainer->mesh->context->world.size; rank++) {
+        const double *of_rank = figures + (int64_t)rank * RM_N_RANK_FIGURES;
+        metrics->bytes_within_nodes += (int64_t)of_rank[RM_FIGURE_BYTES_WITHIN];
+        metrics->bytes_between_nodes += (int64_t)of_rank[RM_FIGURE_BYTES_BETWEEN];
+    }
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_gradients_of_step(ringmoe_trainer *trainer, ringmoe_step_metrics *metrics)
+{
+    begin_metrics(trainer, metrics);
+    RM_TRY(rm_accumulate(trainer, metrics));
+    RM_TRY(measure_norm(trainer, metrics));
+    return check_norm(trainer, metrics->grad_norm);
+}
+
 static void fill_times(const ringmoe_trainer *trainer, double step_seconds,
                        double optimizer_seconds, ringmoe_step_metrics *metrics)
 {
@@ -137,9 +110,10 @@ static void fill_times(const ringmoe_trainer *trainer, double step_seconds,
     metrics->step_ms = 1e3 * step_seconds;
     metrics->exchange_ms = 1e3 * times->exchange;
     metrics->wait_ms = 1e3 * times->wait;
+    metrics->pipeline_wait_ms = 1e3 * trainer->pipeline_times.waiting;
     metrics->optimizer_ms = 1e3 * optimizer_seconds;
-    metrics->compute_ms =
-        metrics->step_ms - metrics->exchange_ms - metrics->wait_ms - metrics->optimizer_ms;
+    metrics->compute_ms = metrics->step_ms - metrics->exchange_ms - metrics->wait_ms -
+                          metrics->pipeline_wait_ms - metrics->optimizer_ms;
 }
 
 static ringmoe_status step(ringmoe_trainer *trainer, ringmoe_step_metrics *metrics)
@@ -147,11 +121,9 @@ static ringmoe_status step(ringmoe_trainer *trainer, ringmoe_step_metrics *metri
     rm_comm_times *times = &trainer->mesh->context->times;
     double start = rm_clock_seconds();
     *times = (rm_comm_times){0};
-    begin_metrics(trainer, metrics);
-    RM_TRY(accumulate(trainer, metrics));
-    RM_TRY(rm_gradients_reduce(&trainer->gradients, trainer->shards, &metrics->grad_norm));
-    RM_TRY(check_norm(trainer, metrics->grad_norm));
+    RM_TRY(rm_gradients_of_step(trainer, metrics));
     double update_start = rm_clock_seconds(), exchange_before = times->exchange;
+    rm_trainer_at(trainer, RM_OPERATION_OPTIMIZER);
     RM_TRY(update_weights(trainer, metrics->grad_norm));
     double end = rm_clock_seconds(), gather = times->exchange - exchange_before;
     trainer->steps_done++;

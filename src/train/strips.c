@@ -37,10 +37,11 @@ static ringmoe_status sort_matrices(strip_builder *builder, rm_error *error)
 }
 
 /* The matrix whose weights the parameter is; NULL: a norm, or an embedding. */
-static const rm_matrix *find_matrix(const strip_builder *builder, const rm_parameter *parameter)
+static const rm_matrix *find_matrix(const strip_builder *builder, rm_space space,
+                                    const rm_parameter *parameter)
 {
-    const rm_matrix wanted = {.weights = rm_model_space(builder->model, parameter->space) +
-                                         parameter->offset};
+    const rm_matrix wanted = {.weights =
+                                  rm_model_space(builder->model, space) + parameter->offset};
     const rm_matrix *key = &wanted;
     const rm_matrix **found = bsearch(&key, builder->matrices, (size_t)builder->n_matrices,
                                       sizeof *builder->matrices, compare_weights);
@@ -70,14 +71,14 @@ static void add_strip(const strip_builder *builder, const rm_strip *strip)
 }
 
 /* Strips of about a block, of whole strips of the matrix. */
-static void add_matrix(const strip_builder *builder, const rm_parameter *parameter,
-                       const rm_matrix *matrix)
+static void add_matrix(const strip_builder *builder, rm_space space,
+                       const rm_parameter *parameter, const rm_matrix *matrix)
 {
     int64_t least = rm_matrix_strip(builder->compute, matrix);
     int64_t strips = RM_BLOCK_ELEMENTS / (least * matrix->in);
     int64_t n_rows = strips > 1 ? strips * least : least;
     for (int64_t row = 0; row < matrix->out; row += n_rows) {
-        rm_strip strip = {.space = parameter->space,
+        rm_strip strip = {.space = space,
                           .first = parameter->offset + row * matrix->in,
                           .decay = parameter->decay,
                           .matrix = matrix,
@@ -88,28 +89,36 @@ static void add_matrix(const strip_builder *builder, const rm_parameter *paramet
     }
 }
 
-static void add_vector(const strip_builder *builder, const rm_parameter *parameter)
+static void add_vector(const strip_builder *builder, rm_space space,
+                       const rm_parameter *parameter, int64_t n_elements)
 {
-    for (int64_t at = 0; at < parameter->n_elements; at += RM_BLOCK_ELEMENTS)
-        add_strip(builder, &(rm_strip){.space = parameter->space,
-                                       .first = parameter->offset + at,
-                                       .n_elements = least_of(RM_BLOCK_ELEMENTS,
-                                                              parameter->n_elements - at),
-                                       .decay = parameter->decay});
+    for (int64_t at = 0; at < n_elements; at += RM_BLOCK_ELEMENTS)
+        add_strip(builder,
+                  &(rm_strip){.space = space,
+                              .first = parameter->offset + at,
+                              .n_elements = least_of(RM_BLOCK_ELEMENTS, n_elements - at),
+                              .decay = parameter->decay});
+}
+
+static void add_parameter(const strip_builder *builder, const rm_parameter *parameter)
+{
+    rm_space space = rm_model_space_of(builder->model, parameter);
+    if (space < 0 || parameter->tied) return;
+    const rm_shard_place *place = &builder->shards[space].place;
+    rm_parameter_part part =
+        rm_parameter_part_of(parameter, place->tensor_size, place->tensor_rank);
+    const rm_matrix *matrix = find_matrix(builder, space, parameter);
+    if (part.n_elements == 0) return;
+    if (matrix)
+        add_matrix(builder, space, parameter, matrix);
+    else
+        add_vector(builder, space, parameter, part.n_elements);
 }
 
 static void add_all(const strip_builder *builder)
 {
     const rm_parameter_table *table = rm_model_parameters(builder->model);
-    for (int i = 0; i < table->n_parameters; i++) {
-        const rm_parameter *parameter = &table->parameters[i];
-        if (!rm_model_holds(builder->model, parameter)) continue;
-        const rm_matrix *matrix = find_matrix(builder, parameter);
-        if (matrix)
-            add_matrix(builder, parameter, matrix);
-        else
-            add_vector(builder, parameter);
-    }
+    for (int i = 0; i < table->n_parameters; i++) add_parameter(builder, &table->parameters[i]);
 }
 
 /* Counts, then fills. */
@@ -129,7 +138,7 @@ static ringmoe_status build(strip_builder *builder, rm_error *error)
 }
 
 ringmoe_status rm_strips_create(rm_strips *strips, const ringmoe_model *model,
-                                const rm_shard shards[RM_N_SPACES], rm_error *error)
+                                const rm_shard *shards, rm_error *error)
 {
     *strips = (rm_strips){0};
     strip_builder builder = {.model = model,

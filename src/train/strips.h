@@ -30,9 +30,10 @@ typedef struct rm_strips {
     int64_t n_rest;
 } rm_strips;
 
-/* For a rank that has these shards of the model. */
+/* For a rank that has these shards of the model, one of each space. A tied head, whose rows
+ * come from the embedding, is in none of the lists. */
 ringmoe_status rm_strips_create(rm_strips *strips, const ringmoe_model *model,
-                                const rm_shard shards[RM_N_SPACES], rm_error *error);
+                                const rm_shard *shards, rm_error *error);
 void rm_strips_free(rm_strips *strips);
 
 #endif

@@ -31,7 +31,8 @@ static int list_weights(const ringmoe_trainer *trainer, rm_tensor_entry *entries
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
     const ringmoe_model_config *config = ringmoe_model_get_config(trainer->model);
     int n = 0;
-    for (; n < table->n_parameters; n++) entries[n] = entry_of(&table->parameters[n], "");
+    for (int i = 0; i < table->n_parameters; i++)
+        if (!table->parameters[i].tied) entries[n++] = entry_of(&table->parameters[i], "");
     for (int layer = 0; layer < config->num_hidden_layers; layer++) {
         if (!rm_has_router_bias(trainer, layer)) continue;
         entries[n] = (rm_tensor_entry){
@@ -45,11 +46,13 @@ static int list_weights(const ringmoe_trainer *trainer, rm_tensor_entry *entries
 static int list_moments(const ringmoe_trainer *trainer, rm_tensor_entry *entries)
 {
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
+    int n = 0;
     for (int i = 0; i < table->n_parameters; i++) {
-        entries[2 * i] = entry_of(&table->parameters[i], RM_MOMENT1_PREFIX);
-        entries[2 * i + 1] = entry_of(&table->parameters[i], RM_MOMENT2_PREFIX);
+        if (table->parameters[i].tied) continue;
+        entries[n++] = entry_of(&table->parameters[i], RM_MOMENT1_PREFIX);
+        entries[n++] = entry_of(&table->parameters[i], RM_MOMENT2_PREFIX);
     }
-    return 2 * table->n_parameters;
+    return n;
 }
 
 /* The data of list_weights' entries, in their order. */
@@ -57,25 +60,34 @@ static ringmoe_status collect_weights(const ringmoe_trainer *trainer, rm_collect
 {
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
     const ringmoe_model_config *config = ringmoe_model_get_config(trainer->model);
-    for (int i = 0; i < table->n_parameters; i++)
-        RM_TRY(rm_collect_weights(collector, trainer, &table->parameters[i]));
+    for (int i = 0; i < table->n_parameters; i++) {
+        const rm_parameter *parameter = &table->parameters[i];
+        rm_share share = rm_share_of_weights(trainer, parameter);
+        const rm_real *values = share.n ? rm_model_weights(trainer->model, parameter) : NULL;
+        if (!parameter->tied) RM_TRY(rm_collect(collector, parameter, share, values));
+    }
     for (int layer = 0; layer < config->num_hidden_layers; layer++)
         if (rm_has_router_bias(trainer, layer))
-            RM_TRY(rm_collect(collector, 0,
-                              rm_model_router_bias(trainer->model) +
-                                  (int64_t)layer * config->num_local_experts,
-                              config->num_local_experts));
+            rm_collect_own(collector,
+                           rm_model_router_bias(trainer->model) +
+                               (int64_t)layer * config->num_local_experts,
+                           config->num_local_experts);
     return RINGMOE_OK;
 }
 
 static ringmoe_status collect_moments(const ringmoe_trainer *trainer, rm_collector *collector)
 {
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
-    const rm_optimizer *optimizer = &trainer->optimizer;
+    rm_real *const *const moments[] = {trainer->optimizer.moments1,
+                                       trainer->optimizer.moments2};
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *parameter = &table->parameters[i];
-        RM_TRY(rm_collect_shards(collector, trainer, optimizer->moments1, parameter));
-        RM_TRY(rm_collect_shards(collector, trainer, optimizer->moments2, parameter));
+        rm_share share = rm_share_of_shards(trainer, parameter);
+        for (int which = 0; which < 2 && !parameter->tied; which++)
+            RM_TRY(rm_collect(
+                collector, parameter, share,
+                share.n ? rm_shards_at(trainer, moments[which], parameter, share.first)
+                        : NULL));
     }
     return RINGMOE_OK;
 }
@@ -84,11 +96,8 @@ static ringmoe_status collect_moments(const ringmoe_trainer *trainer, rm_collect
 static ringmoe_status open_tensors(const ringmoe_trainer *trainer, const rm_tensor_file *file,
                                    const char *folder, rm_collector *collector)
 {
-    const ringmoe_model_config *config = ringmoe_model_get_config(trainer->model);
-    int n_most =
-        2 * rm_model_parameters(trainer->model)->n_parameters + config->num_hidden_layers;
     char *path = rm_path_join(folder, file->name);
-    rm_tensor_entry *entries = calloc((size_t)n_most, sizeof *entries);
+    rm_tensor_entry *entries = calloc((size_t)rm_tensor_entries_most(trainer), sizeof *entries);
     ringmoe_status status;
     if (path && entries)
         status = rm_safetensors_create(path, entries, file->list(trainer, entries),
@@ -105,10 +114,10 @@ static ringmoe_status open_tensors(const ringmoe_trainer *trainer, const rm_tens
 ringmoe_status rm_tensor_file_write(const ringmoe_trainer *trainer, const rm_tensor_file *file,
                                     const char *folder)
 {
-    const rm_axis *axis = &trainer->mesh->dense;
+    const rm_axis *axis = &trainer->mesh->context->world;
     rm_error *error = &trainer->mesh->context->error;
     rm_collector collector;
-    ringmoe_status status = rm_collector_init(&collector, axis, error);
+    ringmoe_status status = rm_collector_init(&collector, trainer, error);
     if (status == RINGMOE_OK && axis->rank == 0)
         status = open_tensors(trainer, file, folder, &collector);
     status = rm_agree(axis, status, error);

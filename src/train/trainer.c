@@ -14,17 +14,23 @@
 static ringmoe_status agree_on_recipe(ringmoe_trainer *trainer,
                                       const ringmoe_model_config *config, rm_error *error)
 {
+    const rm_axis *world = &trainer->mesh->context->world;
+    rm_recipe layout;
     rm_recipe_write(&trainer->recipe, &trainer->settings, config,
                     trainer->mesh->context->compute.precision, trainer->data_hash);
-    return rm_recipe_agree(&trainer->recipe, &trainer->mesh->dense, error);
+    RM_TRY(rm_recipe_agree(&trainer->recipe, world, error));
+    rm_recipe_write_layout(&layout, &trainer->settings);
+    return rm_recipe_agree(&layout, world, error);
 }
 
 static ringmoe_status check_settings(ringmoe_trainer *trainer,
                                      const ringmoe_model_config *config, rm_error *error)
 {
-    const ringmoe_train_settings *settings = &trainer->settings;
+    ringmoe_train_settings *settings = &trainer->settings;
+    ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(trainer->mesh);
     RM_TRY(rm_config_check(config, error));
-    RM_TRY(rm_settings_check(settings, config, trainer->mesh->dense.size, error));
+    RM_TRY(rm_settings_check(settings, config, &dims, error));
+    rm_settings_choose(settings, config, &dims);
     trainer->n_microbatches = (int)(settings->global_batch / settings->microbatch);
     return RINGMOE_OK;
 }
@@ -43,42 +49,72 @@ static ringmoe_status check_data(ringmoe_trainer *trainer, const ringmoe_model_c
 static ringmoe_status check_all(ringmoe_trainer *trainer, const ringmoe_model_config *config,
                                 rm_error *error)
 {
-    const rm_axis *axis = &trainer->mesh->dense;
+    const rm_axis *axis = &trainer->mesh->context->world;
     RM_TRY(agree_on_recipe(trainer, config, error));
     RM_TRY(rm_agree(axis, check_settings(trainer, config, error), error));
     RM_TRY(rm_agree(axis, check_data(trainer, config, error), error));
     return agree_on_recipe(trainer, config, error);
 }
 
+static ringmoe_status create_model(ringmoe_trainer *trainer, const ringmoe_model_config *config)
+{
+    const ringmoe_train_settings *settings = &trainer->settings;
+    rm_model_settings wanted = {.use = RM_MODEL_TRAINING,
+                                .max_tokens = settings->microbatch * settings->seq_len,
+                                .seed = settings->seed,
+                                .recompute = (ringmoe_recompute)settings->recompute,
+                                .reproducible = settings->reproducible};
+    rm_stages_model_settings(&trainer->stages, trainer->mesh, &wanted);
+    return rm_model_create(trainer->mesh, config, &wanted, &trainer->model);
+}
+
+static ringmoe_status create_shards(ringmoe_trainer *trainer, rm_error *error)
+{
+    const rm_parameter_table *table = rm_model_parameters(trainer->model);
+    const ringmoe_mesh *mesh = trainer->mesh;
+    trainer->n_spaces = rm_model_spaces(trainer->model);
+    for (int s = 0; s < trainer->n_spaces; s++) {
+        int stage = s / RM_N_KINDS * mesh->pipeline.size + mesh->pipeline.rank;
+        rm_shard_place place = rm_mesh_shard_place(mesh, stage, (rm_kind)(s % RM_N_KINDS),
+                                                   trainer->settings.reproducible);
+        RM_TRY(rm_shard_create(&trainer->shards[s], table, place, error));
+    }
+    return RINGMOE_OK;
+}
+
 static ringmoe_status create_parts(ringmoe_trainer *trainer, const ringmoe_model_config *config,
                                    rm_error *error)
 {
     const ringmoe_train_settings *settings = &trainer->settings;
-    rm_model_settings model_settings = {.use = RM_MODEL_TRAINING,
-                                        .max_tokens = settings->microbatch * settings->seq_len,
-                                        .seed = settings->seed};
-    RM_TRY(rm_model_create(trainer->mesh, config, &model_settings, &trainer->model));
-    const rm_parameter_table *table = rm_model_parameters(trainer->model);
-    for (int s = 0; s < RM_N_SPACES; s++)
-        RM_TRY(rm_shard_create(&trainer->shards[s], table,
-                               rm_mesh_shard_place(trainer->mesh, s), error));
-    RM_TRY(rm_gradients_create(&trainer->gradients, trainer->mesh, table,
-                               trainer->n_microbatches, error));
+    RM_TRY(create_shards(trainer, error));
+    RM_TRY(rm_gradients_create(&trainer->gradients, trainer->mesh,
+                               rm_model_parameters(trainer->model), trainer->shards,
+                               trainer->n_spaces, trainer->n_microbatches, error));
+    RM_TRY(rm_tied_create(&trainer->tied, trainer->model, trainer->stages.partition.n_stages,
+                          settings->reproducible, error));
     RM_TRY(rm_optimizer_create(&trainer->optimizer, trainer->model, trainer->shards, error));
     RM_TRY(rm_measures_create(&trainer->measures, config, trainer->n_microbatches, error));
-    RM_TRY(rm_batch_buffer_create(&trainer->batch, settings->microbatch, settings->seq_len,
-                                  error));
-    rm_model_initialize(trainer->model, settings->seed);
-    RM_TRY(rm_model_tie_head(trainer->model));
-    rm_model_pack(trainer->model);
-    return RINGMOE_OK;
+    return rm_batch_buffer_create(&trainer->batch, settings->microbatch, settings->seq_len,
+                                  error);
 }
 
+/* Collective over all ranks. */
 static ringmoe_status create(ringmoe_trainer *trainer, const ringmoe_model_config *config)
 {
+    const rm_axis *world = &trainer->mesh->context->world;
+    const ringmoe_train_settings *settings = &trainer->settings;
     rm_error *error = &trainer->mesh->context->error;
     RM_TRY(check_all(trainer, config, error));
-    return rm_agree(&trainer->mesh->dense, create_parts(trainer, config, error), error);
+    RM_TRY(rm_stages_create(&trainer->stages, trainer->mesh, config, settings,
+                            trainer->n_microbatches / trainer->mesh->dense.size));
+    RM_TRY(rm_agree(world, create_model(trainer, config), error));
+    RM_TRY(rm_agree(world, create_parts(trainer, config, error), error));
+    RM_TRY(rm_stages_connect(&trainer->stages, trainer->mesh,
+                             settings->microbatch * settings->seq_len * config->hidden_size));
+    rm_model_initialize(trainer->model, settings->seed);
+    RM_TRY(rm_agree(world, rm_model_tie_head(trainer->model), error));
+    rm_model_pack(trainer->model);
+    return RINGMOE_OK;
 }
 
 ringmoe_status ringmoe_trainer_create(ringmoe_mesh *mesh, const ringmoe_model_config *config,
@@ -96,7 +132,7 @@ ringmoe_status ringmoe_trainer_create(ringmoe_mesh *mesh, const ringmoe_model_co
                          "one of them is NULL");
     else if (!(made = calloc(1, sizeof *made)))
         status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a trainer");
-    status = rm_agree(&mesh->dense, status, error);
+    status = rm_agree(&mesh->context->world, status, error);
     if (status == RINGMOE_OK) {
         made->mesh = mesh;
         made->data = data;
@@ -117,9 +153,11 @@ void ringmoe_trainer_destroy(ringmoe_trainer **trainer)
     rm_batch_buffer_free(&old->batch);
     rm_measures_free(&old->measures);
     rm_optimizer_free(&old->optimizer);
+    rm_tied_free(&old->tied);
     rm_gradients_free(&old->gradients);
-    for (int s = 0; s < RM_N_SPACES; s++) rm_shard_free(&old->shards[s]);
+    for (int s = 0; s < old->n_spaces; s++) rm_shard_free(&old->shards[s]);
     ringmoe_model_destroy(&old->model);
+    rm_stages_free(&old->stages);
     free(old);
     *trainer = NULL;
 }
@@ -127,6 +165,11 @@ void ringmoe_trainer_destroy(ringmoe_trainer **trainer)
 int64_t ringmoe_trainer_steps_done(const ringmoe_trainer *trainer)
 {
     return trainer ? trainer->steps_done : 0;
+}
+
+void ringmoe_trainer_settings(const ringmoe_trainer *trainer, ringmoe_train_settings *settings)
+{
+    if (trainer && settings) *settings = trainer->settings;
 }
 
 ringmoe_model *ringmoe_trainer_model(ringmoe_trainer *trainer)

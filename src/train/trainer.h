@@ -13,6 +13,8 @@
 #include "train/optimizer.h"
 #include "train/order.h"
 #include "train/recipe.h"
+#include "train/stages.h"
+#include "train/tied.h"
 
 struct ringmoe_trainer {
     ringmoe_mesh *mesh;
@@ -23,11 +25,15 @@ struct ringmoe_trainer {
     rm_recipe recipe;
     int n_microbatches; /* of the global batch */
     rm_order order;
-    rm_shard shards[RM_N_SPACES];
+    rm_stages stages;
+    int n_spaces;
+    rm_shard shards[RM_MAX_SPACES]; /* [n_spaces] */
     rm_gradients gradients;
+    rm_tied tied;
     rm_optimizer optimizer;
     rm_measures measures;
     rm_batch_buffer batch;
+    ringmoe_pipeline_times pipeline_times; /* of the last step */
     int64_t steps_done;
 };
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,20 +84,27 @@ static ringmoe_model_config tiny(void)
     return config;
 }
 
-static void refused(const ringmoe_train_settings *settings, int n_ranks,
-                    ringmoe_status expected, const char *message)
+static void refused_on(const ringmoe_train_settings *settings, ringmoe_mesh_dims dims,
+                       ringmoe_status expected, const char *message)
 {
     rm_error error = {""};
     ringmoe_model_config config = tiny();
-    assert_int_equal(rm_settings_check(settings, &config, n_ranks, &error), expected);
+    assert_int_equal(rm_settings_check(settings, &config, &dims, &error), expected);
     if (!strstr(error.text, message)) fail_msg("%s", error.text);
+}
+
+static void refused(const ringmoe_train_settings *settings, int n_ranks,
+                    ringmoe_status expected, const char *message)
+{
+    refused_on(settings, (ringmoe_mesh_dims){1, n_ranks, 1, 1}, expected, message);
 }
 
 static void settings_out_of_range_are_named(void **state)
 {
     ringmoe_train_settings settings = defaults();
     ringmoe_model_config config = tiny();
-    assert_int_equal(rm_settings_check(&settings, &config, 4, NULL), RINGMOE_OK);
+    const ringmoe_mesh_dims dims = {3, 2, 2, 5};
+    assert_int_equal(rm_settings_check(&settings, &config, &dims, NULL), RINGMOE_OK);
     settings.beta2 = 1;
     refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "beta2 is 1; it must be");
     settings = defaults(), settings.lr = NAN;
@@ -111,6 +119,50 @@ static void settings_out_of_range_are_named(void **state)
     refused(&settings, 3, RINGMOE_ERROR_LAYOUT, "multiple of 12");
 }
 
+static void layouts_that_cannot_be_are_named(void **state)
+{
+    ringmoe_train_settings settings = defaults();
+    snprintf(settings.schedule, sizeof settings.schedule, "gpip");
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "schedule is \"gpip\"; it must be one of");
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "zb-h1");
+    memset(settings.schedule, 'x', sizeof settings.schedule);
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "schedule is \"xxxxxxxxxxxxxxxx\"");
+    snprintf(settings.schedule, sizeof settings.schedule, "forward");
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "schedule is \"forward\"");
+    settings = defaults(), settings.chunks = 65;
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "chunks is 65");
+    settings = defaults(), settings.recompute = 3;
+    refused(&settings, 1, RINGMOE_ERROR_ARGUMENT, "recompute is 3");
+    settings = defaults(), settings.chunks = 64;
+    refused_on(&settings, (ringmoe_mesh_dims){9, 1, 1, 1}, RINGMOE_ERROR_LAYOUT, "576 stages");
+    settings = defaults(), settings.reproducible = 1;
+    refused_on(&settings, (ringmoe_mesh_dims){1, 1, 1, 3}, RINGMOE_ERROR_LAYOUT,
+               "use 1, 2 or 4");
+}
+
+static void chosen(const char *schedule, int64_t chunks, ringmoe_mesh_dims dims,
+                   const char *expected, int64_t expected_chunks)
+{
+    ringmoe_train_settings settings = defaults();
+    ringmoe_model_config config = tiny();
+    snprintf(settings.schedule, sizeof settings.schedule, "%s", schedule);
+    settings.chunks = chunks;
+    rm_settings_choose(&settings, &config, &dims);
+    assert_string_equal(settings.schedule, expected);
+    assert_int_equal(settings.chunks, expected_chunks);
+}
+
+static void schedule_and_chunks_are_chosen(void **state)
+{
+    assert_true(tiny().num_hidden_layers >= 4);
+    chosen("", 0, (ringmoe_mesh_dims){1, 1, 1, 1}, "1f1b", 1);
+    chosen("", 0, (ringmoe_mesh_dims){1, 2, 1, 1}, "1f1b", 4);
+    chosen("", 0, (ringmoe_mesh_dims){2, 2, 1, 1}, "1f1b", 1);
+    chosen("", 2, (ringmoe_mesh_dims){2, 1, 1, 1}, "interleaved", 2);
+    chosen("", 2, (ringmoe_mesh_dims){1, 1, 1, 1}, "1f1b", 2);
+    chosen("zb-h1", 0, (ringmoe_mesh_dims){2, 1, 1, 1}, "zb-h1", 1);
+}
+
 static void a_recipe_tells_what_matters(void **state)
 {
     ringmoe_train_settings settings = defaults();
@@ -118,6 +170,7 @@ static void a_recipe_tells_what_matters(void **state)
     rm_recipe one, other;
     rm_recipe_write(&one, &settings, &config, RINGMOE_PRECISION_FP32, "0123456789abcdef");
     settings.lr *= 1 + 1e-15;
+    settings.chunks = 3; /* no part of it */
     config.is_dense_layer[3] = 1;
     rm_recipe_write(&other, &settings, &config, RINGMOE_PRECISION_BF16, "0123456789abcdef");
     assert_int_equal(one.n_items, other.n_items);
@@ -135,6 +188,8 @@ int main(void)
         cmocka_unit_test(clipping_brings_the_norm_down),
         cmocka_unit_test(numbers_read_back_exactly),
         cmocka_unit_test(settings_out_of_range_are_named),
+        cmocka_unit_test(layouts_that_cannot_be_are_named),
+        cmocka_unit_test(schedule_and_chunks_are_chosen),
         cmocka_unit_test(a_recipe_tells_what_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
