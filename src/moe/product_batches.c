@@ -5,6 +5,7 @@ void rm_batch_room_layout(rm_batch_room *room, int64_t n_products, int64_t n_gra
                           int n_sources, rm_arena *arena)
 {
     room->products = RM_TAKE(arena, n_products, rm_product);
+    room->more = RM_TAKE(arena, n_products, rm_product_term);
     room->terms = RM_TAKE(arena, n_gradients * n_sources, rm_outer);
     room->groups = RM_TAKE(arena, n_gradients, rm_outer_group);
 }
@@ -12,6 +13,16 @@ void rm_batch_room_layout(rm_batch_room *room, int64_t n_products, int64_t n_gra
 void rm_product_batch_add(rm_product_batch *batch, const rm_product *product)
 {
     batch->room->products[batch->n++] = *product;
+}
+
+void rm_product_batch_add_sum(rm_product_batch *batch, const rm_product *product,
+                              const rm_product_term *more)
+{
+    rm_product sum = *product;
+    batch->room->more[batch->n] = *more;
+    sum.more = &batch->room->more[batch->n];
+    sum.n_more = 1;
+    rm_product_batch_add(batch, &sum);
 }
 
 void rm_product_batch_run(rm_product_batch *batch)

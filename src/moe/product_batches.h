@@ -11,6 +11,7 @@
 /* Room for what is collected. */
 typedef struct rm_batch_room {
     rm_product *products;
+    rm_product_term *more; /* one a product */
     rm_outer *terms;
     rm_outer_group *groups;
 } rm_batch_room;
@@ -26,6 +27,9 @@ typedef struct rm_product_batch {
 
 /* Products of one batch write different rows. */
 void rm_product_batch_add(rm_product_batch *batch, const rm_product *product);
+/* The same for a sum of two products. */
+void rm_product_batch_add_sum(rm_product_batch *batch, const rm_product *product,
+                              const rm_product_term *more);
 /* Runs what has been added. */
 void rm_product_batch_run(rm_product_batch *batch);
 

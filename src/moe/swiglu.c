@@ -7,6 +7,33 @@
  */
 #include "moe/swiglu.h"
 
+int64_t rm_swiglu_inner(const rm_swiglu_shape *shape)
+{
+    int64_t first;
+    return rm_split(shape->d_ff, shape->tensor_ranks, shape->tensor_rank, &first);
+}
+
+void rm_swiglu_layout(rm_swiglu *swiglu, const rm_compute *compute,
+                      const rm_swiglu_shape *shape, rm_arena *arena)
+{
+    rm_inner_cut cut = {0};
+    if (shape->reproducible)
+        cut = rm_inner_cut_of(shape->d_ff, 1, shape->tensor_ranks, shape->tensor_rank);
+    rm_matrix_shape inwards = {.out = rm_swiglu_inner(shape),
+                               .in = shape->d_model,
+                               .precision = compute->precision,
+                               .with_backward = shape->with_backward,
+                               .out_cut = cut};
+    rm_matrix_shape outwards = {.out = shape->d_model,
+                                .in = inwards.out,
+                                .precision = compute->precision,
+                                .with_backward = shape->with_backward,
+                                .in_cut = cut};
+    rm_matrix_layout_shape(&swiglu->gate, compute, &inwards, arena);
+    rm_matrix_layout_shape(&swiglu->up, compute, &inwards, arena);
+    rm_matrix_layout_shape(&swiglu->down, compute, &outwards, arena);
+}
+
 int64_t rm_swiglu_hidden_elements(rm_swiglu_sizes sizes)
 {
     return sizes.max_rows * sizes.d_ff;

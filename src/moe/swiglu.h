@@ -5,10 +5,16 @@
  *   y = down(weight * silu(gate x) * (up x))
  *
  * Rows lie expert after expert; a dense layer and a shared expert are the case of one expert.
+ *
+ * Ranks of a tensor axis share d_ff: gate and up have some of their rows on each, down has the
+ * same ones of its columns. What sums over d_ff (y, d_x, d_weights) is then a rank's part of
+ * it, which the caller completes by rm_sum; with `reproducible` shapes the bits do not depend
+ * on whether 1, 2 or 4 ranks share d_ff.
  */
 #ifndef RM_SWIGLU_H
 #define RM_SWIGLU_H
 
+#include "comm/mesh.h"
 #include "moe/product_batches.h"
 
 typedef struct rm_swiglu {
@@ -16,6 +22,19 @@ typedef struct rm_swiglu {
     rm_matrix down;     /* [d_model][d_ff]; Mixtral's w2 */
 } rm_swiglu;
 
+typedef struct rm_swiglu_shape {
+    int64_t d_model, d_ff; /* d_ff of all tensor ranks together */
+    int tensor_ranks, tensor_rank;
+    bool with_backward, reproducible;
+} rm_swiglu_shape;
+
+/* A rank's part of d_ff. */
+int64_t rm_swiglu_inner(const rm_swiglu_shape *shape);
+/* Shapes and packed forms of one expert, as rm_matrix_layout. */
+void rm_swiglu_layout(rm_swiglu *swiglu, const rm_compute *compute,
+                      const rm_swiglu_shape *shape, rm_arena *arena);
+
+/* d_ff is the rank's own part. */
 typedef struct rm_swiglu_sizes {
     int n_experts, n_sources; /* runs of an expert's rows with gradients of their own */
     int64_t max_rows, d_ff;

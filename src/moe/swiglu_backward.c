@@ -62,17 +62,34 @@ static void backward_down(const backward_pass *pass)
     rm_product_batch_run(&batch);
 }
 
-/* u, gate and up of a row become hidden and the gradients of gate and up. */
-static rm_real backward_row(const backward_pass *pass, int64_t row, rm_real weight)
+/* Columns [first, first + n) of the row that begins at `row`: u, gate and up become hidden and
+ * the gradients of gate and up. Returns their part of the weight's gradient. */
+static rm_real backward_columns(const backward_pass *pass, int64_t row, rm_real weight,
+                                int64_t first, int64_t n)
 {
     const rm_kernels *kernels = pass->compute->kernels;
-    int64_t d_ff = pass->experts[0].gate.out, at = row * d_ff;
-    rm_real *gate = pass->saved->gate + at, *up = pass->saved->up + at;
-    rm_real *hidden = pass->saved->hidden + at, *again = rm_compute_scratch(pass->compute);
-    kernels->silu_mul(d_ff, weight, gate, up, again);
-    rm_real d_weight = kernels->silu_mul_backward(d_ff, weight, gate, up, hidden, gate, up);
-    memcpy(hidden, again, (size_t)d_ff * sizeof *again);
+    rm_real *gate = pass->saved->gate + row + first, *up = pass->saved->up + row + first;
+    rm_real *hidden = pass->saved->hidden + row + first;
+    rm_real *again = rm_compute_scratch(pass->compute);
+    kernels->silu_mul(n, weight, gate, up, again);
+    rm_real d_weight = kernels->silu_mul_backward(n, weight, gate, up, hidden, gate, up);
+    memcpy(hidden, again, (size_t)n * sizeof *again);
     return d_weight;
+}
+
+/* A whole row; the weight's gradient is summed block by block where d_ff is cut. */
+static rm_real backward_row(const backward_pass *pass, int64_t row, rm_real weight)
+{
+    const rm_packed *inner = &pass->experts[0].gate.backward;
+    rm_real sums[RM_INNER_BLOCKS];
+    int n_sums = 0;
+    for (int b = 0; b < rm_packed_n_blocks(inner); b++) {
+        int64_t first = rm_packed_bound(inner, b), end = rm_packed_bound(inner, b + 1);
+        sums[n_sums++] = backward_columns(pass, row * inner->k, weight, first, end - first);
+        for (int joins = rm_inner_joins(b); joins > 0; joins--, n_sums--)
+            sums[n_sums - 2] += sums[n_sums - 1];
+    }
+    return sums[0];
 }
 
 static void backward_silu_mul(const backward_pass *pass)
@@ -87,26 +104,55 @@ static void backward_silu_mul(const backward_pass *pass)
     }
 }
 
-/* d_x (+)= d W for one of gate and up, whose gradients d are in `d_rows`. */
+/* A row of one of gate and up has its gradient in `d_rows`. */
+static rm_product_term input_term(const rm_packed *w, const rm_real *d_rows, int64_t first)
+{
+    return (rm_product_term){.a = d_rows + first * w->k, .a_stride = w->k, .b = w};
+}
+
+/* d_x (+)= the term, of the expert's rows. */
+static rm_product input_product(const backward_pass *pass, int expert, rm_product_term term,
+                                bool add)
+{
+    const rm_swiglu_gradients *gradients = pass->gradients;
+    const int32_t *d_x_rows = gradients->d_x_rows;
+    int64_t first = pass->rows->offsets[expert];
+    return (rm_product){.n_rows = pass->rows->offsets[expert + 1] - first,
+                        .a = term.a,
+                        .a_stride = term.a_stride,
+                        .b = term.b,
+                        .c = gradients->d_x + (d_x_rows ? 0 : first * term.b->n),
+                        .c_stride = term.b->n,
+                        .c_rows = d_x_rows ? d_x_rows + first : NULL,
+                        .add = add};
+}
+
+/* d_x (+)= gate Wg + up Wu, as one sum of blocks. */
+static void backward_inputs_by_blocks(const backward_pass *pass)
+{
+    rm_product_batch batch = {.compute = pass->compute, .room = &pass->saved->room};
+    for (int e = 0; e < pass->rows->n_experts; e++) {
+        const rm_swiglu *expert = &pass->experts[e];
+        int64_t first = pass->rows->offsets[e];
+        rm_product_term gate = input_term(&expert->gate.backward, pass->saved->gate, first);
+        rm_product_term up = input_term(&expert->up.backward, pass->saved->up, first);
+        rm_product product = input_product(pass, e, gate, pass->gradients->add);
+        rm_product_batch_add_sum(&batch, &product, &up);
+    }
+    rm_product_batch_run(&batch);
+}
+
+/* d_x (+)= d W for one of gate and up. */
 static void backward_input(const backward_pass *pass, size_t member, const rm_real *d_rows,
                            bool add)
 {
     rm_product_batch batch = {.compute = pass->compute, .room = &pass->saved->room};
-    const rm_swiglu_gradients *gradients = pass->gradients;
-    const int32_t *d_x_rows = gradients->d_x_rows;
     for (int e = 0; e < pass->rows->n_experts; e++) {
         const char *expert = (const char *)&pass->experts[e];
         const rm_packed *w = &((const rm_matrix *)(expert + member))->backward;
-        int64_t first = pass->rows->offsets[e];
-        rm_product_batch_add(&batch,
-                             &(rm_product){.n_rows = pass->rows->offsets[e + 1] - first,
-                                           .a = d_rows + first * w->k,
-                                           .a_stride = w->k,
-                                           .b = w,
-                                           .c = gradients->d_x + (d_x_rows ? 0 : first * w->n),
-                                           .c_stride = w->n,
-                                           .c_rows = d_x_rows ? d_x_rows + first : NULL,
-                                           .add = add});
+        rm_product_term term = input_term(w, d_rows, pass->rows->offsets[e]);
+        rm_product product = input_product(pass, e, term, add);
+        rm_product_batch_add(&batch, &product);
     }
     rm_product_batch_run(&batch);
 }
@@ -172,6 +218,10 @@ static void backward_hidden(const backward_pass *pass)
 
 static void backward_all_inputs(const backward_pass *pass)
 {
+    if (pass->experts[0].gate.backward.cut.n) {
+        backward_inputs_by_blocks(pass);
+        return;
+    }
     backward_input(pass, offsetof(rm_swiglu, gate), pass->saved->gate, pass->gradients->add);
     backward_input(pass, offsetof(rm_swiglu, up), pass->saved->up, true);
 }

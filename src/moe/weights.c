@@ -4,15 +4,6 @@
  */
 #include "moe/layer.h"
 
-static void swiglu_layout(rm_swiglu *swiglu, const rm_compute *compute, int64_t d_model,
-                          int64_t d_ff, bool with_backward, rm_arena *arena)
-{
-    ringmoe_precision precision = compute->precision;
-    rm_matrix_layout(&swiglu->gate, compute, d_ff, d_model, precision, with_backward, arena);
-    rm_matrix_layout(&swiglu->up, compute, d_ff, d_model, precision, with_backward, arena);
-    rm_matrix_layout(&swiglu->down, compute, d_model, d_ff, precision, with_backward, arena);
-}
-
 void rm_moe_weights_layout(rm_moe_weights *weights, const rm_compute *compute,
                            const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
                            rm_arena *arena)
@@ -25,14 +16,19 @@ void rm_moe_weights_layout(rm_moe_weights *weights, const rm_compute *compute,
     if (settings->noise == RINGMOE_NOISE_NOISY_TOPK)
         rm_matrix_layout(&weights->router_noise, compute, settings->n_experts, width,
                          RINGMOE_PRECISION_FP32, with_backward, arena);
+    rm_swiglu_shape shape = {.d_model = width,
+                             .d_ff = settings->d_ff,
+                             .tensor_ranks = layout->tensor_ranks,
+                             .tensor_rank = layout->tensor_rank,
+                             .with_backward = with_backward,
+                             .reproducible = layout->reproducible};
     weights->experts = RM_TAKE(arena, n_local, rm_swiglu);
     for (int e = 0; e < n_local; e++) {
         rm_swiglu unused, *expert = weights->experts ? &weights->experts[e] : &unused;
-        swiglu_layout(expert, compute, width, settings->d_ff, with_backward, arena);
+        rm_swiglu_layout(expert, compute, &shape, arena);
     }
-    if (settings->d_ff_shared)
-        swiglu_layout(&weights->shared, compute, width, settings->d_ff_shared, with_backward,
-                      arena);
+    shape.d_ff = settings->d_ff_shared;
+    if (settings->d_ff_shared) rm_swiglu_layout(&weights->shared, compute, &shape, arena);
 }
 
 /* Appends to a list that may not be wanted. */

@@ -27,6 +27,10 @@ typedef struct rm_packed {
     rm_inner_cut cut; /* of k: the blocks are packed one after the other */
 } rm_packed;
 
+/* Blocks of the depth: one where it is not cut. Block b begins at bound b and ends at b + 1. */
+int rm_packed_n_blocks(const rm_packed *packed);
+int64_t rm_packed_bound(const rm_packed *packed, int b);
+
 /* A weight matrix and its packed forms. */
 typedef struct rm_matrix {
     int64_t out, in;

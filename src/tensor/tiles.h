@@ -55,11 +55,8 @@ static inline const rm_tile_kernels *rm_tiles_of(const rm_compute *compute,
                                                : &compute->kernels->fp32;
 }
 
-/* Blocks of the depth, one where it is not cut, and a packed form of one of them alone. */
-int rm_packed_n_blocks(const rm_packed *packed);
+/* The packed form of one block of the depth. */
 rm_packed rm_packed_block(const rm_tile_kernels *kernels, const rm_packed *packed, int block);
-/* Where block b begins in the depth; b may be the number of blocks. */
-int64_t rm_packed_bound(const rm_packed *packed, int b);
 
 static inline int64_t rm_least(int64_t a, int64_t b)
 {
