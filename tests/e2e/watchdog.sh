@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Ranks that stop or die at any moment: the job ends soon, with the rank's name and a status that
+# is not 0. A rank that is only slow ends nothing.
+. "$(dirname "$0")/common.sh"
+
+limit=2
+small_config >small.json
+small_run=${small_run/--global-batch 8/--global-batch 12}
+
+# start NAME RANKS MINUTES: a run in the background that would last so long. Leaves its process in
+# $job and, once it is past its first step, those of its ranks in $ranks.
+start() {
+    # shellcheck disable=SC2086
+    "$mpiexec" -n "$2" "$ringmoe" train $small_run --steps 1000000 --minutes "$3" --save-every 0 --eval-every 0 \
+        --sample-tokens 0 --threads 1 --watchdog "$limit" --out "$work/$1" \
+        >"$1.out" 2>"$1.err" &
+    job=$!
+    for _ in $(seq 300); do
+        [ -s "$1/metrics.jsonl" ] && break
+        sleep 0.1
+    done
+    mapfile -t ranks < <(pgrep -f -- "^$ringmoe train .*--out $work/$1\$")
+    [ "${#ranks[@]}" -eq "$2" ] && return
+    fail "$1: ${#ranks[@]} processes, not $2: $(cat "$1.err")"
+    finish
+}
+
+# Waits for $job: its status goes to $status, the seconds until then to $took.
+wait_for_job() {
+    local begin=$SECONDS
+    wait "$job"
+    status=$?
+    took=$((SECONDS - begin))
+}
+
+# struck NAME RANKS SIGNAL PATTERN: one rank gets the signal at some moment of the run.
+struck() {
+    start "$1" "$2" 10
+    local victim=${ranks[RANDOM % $2]}
+    sleep "0.$((RANDOM % 10))"
+    kill "-$3" "$victim"
+    wait_for_job
+    kill -KILL "$victim" 2>/dev/null
+    [ "$status" -ne 0 ] || fail "$1: status 0"
+    [ "$took" -le $((limit + 5)) ] || fail "$1: ended only after $took s"
+    cat "$1.out" "$1.err" >"$1.all"
+    has "ringmoe train: watchdog: rank [0-9] \(process $victim on [^)]*\) $4" "$1.all"
+}
+
+silent='has not been heard of for [0-9.]+ s: it is stopped or cut off; before, it was '
+struck stopped 3 STOP "$silent"
+[ "$status" -eq 75 ] || fail "a job with a stopped rank ends with status $status, not 75"
+has 'ringmoe train: watchdog: rank [0-9] is (computing|waiting in .* for rank.*) since' stopped.all
+has 'before: .* with ranks 0 to 2, done [0-9.]+ s ago after' stopped.all
+struck stopped-pair 2 STOP "$silent"
+struck dead 3 KILL 'has ended without a word; it was last heard of '
+
+# Nine tenths of the time one rank stands still, but never for as long as the limit.
+start slow 3 0.12
+while kill -0 "$job" 2>/dev/null && kill -STOP "${ranks[1]}" 2>/dev/null; do
+    sleep 0.9
+    kill -CONT "${ranks[1]}"
+    sleep 0.1
+done
+wait_for_job
+[ "$status" -eq 0 ] || fail "a slow run ends with status $status: $(cat slow.err)"
+[ ! -s slow.err ] || fail "a slow run: $(cat slow.err)"
+has 'the time is up' slow.out
+
+refused 'a limit that is too short' 2 'watchdog_seconds is 0.01' "$mpiexec" -n 2 "$ringmoe" eval \
+    --model slow --data synthetic --watchdog 0.01
+done_well 'no watchdog' "$mpiexec" -n 2 "$ringmoe" eval --model slow --data synthetic \
+    --seq-len 32 --max-sequences 4 --watchdog 0
+finish
