@@ -18,6 +18,7 @@
 #include "format/config.h"
 #include "format/safetensors.h"
 #include "train/optimizer.h"
+#include "train/tied.h"
 
 /* Of every error, relative; those seen are about a tenth of it. */
 static const double limit = 1e-5;
@@ -44,12 +45,20 @@ struct run {
     ringmoe_context *context;
     ringmoe_mesh *mesh;
     ringmoe_model *model;
-    rm_shard shards[RM_N_SPACES];
+    rm_shard shards[RM_N_KINDS];
     rm_gradients gradients;
+    rm_tied tied;
     rm_optimizer optimizer;
     ringmoe_train_settings settings;
     int64_t n_sequences, seq_len;
 };
+
+/* Parameters that have tensors: a tied head has none. */
+static int n_tensors(const struct run *run)
+{
+    const rm_parameter_table *table = rm_model_parameters(run->model);
+    return table->n_parameters - (rm_table_tied_head(table) != NULL);
+}
 
 static rm_safetensors *open_file(const struct run *run, const char *name)
 {
@@ -57,7 +66,7 @@ static rm_safetensors *open_file(const struct run *run, const char *name)
     char *path = rm_path_join(run->folder, name);
     check(rm_safetensors_open(path, &file, &run->context->error), "open tensors",
           &run->context->error);
-    if (rm_safetensors_count(file) != rm_model_parameters(run->model)->n_parameters)
+    if (rm_safetensors_count(file) != n_tensors(run))
         fail(path, "has not as many tensors as the model");
     free(path);
     return file;
@@ -75,12 +84,13 @@ static void load_weights(struct run *run)
 {
     const rm_parameter_table *table = rm_model_parameters(run->model);
     rm_safetensors *file = open_file(run, "model.safetensors");
-    for (int i = 0; i < table->n_parameters; i++) {
+    for (int i = 0; i < n_tensors(run); i++) {
         const rm_parameter *parameter = &table->parameters[i];
         rm_tensor_read(rm_kernels_best(), find(file, parameter), 0, parameter->n_elements,
                        rm_model_space(run->model, parameter->space) + parameter->offset);
     }
     rm_safetensors_close(&file);
+    check(rm_model_tie_head(run->model), "tie the head", &run->context->error);
     rm_model_pack(run->model);
 }
 
@@ -128,11 +138,14 @@ static void create(struct run *run, const char *folder)
                                   .max_tokens = run->n_sequences * run->seq_len};
     check(rm_model_create(run->mesh, &config, &settings, &run->model), "make a model", last);
     const rm_parameter_table *table = rm_model_parameters(run->model);
-    for (int s = 0; s < RM_N_SPACES; s++)
-        check(rm_shard_create(&run->shards[s], table, rm_mesh_shard_place(run->mesh, s), last),
+    for (int kind = 0; kind < RM_N_KINDS; kind++)
+        check(rm_shard_create(&run->shards[kind], table,
+                              rm_mesh_shard_place(run->mesh, 0, (rm_kind)kind, false), last),
               "make shards", last);
-    check(rm_gradients_create(&run->gradients, run->mesh, table, 1, last), "make gradients",
-          last);
+    check(rm_gradients_create(&run->gradients, run->mesh, table, run->shards, RM_N_KINDS, 1,
+                              last),
+          "make gradients", last);
+    check(rm_tied_create(&run->tied, run->model, 1, false, last), "make a tied head", last);
     check(rm_optimizer_create(&run->optimizer, run->model, run->shards, last),
           "make an optimizer", last);
     load_weights(run);
@@ -141,8 +154,9 @@ static void create(struct run *run, const char *folder)
 static void destroy(struct run *run)
 {
     rm_optimizer_free(&run->optimizer);
+    rm_tied_free(&run->tied);
     rm_gradients_free(&run->gradients);
-    for (int s = 0; s < RM_N_SPACES; s++) rm_shard_free(&run->shards[s]);
+    for (int s = 0; s < RM_N_KINDS; s++) rm_shard_free(&run->shards[s]);
     ringmoe_model_destroy(&run->model);
     ringmoe_mesh_destroy(&run->mesh);
     ringmoe_context_destroy(&run->context);
@@ -171,12 +185,15 @@ static void train_pass(struct run *run, const json_t *step, rm_pass_result *resu
                       .seq_len = run->seq_len,
                       .scale = 1};
     rm_error *error = &run->context->error;
-    rm_gradients_begin(&run->gradients, 0);
+    rm_gradients_begin(&run->gradients, 0, 0);
     check(rm_model_train_pass(run->model, &batch, run->gradients.dense_sink,
                               run->gradients.expert_sinks, NULL, counts, result),
           "train", error);
-    rm_gradients_end(&run->gradients);
-    check(rm_gradients_reduce(&run->gradients, run->shards, norm), "reduce gradients", error);
+    check(rm_gradients_end(&run->gradients, 0, 0), "start a reduction", error);
+    check(rm_gradients_finish(&run->gradients), "reduce gradients", error);
+    check(rm_tied_add_totals(&run->tied, run->model, &run->gradients), "add a tied head",
+          error);
+    check(rm_gradients_norm(&run->gradients, norm), "take the norm", error);
     free(tokens);
     free(counts);
 }
@@ -204,14 +221,13 @@ static double relative_error(const rm_real *values, const rm_tensor *tensor)
 }
 
 /* All tensors of a file with spaces of the model's layout; tells the worst by name. */
-static void compare_tensors(const struct run *run, const char *name,
-                            rm_real *const spaces[RM_N_SPACES])
+static void compare_tensors(const struct run *run, const char *name, rm_real *const *spaces)
 {
     const rm_parameter_table *table = rm_model_parameters(run->model);
     rm_safetensors *file = open_file(run, name);
     const char *worst_name = "";
     double worst = -1;
-    for (int i = 0; i < table->n_parameters; i++) {
+    for (int i = 0; i < n_tensors(run); i++) {
         const rm_parameter *parameter = &table->parameters[i];
         double error =
             relative_error(spaces[parameter->space] + parameter->offset, find(file, parameter));
@@ -245,11 +261,13 @@ static void compare_case(const char *folder)
         rm_optimizer_update(&run.optimizer, &run.settings, i + 1,
                             rm_clip_factor(norm, run.settings.clip_norm), &run.gradients,
                             run.shards, run.model);
+        check(rm_tied_copy_weights(&run.tied, run.model), "copy a tied head",
+              &run.context->error);
         rm_model_pack(run.model);
     }
     printf("  losses and norms       worst error %.2g (limit %g)\n", worst, limit);
-    rm_real *const weights[RM_N_SPACES] = {rm_model_space(run.model, RM_SPACE_DENSE),
-                                           rm_model_space(run.model, RM_SPACE_EXPERT)};
+    rm_real *const weights[] = {rm_model_space(run.model, RM_KIND_DENSE),
+                                rm_model_space(run.model, RM_KIND_EXPERT)};
     compare_tensors(&run, "after.safetensors", weights);
     destroy(&run);
 }
