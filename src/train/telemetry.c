@@ -28,3 +28,11 @@ ringmoe_status ringmoe_trainer_waits(const ringmoe_trainer *trainer, double *wai
             trainer->gradients.figures[rank * RM_N_RANK_FIGURES + RM_FIGURE_WAIT_MS];
     return RINGMOE_OK;
 }
+
+int64_t ringmoe_trainer_optimizer_bytes(const ringmoe_trainer *trainer)
+{
+    int64_t moments = 0;
+    if (!trainer) return 0;
+    for (int s = 0; s < trainer->n_spaces; s++) moments += 2 * trainer->shards[s].n_updated;
+    return moments * (int64_t)sizeof(rm_real);
+}
