@@ -11,6 +11,25 @@
  *
  * What each rank does in which order is data, a schedule: GPipe (Huang et al. 2019), 1F1B
  * (Narayanan et al. 2019), interleaved 1F1B (Narayanan et al. 2021), ZB-H1 (Qi et al. 2023).
+ *
+ * A program of its own stages, forward only, on all ranks of a communicator:
+ *
+ *     ringmoe_status stage(void *user, const ringmoe_stage_call *call)
+ *     {
+ *         const float *x = call->input ? call->input : load_row(user, call->microbatch);
+ *         float *y = call->output ? call->output : result_row(user, call->microbatch);
+ *         return apply_filter(user, call->stage, x, y) ? RINGMOE_OK : RINGMOE_ERROR_NUMERIC;
+ *     }
+ *
+ *     ringmoe_mesh_dims all = {.pipeline = n_ranks, .data = 1};
+ *     ringmoe_mesh_create(context, &all, 0, &mesh);
+ *     ringmoe_schedule_create(context, "forward", n_ranks, n_microbatches, 1, &schedule);
+ *     ringmoe_pipeline_create(mesh, schedule, n_elements, &pipeline);
+ *     status = ringmoe_pipeline_run(pipeline, step, stage, user, NULL);
+ *
+ * Determinism: what a stage gets does not depend on the schedule, and gradients of the weights
+ * are made in the order of the microbatches in all of them; a program that adds them up as they
+ * come has the same bits for every schedule and number of ranks.
  */
 #ifndef RINGMOE_PIPELINE_H
 #define RINGMOE_PIPELINE_H
@@ -139,7 +158,12 @@ typedef struct ringmoe_stage_call {
                                        BACKWARD_WEIGHT */
 } ringmoe_stage_call;
 
-/** Computes one operation. A status that is not OK ends the run on all ranks of the ring. */
+/**
+ * Computes one operation, on the thread that runs the pipeline. It writes all of `output`, or
+ * of `d_input`, and changes nothing else of the call. A status that is not OK ends the run on
+ * all ranks of the ring: from then on functions are not called. A function that communicates
+ * with ranks outside of the ring must therefore fail on all of them alike.
+ */
 typedef ringmoe_status (*ringmoe_stage_function)(void *user, const ringmoe_stage_call *call);
 
 /** A ring of ranks that runs a schedule, with its buffers. */
@@ -150,14 +174,17 @@ typedef struct ringmoe_pipeline ringmoe_pipeline;
  *   mesh        in   its pipeline axis is the ring; must outlive the pipeline
  *   schedule    in   for as many ranks as the axis has; must outlive the pipeline. The same on
  *                    all ranks
- *   n_elements  in   of an activation as it passes from stage to stage
+ *   n_elements  in   of an activation as it passes from stage to stage; messages of more than
+ *                    2^31 bytes travel in pieces
+ * Memory: as many activations as the rank's chunks hold at once, and about 2 more; about 3
+ * gradients; 2 or a few more of each to send from.
  * Returns OK; ARGUMENT; LAYOUT (the schedule is for another number of ranks); MISMATCH; MEMORY.
  */
 RINGMOE_API ringmoe_status ringmoe_pipeline_create(ringmoe_mesh *mesh,
                                                    const ringmoe_schedule *schedule,
                                                    int64_t n_elements,
                                                    ringmoe_pipeline **pipeline);
-/** Frees it. Local. NULL or *pipeline NULL: nothing. */
+/** Frees it. Collective over the pipeline axis. NULL or *pipeline NULL: nothing. */
 RINGMOE_API void ringmoe_pipeline_destroy(ringmoe_pipeline **pipeline);
 
 /** Where the time of a run went on this rank, in seconds. */
@@ -174,6 +201,13 @@ typedef struct ringmoe_pipeline_times {
 RINGMOE_API ringmoe_status ringmoe_pipeline_run(ringmoe_pipeline *pipeline, int64_t step,
                                                 ringmoe_stage_function function, void *user,
                                                 ringmoe_pipeline_times *times);
+
+/**
+ * Lets messages travel: a stage that computes for long calls it now and then (every millisecond
+ * or so), on the thread that runs the pipeline. The library's own functions do so themselves.
+ * Local. NULL: nothing.
+ */
+RINGMOE_API void ringmoe_pipeline_poll(ringmoe_pipeline *pipeline);
 
 #ifdef __cplusplus
 }
