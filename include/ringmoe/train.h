@@ -151,6 +151,8 @@ RINGMOE_API ringmoe_status ringmoe_trainer_check_gradient(ringmoe_trainer *train
                                                           double *from_gradient,
                                                           double *from_losses);
 
+/** Bytes of AdamW's moments that this rank keeps: those of its shards. Local. */
+RINGMOE_API int64_t ringmoe_trainer_optimizer_bytes(const ringmoe_trainer *trainer);
 /** The settings in force: schedule and chunks as they were chosen. Local. */
 RINGMOE_API void ringmoe_trainer_settings(const ringmoe_trainer *trainer,
                                           ringmoe_train_settings *settings);

@@ -36,3 +36,11 @@ int64_t ringmoe_trainer_optimizer_bytes(const ringmoe_trainer *trainer)
     for (int s = 0; s < trainer->n_spaces; s++) moments += 2 * trainer->shards[s].n_updated;
     return moments * (int64_t)sizeof(rm_real);
 }
+
+int64_t ringmoe_trainer_optimizer_bytes(const ringmoe_trainer *trainer)
+{
+    int64_t n_moments = 0;
+    for (int s = 0; trainer && s < trainer->n_spaces; s++)
+        n_moments += 2 * trainer->shards[s].n_updated;
+    return n_moments * (int64_t)sizeof(rm_real);
+}
