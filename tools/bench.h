@@ -30,6 +30,7 @@ double bench_peak_resident(void);
 int bench_step(tool_session *session, int argc, char **argv);
 int bench_moe(tool_session *session, int argc, char **argv);
 int bench_exchange(tool_session *session, int argc, char **argv);
+int bench_pipeline(tool_session *session, int argc, char **argv);
 int bench_gemm(tool_session *session, int argc, char **argv);
 
 #endif

@@ -59,8 +59,8 @@ typedef struct tool_execution {
 /* Their rows, for a settings struct with a member tool_execution `execution`. */
 #define EXECUTION_ROWS(type)                                                                   \
     OPTION_ROW(type, execution.schedule, TEXT, "schedule", "NAME",                             \
-               "of the pipeline: gpipe, 1f1b, interleaved or zb-h1",                           \
-               .otherwise = "1f1b; with chunks interleaved", .forgotten = true),               \
+               "of the pipeline: gpipe, 1f1b, interleaved or zb-h1", .otherwise = "chosen",    \
+               .forgotten = true),                                                             \
         OPTION_ROW(type, execution.chunks, INTEGER, "chunks", "N",                             \
                    "of the layers that a rank has", .high = 64, .otherwise = "chosen",         \
                    .forgotten = true),                                                         \

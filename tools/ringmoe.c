@@ -19,6 +19,7 @@ static const command_row commands[] = {
     {"train", "train a model on text and write a run folder", command_train},
     {"eval", "loss, bits per byte and perplexity of a model on a text", command_eval},
     {"generate", "continue a prompt with a trained model", command_generate},
+    {"verify", "whether every layout of these ranks gives one rank's answer", command_verify},
     {"info", "this machine and its settings, or a model's size and memory", command_info},
     {"bench", "speed and memory of a training step, or of one MoE layer", command_bench},
 };

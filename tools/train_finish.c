@@ -108,6 +108,11 @@ static json_t *result_to_json(const train_job *job)
                         json_integer(ringmoe_trainer_steps_done(job->trainer)));
     json_object_set_new(object, "seconds", json_number(train_elapsed(job)));
     if (job->last.step > 0) json_object_set_new(object, "loss", json_number(job->last.loss));
+    if (job->last.step > 0) {
+        json_object_set_new(object, "load_max_over_mean",
+                            json_number(job->last.load_max_over_mean));
+        json_object_set_new(object, "dead_experts", json_integer(job->last.dead_experts));
+    }
     if (!isnan(job->val_loss))
         json_object_set_new(object, "val_loss", json_number(job->val_loss));
     if (job->progress.chosen > 0)
@@ -126,6 +131,7 @@ int train_finish(train_job *job)
     if (status) return status;
     job->finished = true;
     if (is_first) print_figures(job);
+    if (is_first) train_print_load(job);
     /* A sample that fails says why, and the run is finished all the same. */
     print_sample(job);
     if (is_first) print_places(job);

@@ -28,15 +28,25 @@ static json_t *metrics_to_json(const ringmoe_step_metrics *m, bool has_val, doub
                  {"exchange_ms", m->exchange_ms},
                  {"wait_ms", m->wait_ms},
                  {"optimizer_ms", m->optimizer_ms},
+                 {"pipeline_wait_ms", m->pipeline_wait_ms},
                  {"load_max_over_mean", m->load_max_over_mean},
+                 {"load_cv", m->load_cv},
                  {"balance_loss", m->balance_loss},
                  {"z_loss", m->z_loss}};
+    const struct {
+        const char *name;
+        int64_t value;
+    } counts[] = {{"tokens", m->tokens},
+                  {"dropped", m->n_dropped},
+                  {"dead_experts", m->dead_experts},
+                  {"bytes_within_nodes", m->bytes_within_nodes},
+                  {"bytes_between_nodes", m->bytes_between_nodes}};
     json_t *line = json_object();
     json_object_set_new(line, "step", json_integer(m->step));
     for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
         json_object_set_new(line, reals[i].name, json_number(reals[i].value));
-    json_object_set_new(line, "tokens", json_integer(m->tokens));
-    json_object_set_new(line, "dropped", json_integer(m->n_dropped));
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        json_object_set_new(line, counts[i].name, json_integer(counts[i].value));
     if (has_val) json_object_set_new(line, "val_loss", json_number(val_loss));
     return line;
 }
@@ -74,6 +84,7 @@ static step_decision conclude_step(train_job *job, bool has_val)
     step_decision decision = {0};
     if (job->session->rank == 0) {
         json_t *line = metrics_to_json(&job->last, has_val, job->val_loss);
+        train_load_to_json(job, line);
         decision.failed = !line || !run_append(&job->run, line);
         decision.interrupted = interrupt_requested();
         json_decref(line);

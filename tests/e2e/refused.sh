@@ -37,6 +37,7 @@ train_refused 'nan' 2 'lr' --lr nan
 train_refused 'unknown precision' 2 'fp32\|bf16' --precision fp7
 train_refused 'unknown model' 1 'tiny.*small.*base' --model enormous
 train_refused 'ranks that are not there' 2 'ranks|--ep|--dp|expert' --ep 3
+train_refused 'ranks of a pipeline that are not there' 2 'pp 2' --pp 2
 
 # config_refused KEY VALUE PATTERN
 config_refused() {
@@ -98,6 +99,6 @@ refused 'generate from a prompt that is too long' 1 'longer than 1048576' "$ring
     --model taken --prompt-file long
 refused 'unknown command' 2 'did you mean train' "$ringmoe" trian
 refused 'no command' 2 'help' "$ringmoe"
-refused 'bench of nothing' 2 'step, moe or gemm' "$ringmoe" bench
+refused 'bench of nothing' 2 'give one of step, moe' "$ringmoe" bench
 refused 'unknown kernel level' 2 'level' env RINGMOE_CPU=mmx "$ringmoe" train $small_run
 finish

@@ -8,13 +8,14 @@ version=$(sed -n "s/.*version: '\([0-9.]*\)',/\1/p" "$source_root/meson.build" |
 done_well version "$ringmoe" --version
 has "^ringmoe $version\$" out
 done_well help "$ringmoe" --help
-for command in train eval generate info bench; do
+for command in train eval generate verify info bench; do
     has "^  $command " out
 done
-for command in train eval generate info 'bench step' 'bench moe' 'bench gemm'; do
+for command in train eval generate verify info 'bench step' 'bench moe' 'bench exchange' \
+    'bench gemm'; do
     # shellcheck disable=SC2086
     done_well "$command --help" "$ringmoe" $command --help
-    has "^usage: ringmoe $command" out
+    has "^usage: .*ringmoe $command" out
     has '^  --help' out
     awk 'length > 100 { bad = 1 } END { exit bad }' out || fail "$command --help: long lines"
 done
@@ -31,16 +32,7 @@ has '"active_parameters": [0-9]+' out
 has '"total": [0-9]+' out
 done_well 'info for a layout that is not here' "$ringmoe" info --model small --ep 4 --dp 2 \
     --global-batch 32
-has 'ep 4 x dp 2' out
-
-done_well 'bench step' "$ringmoe" bench step --model small.json --seq-len 32 --microbatch 1 \
-    --global-batch 2 --repeat 2 --threads 1 --json
-has '"tokens_per_s": [0-9.]+' out
-done_well 'bench step --against dense' "$ringmoe" bench step --model small.json --seq-len 32 \
-    --microbatch 1 --global-batch 2 --repeat 2 --threads 1 --against dense
-has 'MoE / dense [0-9.]+' out
-done_well 'bench moe' "$ringmoe" bench moe --d-model 32 --d-ff 64 --tokens 64 --repeat 2 --json
-has '"moe_over_dense": [0-9.]+' out
+has 'pp 1 x dp 2 x ep 4 x tp 1' out
 
 # On a terminal the line is redrawn: carriage returns and no plain step lines.
 if command -v script >/dev/null && script --version 2>/dev/null | grep -q util-linux; then

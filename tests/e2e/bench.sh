@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The benchmarks of steps, layers and exchanges, on sizes too small to say anything about speed:
+# what they print, and their JSON.
+. "$(dirname "$0")/common.sh"
+
+small_config >small.json
+step="bench step --model small.json --seq-len 32 --microbatch 1 --global-batch 4 --repeat 2"
+step="$step --threads 1"
+
+# positive KEY...: numbers above 0 in ./out.
+positive() {
+    local key
+    for key in "$@"; do
+        grep -Eo "\"$key\": [^,]*" out | awk '{ seen = 1; if (!($2 > 0)) bad = 1 }
+            END { exit bad || !seen }' || fail "$key is missing or not positive: $(cat out)"
+    done
+}
+
+# shellcheck disable=SC2086
+done_well 'bench step' "$ringmoe" $step --json
+positive tokens_per_s step_ms best_step_ms compute_ms optimizer_ms gflops ceiling_gflops \
+    resident_peak_bytes planned_bytes optimizer_bytes optimizer_planned_bytes
+# shellcheck disable=SC2086
+done_well 'bench step --against dense' "$ringmoe" $step --against dense
+has 'MoE / dense [0-9.]+' out
+# shellcheck disable=SC2086
+done_well 'bench step in four pieces' "$mpiexec" -n 4 "$ringmoe" $step --pp 2 --dp 2 \
+    --schedule zb-h1 --recompute selective --json
+positive tokens_per_s pipeline_wait_ms
+has '"schedule": "zb-h1"' out
+has '"recompute": "selective"' out
+# shellcheck disable=SC2086
+done_well 'bench step on two nodes' "$mpiexec" -n 2 "$ringmoe" $step --dp 2
+has '^layout +2 data ranks x 1 thread' out
+has '^optimizer +[0-9.]+ [KM]iB a rank planned, [0-9.]+ [KM]iB held; [0-9.]+ [KM]iB on one' out
+for against in no-overlap reproducible one-rank; do
+    # shellcheck disable=SC2086
+    done_well "bench step --against $against" "$mpiexec" -n 2 "$ringmoe" $step --json \
+        --against "$against"
+    positive over_against against_step_ms
+done
+# shellcheck disable=SC2086
+done_well 'the screen' "$mpiexec" -n 2 "$ringmoe" $step --against one-rank
+has 'one rank +[0-9.]+ ms median with all 2 threads: these ranks make [0-9.]+' out
+
+# ZeRO-1: over two data ranks half of the moments each.
+# shellcheck disable=SC2086
+done_well 'optimizer memory of one' "$ringmoe" $step --json
+whole=$(grep -o '"optimizer_bytes": [0-9]*' out | cut -d' ' -f2)
+# shellcheck disable=SC2086
+done_well 'optimizer memory of two' "$mpiexec" -n 2 "$ringmoe" $step --dp 2 --json
+half=$(grep -o '"optimizer_bytes": [0-9]*' out | cut -d' ' -f2)
+awk -v whole="$whole" -v half="$half" 'BEGIN { exit !(half < 0.55 * whole) }' ||
+    fail "two data ranks hold $half bytes of moments each, one $whole"
+
+done_well 'bench moe' "$ringmoe" bench moe --d-model 32 --d-ff 64 --tokens 64 --repeat 2 --json
+positive moe_over_dense
+
+exchange="bench exchange --threads 1 --d-model 32 --d-ff 48 --tokens 64 --repeat 3"
+# shellcheck disable=SC2086
+done_well 'bench exchange' "$mpiexec" -n 2 "$ringmoe" $exchange --json
+positive bare_bytes bare_ms pass_alone_ms pass_node_ms pass_overlapped_ms pass_not_overlapped_ms
+has '"bytes_between_nodes": [1-9]' out
+has '"bytes_within_node": [1-9]' out
+if command -v python3 >/dev/null; then
+    python3 -m json.tool out >/dev/null || fail "the JSON does not parse"
+fi
+# shellcheck disable=SC2086
+done_well 'the exchange on the screen' "$mpiexec" -n 3 "$ringmoe" $exchange
+has 'bare MPI_Alltoallv' out
+has 'shared memory .* times the bare rate' out
+awk 'length > 100 { bad = 1 } END { exit bad }' out || fail "lines longer than 100 columns"
+# shellcheck disable=SC2086
+refused 'an exchange on one rank' 2 'one rank exchanges nothing' "$ringmoe" $exchange
+# shellcheck disable=SC2086
+refused 'experts that do not divide' 2 'multiple of the 2 ranks' "$mpiexec" -n 2 "$ringmoe" \
+    $exchange --experts 5
+finish
