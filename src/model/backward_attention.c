@@ -28,23 +28,36 @@ static void backward_core(const rm_gradient_pass *pass, const rm_layer_saved *sa
     rm_rope_apply(&model->rope, walk->compute, rows, -1, gradients->d_k);
 }
 
+/* d_input = what d_q, d_k and d_v give together: where their matrices are cut into blocks as
+ * one sum, block by block. */
+static void join_inputs(const rm_gradient_pass *pass, const rm_layer_weights *weights,
+                        const rm_layer_gradients *gradients)
+{
+    const rm_walk *walk = &pass->walk;
+    const rm_matrix *matrices[] = {&weights->query, &weights->key, &weights->value};
+    const rm_real *d_y[] = {gradients->d_q, gradients->d_k, gradients->d_v};
+    rm_real *d_input = walk->model->backward.d_input;
+    if (walk->model->settings.reproducible) {
+        rm_linears_backward_input(walk->compute, matrices, 3, walk->n_tokens, d_y, d_input,
+                                  false);
+        return;
+    }
+    for (int i = 0; i < 3; i++)
+        rm_linear_backward_input(walk->compute, matrices[i], walk->n_tokens, d_y[i], d_input,
+                                 i > 0);
+}
+
 /* d_stream -> d_q, d_k, d_v -> d_input, which is complete on all tensor ranks. */
 static ringmoe_status backward_inputs(const rm_gradient_pass *pass, int index)
 {
     const rm_walk *walk = &pass->walk;
-    const rm_compute *compute = walk->compute;
     const rm_layer_weights *weights = rm_walk_weights(walk, index);
     const rm_layer_gradients *gradients = rm_pass_gradients(pass, index);
     const rm_backward_buffers *buffers = &walk->model->backward;
-    int64_t n = walk->n_tokens;
-    rm_linear_backward_input(compute, &weights->output, n, pass->d_stream, buffers->d_attended,
-                             false);
+    rm_linear_backward_input(walk->compute, &weights->output, walk->n_tokens, pass->d_stream,
+                             buffers->d_attended, false);
     backward_core(pass, rm_walk_saved(walk, index), gradients);
-    rm_linear_backward_input(compute, &weights->query, n, gradients->d_q, buffers->d_input,
-                             false);
-    rm_linear_backward_input(compute, &weights->key, n, gradients->d_k, buffers->d_input, true);
-    rm_linear_backward_input(compute, &weights->value, n, gradients->d_v, buffers->d_input,
-                             true);
+    join_inputs(pass, weights, gradients);
     return rm_sum_parts(walk, buffers->d_input, walk->model->config.hidden_size);
 }
 

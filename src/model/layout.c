@@ -180,42 +180,73 @@ static void lay_out_weights(ringmoe_model *model)
                     (int64_t)config->num_hidden_layers * config->num_local_experts, rm_real);
 }
 
-static void lay_out_matrix(ringmoe_model *model, const rm_compute *compute, rm_matrix *matrix,
-                           int64_t out, int64_t in)
+/* The blocks of this tensor rank's part of a dimension of n_units units, for reproducible sums
+ * over it. */
+static rm_inner_cut cut_of(const ringmoe_model *model, int64_t n_units, int64_t unit)
 {
-    rm_matrix_layout(matrix, compute, out, in, compute->precision,
-                     model->settings.use == RM_MODEL_TRAINING, &model->packed_arena);
+    const rm_placement *placement = &model->table.placement;
+    if (!model->settings.reproducible) return (rm_inner_cut){0};
+    return rm_inner_cut_of(n_units, unit, placement->tensor_ranks, placement->tensor_rank);
 }
 
-static void lay_out_layer(ringmoe_model *model, const rm_compute *compute, int index)
+static void lay_out_matrix(ringmoe_model *model, const rm_compute *compute, rm_matrix *matrix,
+                           rm_matrix_shape shape)
+{
+    shape.precision = compute->precision;
+    shape.with_backward = model->settings.use == RM_MODEL_TRAINING;
+    rm_matrix_layout_shape(matrix, compute, &shape, &model->packed_arena);
+}
+
+/* Heads are cut by groups of those that share a key-value head. */
+static void lay_out_attention(ringmoe_model *model, const rm_compute *compute,
+                              rm_layer_weights *layer)
+{
+    const ringmoe_model_config *config = &model->config;
+    int64_t d = config->hidden_size, n_groups = config->num_key_value_heads;
+    int64_t query_unit = config->num_attention_heads / n_groups * config->head_dim;
+    rm_matrix_shape query = {.out = model->parts.query_width,
+                             .in = d,
+                             .out_cut = cut_of(model, n_groups, query_unit)};
+    rm_matrix_shape key = {.out = model->parts.key_width,
+                           .in = d,
+                           .out_cut = cut_of(model, n_groups, config->head_dim)};
+    rm_matrix_shape output = {.out = d, .in = query.out, .in_cut = query.out_cut};
+    lay_out_matrix(model, compute, &layer->query, query);
+    lay_out_matrix(model, compute, &layer->key, key);
+    lay_out_matrix(model, compute, &layer->value, key);
+    lay_out_matrix(model, compute, &layer->output, output);
+}
+
+static void lay_out_ffn(ringmoe_model *model, const rm_compute *compute, int index)
 {
     rm_layer_weights *layer = &model->layers[index];
-    const rm_model_parts *parts = &model->parts;
-    int64_t d = model->config.hidden_size, d_ff = parts->dense_d_ff;
-    lay_out_matrix(model, compute, &layer->query, parts->query_width, d);
-    lay_out_matrix(model, compute, &layer->key, parts->key_width, d);
-    lay_out_matrix(model, compute, &layer->value, parts->key_width, d);
-    lay_out_matrix(model, compute, &layer->output, d, parts->query_width);
-    if (!rm_layer_is_dense(&model->config, index)) {
-        rm_moe_layout layout = rm_model_moe_layout(model);
+    const rm_placement *placement = &model->table.placement;
+    rm_moe_layout layout = rm_model_moe_layout(model);
+    rm_swiglu_shape dense = {.d_model = model->config.hidden_size,
+                             .d_ff = model->config.dense_intermediate_size,
+                             .tensor_ranks = placement->tensor_ranks,
+                             .tensor_rank = placement->tensor_rank,
+                             .with_backward = model->settings.use == RM_MODEL_TRAINING,
+                             .reproducible = model->settings.reproducible};
+    if (rm_layer_is_dense(&model->config, index))
+        rm_swiglu_layout(&layer->dense, compute, &dense, &model->packed_arena);
+    else
         rm_moe_weights_layout(&layer->moe, compute, &layer->settings, &layout,
                               &model->packed_arena);
-        return;
-    }
-    lay_out_matrix(model, compute, &layer->dense.gate, d_ff, d);
-    lay_out_matrix(model, compute, &layer->dense.up, d_ff, d);
-    lay_out_matrix(model, compute, &layer->dense.down, d, d_ff);
 }
 
 static void lay_out_packed(ringmoe_model *model, const rm_compute *compute)
 {
+    rm_matrix_shape head = {.out = model->parts.vocab.n,
+                            .in = model->config.hidden_size,
+                            .out_cut = cut_of(model, model->config.vocab_size, 1)};
     for (int chunk = 0; chunk < model->n_chunks; chunk++) {
         const rm_stage *stage = &model->stages[chunk];
-        for (int index = 0; index < stage->n_layers; index++)
-            lay_out_layer(model, compute, stage->first_layer + index);
-        if (stage->is_last)
-            lay_out_matrix(model, compute, &model->head, model->parts.vocab.n,
-                           model->config.hidden_size);
+        for (int i = stage->first_layer; i < stage->first_layer + stage->n_layers; i++) {
+            lay_out_attention(model, compute, &model->layers[i]);
+            lay_out_ffn(model, compute, i);
+        }
+        if (stage->is_last) lay_out_matrix(model, compute, &model->head, head);
     }
 }
 
