@@ -23,6 +23,7 @@ typedef struct sum {
     rm_real **slots;         /* [size] */
     rm_real *received;       /* room for `piece` elements */
     MPI_Request *requests;   /* [2 * size] */
+    int *partners;           /* of the requests */
     rm_tree_node *nodes;     /* [size] */
     rm_tree_addition *order; /* [size], all into this rank's slot in the end */
     int64_t piece;
@@ -54,6 +55,7 @@ static sum begin_sum(const rm_axis *axis, const rm_compute *compute)
     sum work = {.axis = axis, .compute = compute};
     work.slots = RM_TAKE(&scratch, axis->size, rm_real *);
     work.requests = RM_TAKE(&scratch, 2 * (int64_t)axis->size, MPI_Request);
+    work.partners = RM_TAKE(&scratch, 2 * (int64_t)axis->size, int);
     work.nodes = RM_TAKE(&scratch, axis->size, rm_tree_node);
     work.order = RM_TAKE(&scratch, axis->size, rm_tree_addition);
     int64_t room = (int64_t)((scratch.reserved - scratch.used) / sizeof(rm_real));
@@ -64,13 +66,19 @@ static sum begin_sum(const rm_axis *axis, const rm_compute *compute)
     return work;
 }
 
+/* Notes a request that has been posted. */
+static int note(sum *work, int code, int rank)
+{
+    if (code == MPI_SUCCESS) work->partners[work->n_requests++] = rank;
+    return code;
+}
+
 static int receive(sum *work, int rank, rm_real *to, int64_t n)
 {
     if (n == 0) return MPI_SUCCESS;
     int code = MPI_Irecv(to, (int)n, RM_MPI_REAL, rank, SUM_TAG, work->axis->comm,
                          &work->requests[work->n_requests]);
-    work->n_requests += code == MPI_SUCCESS;
-    return code;
+    return note(work, code, rank);
 }
 
 static int send(sum *work, int rank, const rm_real *from, int64_t n)
@@ -78,18 +86,19 @@ static int send(sum *work, int rank, const rm_real *from, int64_t n)
     if (n == 0) return MPI_SUCCESS;
     int code = MPI_Isend(from, (int)n, RM_MPI_REAL, rank, SUM_TAG, work->axis->comm,
                          &work->requests[work->n_requests]);
-    work->n_requests += code == MPI_SUCCESS;
-    return code;
+    return note(work, code, rank);
 }
 
 static ringmoe_status complete(sum *work, int code, rm_error *error)
 {
-    int n = work->n_requests;
+    ringmoe_status status = rm_mpi_check(code, "summing over ranks", error);
+    int n = work->n_requests, done = 0;
     work->n_requests = 0;
-    if (code == MPI_SUCCESS)
-        return rm_wait_all(work->axis, n, work->requests, "summing over ranks", error);
-    rm_abandon(n, work->requests);
-    return rm_mpi_check(code, "summing over ranks", error);
+    for (; done < n && status == RINGMOE_OK; done++)
+        status = rm_wait(work->axis, work->partners[done], &work->requests[done],
+                         "summing over ranks", error);
+    rm_abandon(n - done, work->requests + done);
+    return status;
 }
 
 typedef struct part {

@@ -8,7 +8,7 @@
 
 #include <omp.h>
 
-enum { WIDTH = 75, MOST_ROWS = 40, LONG_INNER = 1201, SHORT_INNER = 401, TERMS = 2 };
+enum { WIDTH = 75, MOST_ROWS = 40, LONG_INNER = 1203, SHORT_INNER = 403, TERMS = 2 };
 
 /* --- where the cuts are --- */
 
@@ -96,6 +96,12 @@ static part create_part(const problem *p, int term, int64_t first, int64_t n, rm
     return made;
 }
 
+static void free_part(part *made)
+{
+    free(made->weights);
+    rm_arena_free(&made->arena);
+}
+
 /* C = the sum over inner columns [first, first + n), of terms [term, term + n_terms). */
 static rm_real *multiply(const problem *p, int term, int n_terms, int64_t first, int64_t n,
                          rm_inner_cut cut, int64_t n_rows)
@@ -118,10 +124,7 @@ static rm_real *multiply(const problem *p, int term, int n_terms, int64_t first,
                           .more = terms + 1,
                           .n_more = n_terms - 1};
     rm_product_grouped(&p->compute, &product, 1);
-    for (int i = 0; i < n_terms; i++) {
-        free(parts[i].weights);
-        rm_arena_free(&parts[i].arena);
-    }
+    for (int i = 0; i < n_terms; i++) free_part(&parts[i]);
     return c;
 }
 
@@ -197,6 +200,27 @@ static void blocks_are_added_in_their_tree(void **state)
     naive_each_mode(check_mode);
 }
 
+/* A level that packs two terms at a time: blocks begin and end within what would be a pair of
+ * the whole depth, so that rows of the weights cannot be packed strip by strip. */
+static void blocks_begin_within_packed_steps(void **state)
+{
+    (void)state;
+    for (int is_backward = 0; is_backward < 2; is_backward++) {
+        problem p = create("scalar", RINGMOE_PRECISION_FP32, is_backward, LONG_INNER, 1);
+        rm_kernels in_pairs = *p.compute.kernels;
+        in_pairs.fp32.depth_step = 2;
+        p.compute.kernels = &in_pairs;
+        part odd = create_part(&p, 0, 0, LONG_INNER, rm_inner_cut_of(LONG_INNER, 1, 1, 0));
+        part even = create_part(&p, 0, 0, 1200, rm_inner_cut_of(300, 4, 1, 0));
+        bool is_whole = rm_matrix_strip(&p.compute, &odd.matrix) == odd.matrix.out;
+        assert_int_equal(is_whole, is_backward);
+        assert_true(rm_matrix_strip(&p.compute, &even.matrix) < even.matrix.out);
+        free_part(&odd);
+        free_part(&even);
+        check_problem(p);
+    }
+}
+
 /* Uncut sums come out otherwise, so that the comparison means something. */
 static void the_cut_shows(void **state)
 {
@@ -237,6 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cuts_of_ranks_are_those_of_one),
         cmocka_unit_test(blocks_are_added_in_their_tree),
+        cmocka_unit_test(blocks_begin_within_packed_steps),
         cmocka_unit_test(the_cut_shows),
         cmocka_unit_test(products_look_after_transfers),
     };
