@@ -168,10 +168,6 @@ RINGMOE_API ringmoe_model *ringmoe_trainer_model(ringmoe_trainer *trainer);
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[17]);
 
-/** Bytes of AdamW's moments that this rank holds: its share of each parameter it has, which
- * its data axis shares out (ZeRO-1). Local; 0 for NULL. */
-RINGMOE_API int64_t ringmoe_trainer_optimizer_bytes(const ringmoe_trainer *trainer);
-
 typedef enum ringmoe_digest_kind {
     RINGMOE_DIGEST_WEIGHTS = 0,
     RINGMOE_DIGEST_GRADIENTS = 1, /**< of the last step, before clipping */

@@ -31,14 +31,6 @@ ringmoe_status ringmoe_trainer_waits(const ringmoe_trainer *trainer, double *wai
 
 int64_t ringmoe_trainer_optimizer_bytes(const ringmoe_trainer *trainer)
 {
-    int64_t moments = 0;
-    if (!trainer) return 0;
-    for (int s = 0; s < trainer->n_spaces; s++) moments += 2 * trainer->shards[s].n_updated;
-    return moments * (int64_t)sizeof(rm_real);
-}
-
-int64_t ringmoe_trainer_optimizer_bytes(const ringmoe_trainer *trainer)
-{
     int64_t n_moments = 0;
     for (int s = 0; trainer && s < trainer->n_spaces; s++)
         n_moments += 2 * trainer->shards[s].n_updated;
