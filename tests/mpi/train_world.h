@@ -28,14 +28,15 @@ static inline int layouts_of(int size, struct layout layouts[MAX_LAYOUTS])
     return n;
 }
 
-/* All that 4 experts, 3 layers and 2 key-value heads allow, over four axes. */
+/* All that 4 experts, 3 layers, 2 key-value heads and 8 microbatches allow, over four axes. */
 static inline int layouts_of_axes(int size, struct layout layouts[MAX_LAYOUTS])
 {
     int n = 0;
     for (int pipeline = 1; pipeline <= 3; pipeline++)
         for (int tensor = 1; tensor <= 2; tensor++)
             for (int expert = 1; expert <= 4; expert *= 2)
-                if (size % (pipeline * tensor * expert) == 0)
+                if (size % (pipeline * tensor * expert) == 0 &&
+                    8 % (size / (pipeline * tensor)) == 0)
                     layouts[n++] = (struct layout){.data = size / (pipeline * tensor * expert),
                                                    .expert = expert,
                                                    .threads = 1 + n % 2,
