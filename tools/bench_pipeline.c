@@ -53,7 +53,8 @@ typedef struct pipeline_subject {
     ringmoe_schedule *schedule;
     ringmoe_pipeline *pipeline;
     bench_samples bubble, step_ms;
-    double operation[4]; /* mean seconds of an operation over all ranks */
+    double best_ms, best_bubble; /* of the fastest run, which was disturbed least */
+    double operation[4];         /* mean seconds of an operation over all ranks */
 } pipeline_subject;
 
 typedef struct pipeline_bench {
@@ -130,8 +131,13 @@ static int time_run(tool_session *session, const pipeline_options *options,
     for (int i = 0; i < 4; i++)
         means[i] = sum_over_ranks(session, bench->stages.seconds[i]) / calls;
     if (turn < 0) return EXIT_DONE;
-    bench_add(&subject->bubble, 1 - work / (session->size * total));
-    bench_add(&subject->step_ms, 1e3 * total);
+    double bubble = 1 - work / (session->size * total), ms = 1e3 * total;
+    bench_add(&subject->bubble, bubble);
+    bench_add(&subject->step_ms, ms);
+    if (subject->step_ms.count == 1 || ms < subject->best_ms) {
+        subject->best_ms = ms;
+        subject->best_bubble = bubble;
+    }
     for (int i = 0; i < 4; i++) subject->operation[i] += means[i] / (double)options->repeat;
     return EXIT_DONE;
 }
@@ -159,18 +165,19 @@ static void print_table(const tool_session *session, const pipeline_options *opt
         printf("products [%lld][%lld]\n", (long long)options->rows, (long long)options->width);
     else
         printf("sleep, %g ms forward\n", options->stage_ms);
-    printf("schedule     chunks  bubble: formula  measured    run ms  over 1f1b  kept\n");
+    printf("schedule     chunks  bubble: formula    median   fastest    run ms  over 1f1b  "
+           "kept\n");
     double plain = bench_median(&bench->subjects[PLAIN].step_ms);
     for (int i = 0; i < SCHEDULES; i++) {
         const pipeline_subject *subject = &bench->subjects[i];
         double ms = bench_median(&subject->step_ms);
-        printf("%-11s  %6d  %13.1f %%  %6.1f %%  %8.2f  %9.3f  %4.1f\n", subject->name,
-               subject->n_chunks, 100 * formula(session, options, subject),
-               100 * bench_median(&subject->bubble), ms, ms / plain,
+        printf("%-11s  %6d  %13.1f %%  %6.1f %%  %6.1f %%  %8.2f  %9.3f  %4.1f\n",
+               subject->name, subject->n_chunks, 100 * formula(session, options, subject),
+               100 * bench_median(&subject->bubble), 100 * subject->best_bubble, ms, ms / plain,
                (double)subject->peak / subject->n_chunks);
     }
-    printf("medians of %lld runs in turns; kept: microbatches' activations on the fullest "
-           "rank\n",
+    printf("medians of %lld runs in turns, and the bubble of the fastest; kept: microbatches' "
+           "activations on the fullest rank\n",
            (long long)options->repeat);
 }
 
@@ -183,6 +190,7 @@ static json_t *subject_to_json(const tool_session *session, const pipeline_optio
     json_object_set_new(object, "chunks", json_integer(subject->n_chunks));
     json_object_set_new(object, "formula", json_number(formula(session, options, subject)));
     json_object_set_new(object, "measured", json_number(bench_median(&subject->bubble)));
+    json_object_set_new(object, "measured_fastest", json_number(subject->best_bubble));
     json_object_set_new(object, "run_ms", json_number(ms));
     json_object_set_new(object, "over_1f1b", json_number(ms / plain_ms));
     json_object_set_new(object, "kept", json_number((double)subject->peak / subject->n_chunks));
