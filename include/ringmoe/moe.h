@@ -12,7 +12,8 @@
  *                         ringmoe_moe_weights_changed
  *
  * Experts are split over the expert axis of the mesh in blocks: expert rank e holds experts
- * [e*n/E, (e+1)*n/E). Tokens go to them and come back by MPI_Alltoallv, in both passes.
+ * [e*n/E, (e+1)*n/E). Tokens go to them and come back, in both passes, through memory that
+ * ranks of a node share, and by messages between nodes.
  * The result of a row and the gradient of a weight do not depend on threads or expert ranks, to
  * the last bit, as long as the same microbatches are given in the same global order.
  */
@@ -114,7 +115,7 @@ RINGMOE_API ringmoe_status ringmoe_moe_create(ringmoe_mesh *mesh,
                                               const ringmoe_moe_settings *settings,
                                               ringmoe_moe **layer);
 
-/** Frees a layer. Local. NULL or *layer NULL: nothing. */
+/** Frees a layer. Collective over the expert axis of its mesh. NULL or *layer NULL: nothing. */
 RINGMOE_API void ringmoe_moe_destroy(ringmoe_moe **layer);
 
 /** What the last forward pass saw on this rank. */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "comm/context.h"
 
-#include <stdlib.h>
-
 ringmoe_status rm_axis_init(rm_axis *axis, MPI_Comm comm, int first, int stride,
                             rm_error *error)
 {
@@ -12,11 +10,6 @@ ringmoe_status rm_axis_init(rm_axis *axis, MPI_Comm comm, int first, int stride,
                         "MPI_Comm_set_errhandler", error));
     RM_TRY(rm_mpi_check(MPI_Comm_size(comm, &axis->size), "MPI_Comm_size", error));
     RM_TRY(rm_mpi_check(MPI_Comm_rank(comm, &axis->rank), "MPI_Comm_rank", error));
-    if (axis->size == 1) return RINGMOE_OK;
-    axis->scratch = calloc((size_t)axis->size * 4, sizeof *axis->scratch);
-    if (!axis->scratch)
-        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the counts of %d ranks",
-                       axis->size);
     return RINGMOE_OK;
 }
 
@@ -24,11 +17,11 @@ void rm_axis_join(rm_axis *axis, ringmoe_context *context)
 {
     axis->progress = &context->progress;
     axis->nodes = context->nodes;
+    axis->node_ranks = context->node_ranks;
 }
 
 void rm_axis_free(rm_axis *axis)
 {
-    free(axis->scratch);
     int finalized = 0;
     MPI_Finalized(&finalized);
     if (axis->size && axis->comm != MPI_COMM_NULL && !finalized) MPI_Comm_free(&axis->comm);

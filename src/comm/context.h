@@ -27,7 +27,6 @@ typedef struct rm_axis {
     MPI_Comm comm; /* may be MPI_COMM_NULL when size is 1 */
     int rank, size;
     int first, stride;
-    int *scratch;          /* [4 * size], for rm_exchange_rows; NULL when size is 1 */
     rm_progress *progress; /* of the context */
     const int *nodes;      /* the context's, by the context's rank */
     int node_ranks;        /* of the context, on this rank's node */
@@ -38,7 +37,7 @@ typedef struct rm_axis {
 ringmoe_status rm_axis_init(rm_axis *axis, MPI_Comm comm, int first, int stride,
                             rm_error *error);
 void rm_axis_join(rm_axis *axis, ringmoe_context *context);
-/* Frees the communicator and the scratch. A zeroed axis is allowed. Collective. */
+/* Frees the communicator. A zeroed axis is allowed. Collective. */
 void rm_axis_free(rm_axis *axis);
 /* The context's rank of member `rank`. */
 int rm_axis_member(const rm_axis *axis, int rank);
@@ -48,7 +47,7 @@ int rm_axis_node(const rm_axis *axis, int rank);
 struct ringmoe_context {
     rm_axis world;
     rm_progress progress;
-    int *nodes; /* [ranks]: number of each rank's node */
+    int *nodes;              /* [ranks]: number of each rank's node */
     int n_nodes, node_ranks; /* node_ranks: on this rank's node */
     rm_compute compute;
     rm_error error;
@@ -103,8 +102,7 @@ ringmoe_status rm_wait_background(const rm_axis *axis, rm_background *transfer,
  */
 typedef struct rm_waiting {
     rm_progress *progress;
-    int64_t n_idle; /* turns in vain */
-    double since;   /* the first of them */
+    double since, back; /* end of the first and of the last turn in vain; 0: none yet */
 } rm_waiting;
 
 rm_waiting rm_wait_begin(const rm_axis *axis, int partner, const char *what);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Counts and rows. The count exchange is one MPI_Alltoall of messages of a fixed size, so that
+ * The count exchange is one MPI_Alltoall of messages of a fixed size, so that
  * ranks which disagree about the layer, and with it about the number of counts, still
  * understand one another. A message to or from a rank, in 32-bit words:
  *
@@ -10,7 +10,6 @@
  */
 #include "comm/exchange.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +35,7 @@ int64_t rm_exchange_counts_workspace(const rm_axis *axis, int n)
 
 static void describe(const place *at, char text[160])
 {
-    snprintf(text, 160, "step %lld, layer %d, microbatch %d, %s, %d experts a rank",
+    snprintf(text, 160, "step %lld, layer %d, microbatch %d, %s, %d counts",
              (long long)at->step, at->layer, at->microbatch,
              rm_operation_name((rm_operation)at->operation), at->n);
 }
@@ -104,70 +103,5 @@ ringmoe_status rm_exchange_counts(const rm_axis *axis, rm_label label, int n,
     place here = {label.step, label.layer, label.microbatch, (int32_t)label.operation, n};
     ringmoe_status status = swap_counts(axis, &here, send, recv, workspace, error);
     times->wait += rm_clock_seconds() - start;
-    return status;
-}
-
-/* Narrows counts of rows and their running sums to MPI's ints. */
-static ringmoe_status narrow(int n_ranks, const int64_t *rows, int *counts, int *displacements,
-                             rm_error *error)
-{
-    int64_t total = 0;
-    for (int r = 0; r < n_ranks; r++) {
-        displacements[r] = (int)total;
-        counts[r] = (int)rows[r];
-        if (rows[r] > INT_MAX - total)
-            return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                           "more than %d rows in one exchange; use a smaller microbatch",
-                           INT_MAX);
-        total += rows[r];
-    }
-    return RINGMOE_OK;
-}
-
-/* Counts and displacements are in rows, not bytes: a row is MPI's element here. */
-static ringmoe_status swap_rows(const rm_axis *axis, MPI_Datatype row, const rm_real *send,
-                                const int64_t *send_rows, rm_real *recv,
-                                const int64_t *recv_rows, rm_error *error)
-{
-    int n = axis->size;
-    int *out = axis->scratch, *out_at = out + n, *in = out_at + n, *in_at = in + n;
-    RM_TRY(narrow(n, send_rows, out, out_at, error));
-    RM_TRY(narrow(n, recv_rows, in, in_at, error));
-    MPI_Request request = MPI_REQUEST_NULL;
-    int code =
-        MPI_Ialltoallv(send, out, out_at, row, recv, in, in_at, row, axis->comm, &request);
-    RM_TRY(rm_mpi_check(code, "MPI_Ialltoallv of rows", error));
-    return rm_wait(axis, RM_EVERYONE, &request, "MPI_Ialltoallv of rows", error);
-}
-
-static ringmoe_status exchange_typed(const rm_axis *axis, int64_t width, const rm_real *send,
-                                     const int64_t *send_rows, rm_real *recv,
-                                     const int64_t *recv_rows, rm_error *error)
-{
-    MPI_Datatype row;
-    if (width > INT_MAX)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "a row of %lld elements; at most %d",
-                       (long long)width, INT_MAX);
-    RM_TRY(rm_mpi_check(MPI_Type_contiguous((int)width, RM_MPI_REAL, &row),
-                        "MPI_Type_contiguous", error));
-    ringmoe_status status = rm_mpi_check(MPI_Type_commit(&row), "MPI_Type_commit", error);
-    if (status == RINGMOE_OK)
-        status = swap_rows(axis, row, send, send_rows, recv, recv_rows, error);
-    MPI_Type_free(&row);
-    return status;
-}
-
-ringmoe_status rm_exchange_rows(const rm_axis *axis, int64_t width, const rm_real *send,
-                                const int64_t *send_rows, rm_real *recv,
-                                const int64_t *recv_rows, rm_comm_times *times, rm_error *error)
-{
-    double start = rm_clock_seconds();
-    ringmoe_status status = RINGMOE_OK;
-    if (axis->size == 1) {
-        if (send_rows[0]) memcpy(recv, send, (size_t)(send_rows[0] * width) * sizeof *recv);
-    } else {
-        status = exchange_typed(axis, width, send, send_rows, recv, recv_rows, error);
-    }
-    times->exchange += rm_clock_seconds() - start;
     return status;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The token exchange: rows to the ranks of their experts and back, MPI_Alltoallv both ways. An
- * exchange of counts precedes it and carries what it is for; ranks that are not in the same
- * place of the program get a named error instead of a hang or a wrong answer.
+ * The exchange of counts that precedes every token exchange. It carries what it is for: ranks
+ * that are not in the same place of the program get a named error instead of a hang or a wrong
+ * answer. Rows then travel through shared memory (comm/shared.h) and by messages (comm/mail.h).
  */
 #ifndef RM_EXCHANGE_H
 #define RM_EXCHANGE_H
@@ -17,13 +17,5 @@ ringmoe_status rm_exchange_counts(const rm_axis *axis, rm_label label, int n,
                                   const int32_t *send, int32_t *recv, int32_t *workspace,
                                   rm_comm_times *times, rm_error *error);
 int64_t rm_exchange_counts_workspace(const rm_axis *axis, int n);
-
-/* Sends send_rows[r] rows of `width` to rank r, taken one after the other from `send`; receives
- * likewise. Collective; the counts agree. More than 2^31 bytes are fine. Time goes to
- * times->exchange. `send` and `recv` do not overlap. */
-ringmoe_status rm_exchange_rows(const rm_axis *axis, int64_t width, const rm_real *send,
-                                const int64_t *send_rows, rm_real *recv,
-                                const int64_t *recv_rows, rm_comm_times *times,
-                                rm_error *error);
 
 #endif

@@ -48,6 +48,9 @@ ringmoe_status rm_nodes_find(ringmoe_context *context, int ranks_per_node)
         RM_TRY(first_on_node(world, &context->nodes[world->rank], error));
     RM_TRY(rm_allreduce(world, context->nodes, world->size, MPI_INT, MPI_MAX, error));
     context->n_nodes = number_nodes(context->nodes, world->size);
+    context->node_ranks = 0;
+    for (int rank = 0; rank < world->size; rank++)
+        context->node_ranks += context->nodes[rank] == context->nodes[world->rank];
     rm_axis_join(&context->world, context);
     return RINGMOE_OK;
 }

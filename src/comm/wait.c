@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
  * Waiting. Every transfer of the library is a nonblocking call that ends here: test, and give
- * the processor away between tests, so that ranks may outnumber cores.
+ * the processor away between tests, so that ranks may outnumber cores. A wait that gets long
+ * sleeps between tests: a thread that only yields keeps a core busy, and where others compute
+ * on that core, the system lets each of them finish its slice of milliseconds before the
+ * yielding one is asked again, while one that slept is served at once. But a test that takes
+ * its time has moved something, a piece of a long message, and the next piece should not have
+ * to wait.
  */
 #include "comm/context.h"
 
 #include <sched.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "comm/history.h"
 
 ringmoe_status rm_mpi_check(int code, const char *what, rm_error *error)
@@ -32,10 +39,20 @@ rm_waiting rm_wait_begin(const rm_axis *axis, int partner, const char *what)
     return (rm_waiting){.progress = progress};
 }
 
+static const double YIELD_SECONDS = 200e-6; /* before the first sleep */
+static const double MOVED_SECONDS = 3e-6;   /* tests in vain are shorter */
+static const long SLEEP_NANOSECONDS = 50000;
+
 void rm_wait_idle(rm_waiting *waiting)
 {
     rm_progress_poll(waiting->progress, true);
-    sched_yield();
+    double now = rm_clock_seconds();
+    if (waiting->since == 0) waiting->since = now;
+    if (now - waiting->since < YIELD_SECONDS || now - waiting->back > MOVED_SECONDS)
+        sched_yield();
+    else
+        nanosleep(&(struct timespec){.tv_nsec = SLEEP_NANOSECONDS}, NULL);
+    waiting->back = rm_clock_seconds();
 }
 
 void rm_wait_end(rm_waiting *waiting)

@@ -9,6 +9,7 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ typedef struct rm_meeting {
     int door;
     int address;  /* of the next rank, to be tried */
     int received; /* the rank before has been heard */
+    int *heard;   /* [ranks]: `received` of each */
 } rm_meeting;
 
 /* Random enough that no stranger hits it: the system's random numbers, or else the time. */
@@ -105,8 +107,9 @@ static void answer_before(rm_meeting *meeting)
 }
 
 /* One round for all ranks. *n_left: ranks that have not been heard by the next one. */
-static ringmoe_status try_once(rm_meeting *meeting, int *heard, int *n_left, rm_error *error)
+static ringmoe_status try_once(rm_meeting *meeting, int *n_left, rm_error *error)
 {
+    int *heard = meeting->heard;
     const rm_axis *world = meeting->world;
     rm_ring *ring = meeting->ring;
     int next = ring->cards[RM_NEXT].rank;
@@ -126,13 +129,12 @@ static ringmoe_status try_once(rm_meeting *meeting, int *heard, int *n_left, rm_
 static ringmoe_status connect_all(rm_meeting *meeting, rm_error *error)
 {
     const rm_axis *world = meeting->world;
-    int *heard = world->scratch, n_left = world->size;
-    memset(heard, 0, (size_t)world->size * sizeof *heard);
+    int n_left = world->size;
     for (int round = 0; round < RM_MAX_ADDRESSES && n_left > 0; round++)
-        RM_TRY(try_once(meeting, heard, &n_left, error));
+        RM_TRY(try_once(meeting, &n_left, error));
     if (n_left == 0) return RINGMOE_OK;
     int deaf = 0;
-    while (heard[deaf]) deaf++;
+    while (meeting->heard[deaf]) deaf++;
     return rm_fail(error, RINGMOE_ERROR_STATE,
                    "no connection over TCP between rank %d and rank %d",
                    (deaf + world->size - 1) % world->size, deaf);
@@ -155,13 +157,17 @@ ringmoe_status rm_ring_connect(const ringmoe_context *context, rm_ring *ring, rm
     RM_TRY(draw_token(world, &ring->token, error));
     meeting.door = rm_door_open(context->n_nodes == 1, &own, error);
     own.rank = world->rank;
-    ringmoe_status status =
-        rm_agree(world, meeting.door < 0 ? RINGMOE_ERROR_STATE : RINGMOE_OK, error);
+    meeting.heard = calloc((size_t)world->size, sizeof *meeting.heard);
+    ringmoe_status status = meeting.door < 0 ? RINGMOE_ERROR_STATE : RINGMOE_OK;
+    if (!meeting.heard)
+        status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the ring of watchdogs");
+    status = rm_agree(world, status, error);
     if (status == RINGMOE_OK) status = swap_cards(world, &own, ring->cards, error);
     if (status == RINGMOE_OK) {
         skip_loopback(context, &meeting);
         status = connect_all(&meeting, error);
     }
+    free(meeting.heard);
     if (meeting.door >= 0) close(meeting.door);
     if (status != RINGMOE_OK) rm_ring_close(ring);
     return status;

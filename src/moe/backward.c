@@ -2,52 +2,65 @@
  *
  * The backward pass of one MoE layer, the forward pass mirrored: gradients of the outputs go to
  * the experts, where the weights of the rows are; gradients of the inputs and of the weights
- * come back.
+ * come back. While they do, the gradients of the weights are computed, or later, in a part of
+ * their own.
  *
- *   d_x[t] = router's part + shared expert's part + sum over the choices, in this order
+ *   d_x[t] = router's part + shared expert's part + tree sum over the chosen experts
  *
  * A dropped choice has no output: its weight gets no gradient from the experts, but still one
  * through the sum the weights are divided by.
  */
 #include "moe/saved.h"
 
-/* Expert gradients; leaves the inputs' gradients in workspace->rows, in send order, and those
- * of the weights in routing.d_weights. */
-static ringmoe_status backward_experts(const rm_moe_call *call, const rm_real *x,
-                                       const rm_real *d_y, const rm_moe_sinks *sinks)
+/* d_x[t], which holds the other parts, gets those of its choices. */
+static void combine_tokens(const rm_moe_call *call, rm_real *d_x)
 {
-    const rm_moe_saved *saved = call->saved;
-    const rm_route_plan *plan = &saved->plan;
-    rm_real *arriving = saved->workspace->arriving;
-    bool alone = call->mesh->expert.size == 1;
-    if (!alone) {
-        RM_TRY(rm_dispatch_counts(call, RM_OPERATION_DISPATCH_GRADIENT));
-        RM_TRY(rm_dispatch_to_experts(call, d_y, arriving));
+    int64_t width = call->settings->d_model;
+#pragma omp parallel for num_threads(call->compute->n_threads) schedule(dynamic, 16)
+    for (int64_t t = 0; t < call->saved->routing.n_tokens; t++) {
+        rm_term *terms = rm_combine_terms(call->compute);
+        int n = rm_dispatch_terms(call, t, terms);
+        if (n > 0) rm_combine(call->compute, width, n, terms, true, d_x + t * width);
     }
-    rm_swiglu_rows rows = rm_dispatch_rows(call, x);
-    rm_swiglu_gradients gradients = {.d_y = alone ? d_y : arriving,
-                                     .d_y_rows = rows.x_rows,
-                                     .d_x = alone ? saved->workspace->rows : arriving,
-                                     .d_x_rows = plan->order,
-                                     .d_weights = saved->row_weights,
-                                     .n_sources = call->mesh->expert.size,
-                                     .run_rows = plan->run_rows,
-                                     .sinks = sinks->experts};
-    rm_swiglu_backward(call->compute, call->weights->experts, &rows, &saved->experts,
-                       &gradients);
-    RM_TRY(rm_dispatch_weight_gradients(call));
-    return rm_dispatch_from_experts(call);
 }
 
-/* d_x[t], which holds the other parts, gets those of its choices. */
-static void add_token(const rm_moe_call *call, int64_t token, rm_real *d_x)
+/* The experts' weights, then the others'; the router's need what comes back from the experts.
+ */
+static void backward_weights(const rm_moe_call *call, const rm_router *router, const rm_real *x,
+                             const rm_real *d_y, const rm_moe_sinks *sinks)
+{
+    if (call->settings->d_ff_shared) rm_shared_expert_backward_weights(call, x, d_y, sinks);
+    rm_router_backward_weights(router, x, sinks);
+}
+
+/* On one part or the first of two. `sinks`: NULL in the latter. */
+static ringmoe_status backward(rm_moe_call *call, const rm_router *router, const rm_real *x,
+                               const rm_real *d_y, rm_real aux_scale, const rm_moe_sinks *sinks,
+                               rm_real *d_x)
+{
+    RM_TRY(rm_experts_backward_inputs(call, x, d_y));
+    if (sinks) rm_experts_backward_weights(call, x, d_y, sinks->experts);
+    if (call->mesh->expert.size > 1) RM_TRY(rm_dispatch_collect(call));
+    rm_dispatch_weight_gradients(call);
+    rm_router_backward_inputs(router, aux_scale, d_x);
+    if (call->settings->d_ff_shared)
+        RM_TRY(rm_shared_expert_backward_inputs(call, x, d_y, d_x));
+    combine_tokens(call, d_x);
+    if (sinks) backward_weights(call, router, x, d_y, sinks);
+    return RINGMOE_OK;
+}
+
+/* The second part: reads rows of other ranks of the node, but exchanges nothing. */
+static ringmoe_status backward_later(rm_moe_call *call, const rm_router *router,
+                                     const rm_real *x, const rm_moe_sinks *sinks)
 {
     const rm_moe_saved *saved = call->saved;
-    int64_t width = call->settings->d_model, choice = token * call->settings->top_k;
-    for (int64_t i = choice; i < choice + call->settings->top_k; i++)
-        if (saved->plan.slots[i] >= 0)
-            call->compute->kernels->add(
-                width, saved->workspace->rows + saved->plan.slots[i] * width, d_x);
+    rm_shared *shared = saved->workspace->shared;
+    if (shared) rm_shared_begin_reading(shared);
+    rm_experts_backward_weights(call, x, saved->d_y_block, sinks->experts);
+    backward_weights(call, router, x, saved->d_y_block, sinks);
+    if (shared) rm_shared_end(shared, RINGMOE_OK);
+    return RINGMOE_OK;
 }
 
 ringmoe_status rm_moe_layer_backward(const ringmoe_mesh *mesh,
@@ -57,16 +70,18 @@ ringmoe_status rm_moe_layer_backward(const ringmoe_mesh *mesh,
                                      const rm_real *x, const rm_real *d_y, rm_real aux_scale,
                                      const rm_moe_sinks *sinks, rm_real *d_x)
 {
-    (void)part;
-    const rm_compute *compute = &mesh->context->compute;
-    rm_moe_call call = {
-        mesh, compute, settings, weights, pass, saved, settings->n_experts / mesh->expert.size};
-    rm_router router = {compute, settings, weights, pass, &saved->routing};
-    RM_TRY(backward_experts(&call, x, d_y, sinks));
-    rm_router_backward(&router, x, aux_scale, sinks, d_x);
-    if (settings->d_ff_shared) rm_shared_backward(&call, x, d_y, sinks, d_x);
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
-    for (int64_t t = 0; t < saved->routing.n_tokens; t++)
-        add_token(&call, t, d_x + t * settings->d_model);
-    return RINGMOE_OK;
+    rm_moe_call call = {.mesh = mesh,
+                        .compute = &mesh->context->compute,
+                        .settings = settings,
+                        .weights = weights,
+                        .pass = pass,
+                        .saved = saved,
+                        .n_local = settings->n_experts / mesh->expert.size,
+                        .backward = true};
+    rm_router router = {call.compute, settings, weights, pass, &saved->routing};
+    if (part == RINGMOE_STAGE_BACKWARD_WEIGHT) return backward_later(&call, &router, x, sinks);
+    bool whole = part == RINGMOE_STAGE_BACKWARD;
+    ringmoe_status status =
+        backward(&call, &router, x, d_y, aux_scale, whole ? sinks : NULL, d_x);
+    return rm_dispatch_close(&call, status);
 }

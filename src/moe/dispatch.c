@@ -1,109 +1,317 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tokens to their experts and back: the count exchange that says what it is for, the exchanges
- * of rows, and those of their weights. On one expert rank the counts are known, no row moves,
- * and weights only change their order.
+ * A pass's exchange on several expert ranks: tokens to their experts and back. Ranks of this
+ * node are near: they read one another's rows, choices and outputs in shared memory. The others
+ * are far: messages, which far_messages.c fills and reads.
+ *
+ *   open       copy own rows to where they are read, tell the counts
+ *   plan       forward: find out which rows this rank's experts have
+ *   start      post all messages
+ *   (groups)   await, compute, return                                      experts.c
+ *   collect    own part done: wait for the outputs of others
+ *   close
  */
-#include "moe/saved.h"
-
 #include <string.h>
 
-ringmoe_status rm_dispatch_counts(const rm_moe_call *call, rm_operation operation)
+#include "base/clock.h"
+#include "moe/saved.h"
+
+/* --- open --- */
+
+static rm_error *error_of(const rm_moe_call *call)
 {
-    rm_route_plan *plan = &call->saved->plan;
-    ringmoe_context *context = call->mesh->context;
+    return &call->mesh->context->error;
+}
+
+/* Own rows and choices, for near ranks to read. */
+static ringmoe_status publish(const rm_moe_call *call, const rm_real *rows, rm_real *block)
+{
+    const rm_moe_saved *saved = call->saved;
+    const rm_notices *notices = &saved->workspace->notices;
+    const rm_shared *shared = saved->workspace->shared;
+    int64_t n = saved->routing.n_tokens, width = call->settings->d_model;
+    RM_TRY(rm_shared_touch(shared, block, n * width * (int64_t)sizeof *block, error_of(call)));
+#pragma omp parallel for num_threads(call->compute->n_threads) schedule(dynamic, 16)
+    for (int64_t t = 0; t < n; t++)
+        memcpy(block + t * width, rows + t * width, (size_t)width * sizeof *rows);
+    if (call->backward) return RINGMOE_OK;
+    const rm_route_plan *plan = &saved->plan;
+    int64_t n_sent = plan->n_sent;
+    RM_TRY(rm_shared_touch(shared, notices->first_slots,
+                           (char *)(notices->weights + n_sent) - (char *)notices->first_slots,
+                           error_of(call)));
+    memcpy(notices->first_slots, plan->first_slots,
+           ((size_t)call->settings->n_experts + 1) * sizeof *plan->first_slots);
+    memcpy(notices->tokens, plan->tokens, (size_t)n_sent * sizeof *plan->tokens);
+    for (int64_t i = 0; i < saved->routing.n_tokens * call->settings->top_k; i++)
+        if (plan->slots[i] >= 0) notices->weights[plan->slots[i]] = saved->routing.weights[i];
+    return RINGMOE_OK;
+}
+
+/* The counts for each rank: rows of its experts, then rows of a message, or -1 from a rank that
+ * cannot go on. */
+static void fill_counts(const rm_moe_call *call, bool fine)
+{
+    const rm_moe_saved *saved = call->saved;
+    int32_t *counts = saved->workspace->counts_out;
+    const int32_t *firsts = saved->plan.first_slots;
+    for (int r = 0; r < call->mesh->expert.size; r++) {
+        for (int e = 0; e < call->n_local; e++, firsts++) *counts++ = firsts[1] - firsts[0];
+        *counts++ = fine ? (int32_t)saved->far.partners[r].rows : -1;
+    }
+}
+
+static ringmoe_status exchange_counts(const rm_moe_call *call, rm_label label,
+                                      ringmoe_status status)
+{
     const rm_axis *axis = &call->mesh->expert;
+    const rm_moe_workspace *workspace = call->saved->workspace;
+    rm_error own = *error_of(call), *error = error_of(call);
+    fill_counts(call, status == RINGMOE_OK);
+    RM_TRY(rm_exchange_counts(axis, label, call->n_local + 1, workspace->counts_out,
+                              workspace->counts_in, workspace->counts_room,
+                              &call->mesh->context->times, error));
+    if (status != RINGMOE_OK) {
+        *error = own;
+        return status;
+    }
+    for (int r = 0; r < axis->size; r++)
+        if (workspace->counts_in[(r + 1) * (call->n_local + 1) - 1] < 0)
+            return rm_fail(error, RINGMOE_ERROR_MEMORY,
+                           "rank %d gave up an exchange of tokens; its own message says why",
+                           rm_axis_member(axis, r));
+    return RINGMOE_OK;
+}
+
+static void plan_out(const rm_moe_call *call)
+{
+    rm_moe_saved *saved = call->saved;
+    const rm_shared *shared = saved->workspace->shared;
+    const ringmoe_moe_settings *settings = call->settings;
+    for (int r = 0; r < call->mesh->expert.size; r++)
+        saved->far.is_far[r] = shared->places[r] < 0;
+    rm_far_plan_out(&saved->far, &saved->plan, settings->n_experts, saved->routing.n_tokens,
+                    settings->max_tokens, settings->d_model, saved->places);
+}
+
+ringmoe_status rm_dispatch_open(rm_moe_call *call, rm_operation operation, const rm_real *rows,
+                                rm_real *block)
+{
+    const rm_axis *axis = &call->mesh->expert;
+    rm_shared *shared = call->saved->workspace->shared;
     rm_label label = call->pass->label;
     label.operation = operation;
-    if (axis->size == 1) {
-        memcpy(plan->recv_counts, plan->send_counts,
-               (size_t)call->n_local * sizeof *plan->recv_counts);
-    } else {
-        RM_TRY(rm_exchange_counts(axis, label, call->n_local, plan->send_counts,
-                                  plan->recv_counts, plan->workspace, &context->times,
-                                  &context->error));
-    }
-    return rm_route_plan_receive(plan, axis->size, call->n_local, &context->error);
+    rm_progress_at(axis->progress, label);
+    rm_shared_begin(shared);
+    ringmoe_status status = publish(call, rows, block);
+    if (!call->backward) plan_out(call);
+    if (status == RINGMOE_OK) rm_shared_mark(shared, RM_PUBLISHED);
+    RM_TRY(exchange_counts(call, label, status));
+    return rm_shared_await(shared, RM_PUBLISHED, error_of(call));
 }
 
-rm_swiglu_rows rm_dispatch_rows(const rm_moe_call *call, const rm_real *x)
+/* --- plan --- */
+
+/* The rows and weights of a near rank's runs. */
+static void read_choices(const rm_moe_call *call, int source)
 {
     const rm_moe_saved *saved = call->saved;
-    bool alone = call->mesh->expert.size == 1;
-    return (rm_swiglu_rows){.n_experts = call->n_local,
-                            .offsets = saved->plan.offsets,
-                            .x = alone ? x : saved->received,
-                            .x_rows = alone ? saved->plan.tokens : saved->plan.order,
-                            .weights = saved->row_weights};
+    const rm_arrivals *arrivals = &saved->arrivals;
+    const rm_shared *shared = saved->workspace->shared;
+    const rm_notices *notices = &saved->workspace->notices;
+    int place = shared->places[source], first_expert = call->mesh->expert.rank * call->n_local;
+    const int32_t *firsts = rm_shared_of(shared, place, notices->first_slots);
+    const int32_t *tokens = rm_shared_of(shared, place, notices->tokens);
+    const rm_real *weights = rm_shared_of(shared, place, notices->weights);
+    int32_t first_row = (int32_t)rm_shared_row(
+        shared, rm_shared_of(shared, place, saved->x_block), call->settings->d_model);
+    for (int e = 0; e < call->n_local; e++) {
+        int64_t run = (int64_t)e * arrivals->n_sources + source;
+        int64_t row = arrivals->run_firsts[run], slot = firsts[first_expert + e];
+        for (int64_t i = 0; i < arrivals->run_rows[run]; i++) {
+            arrivals->x_rows[row + i] = first_row + tokens[slot + i];
+            arrivals->weights[row + i] = weights[slot + i];
+        }
+    }
 }
 
-/* From send order to received order, and the way back. */
-static ringmoe_status send_out(const rm_moe_call *call, int64_t width, const rm_real *sent,
-                               rm_real *received)
+/* Memory for what arrives and for what is made of it, which others read. */
+static ringmoe_status touch_rows(const rm_moe_call *call)
 {
-    const rm_route_plan *plan = &call->saved->plan;
-    ringmoe_context *context = call->mesh->context;
-    return rm_exchange_rows(&call->mesh->expert, width, sent, plan->send_rows, received,
-                            plan->recv_rows, &context->times, &context->error);
-}
-
-static ringmoe_status send_back(const rm_moe_call *call, int64_t width, const rm_real *received,
-                                rm_real *sent)
-{
-    const rm_route_plan *plan = &call->saved->plan;
-    ringmoe_context *context = call->mesh->context;
-    return rm_exchange_rows(&call->mesh->expert, width, received, plan->recv_rows, sent,
-                            plan->send_rows, &context->times, &context->error);
-}
-
-ringmoe_status rm_dispatch_to_experts(const rm_moe_call *call, const rm_real *x,
-                                      rm_real *received)
-{
-    const rm_route_plan *plan = &call->saved->plan;
-    rm_real *rows = call->saved->workspace->rows;
+    const rm_moe_saved *saved = call->saved;
+    const rm_moe_workspace *workspace = saved->workspace;
+    int64_t n = saved->arrivals.n_rows, size = (int64_t)sizeof(rm_real);
     int64_t width = call->settings->d_model;
-#pragma omp parallel for num_threads(call->compute->n_threads) schedule(dynamic, 16)
-    for (int64_t i = 0; i < plan->n_sent; i++)
-        memcpy(rows + i * width, x + plan->tokens[i] * width, (size_t)width * sizeof *rows);
-    return send_out(call, width, rows, received);
+    RM_TRY(rm_shared_touch(workspace->shared, workspace->outputs, n * width * size,
+                           error_of(call)));
+    if (!workspace->d_weights) return RINGMOE_OK;
+    return rm_shared_touch(workspace->shared, workspace->d_weights, n * size, error_of(call));
 }
 
-ringmoe_status rm_dispatch_from_experts(const rm_moe_call *call)
+ringmoe_status rm_dispatch_plan(rm_moe_call *call)
+{
+    rm_moe_saved *saved = call->saved;
+    const rm_moe_workspace *workspace = saved->workspace;
+    rm_arrivals *arrivals = &saved->arrivals;
+    const ringmoe_context *context = call->mesh->context;
+    int n_ranks = call->mesh->expert.size;
+    memcpy(arrivals->counts, workspace->counts_in,
+           (size_t)n_ranks * ((size_t)call->n_local + 1) * sizeof *arrivals->counts);
+    rm_arrivals_group(arrivals, call->mesh->expert.rank, saved->far.is_far,
+                      context->overlap != RINGMOE_OVERLAP_OFF);
+    RM_TRY(rm_arrivals_plan(arrivals, error_of(call)));
+    rm_far_plan_in(&saved->far, arrivals, call->settings->d_model);
+    RM_TRY(touch_rows(call));
+    memcpy(workspace->notices.run_firsts, arrivals->run_firsts,
+           (size_t)call->settings->n_experts * sizeof *arrivals->run_firsts);
+    for (int r = 0; r < n_ranks; r++)
+        if (!saved->far.is_far[r]) read_choices(call, r);
+    return RINGMOE_OK;
+}
+
+/* --- collect --- */
+
+/* Where near ranks have the outputs of this rank's choices. */
+static void find_near_outputs(const rm_moe_call *call)
+{
+    rm_moe_saved *saved = call->saved;
+    const rm_moe_workspace *workspace = saved->workspace;
+    const rm_axis *axis = &call->mesh->expert;
+    for (int r = 0; r < axis->size; r++) {
+        if (saved->far.is_far[r]) continue;
+        const int64_t *run_firsts = rm_shared_of(
+            workspace->shared, workspace->shared->places[r], workspace->notices.run_firsts);
+        for (int e = 0; e < call->n_local; e++) {
+            const int32_t *slots = saved->plan.first_slots + r * call->n_local + e;
+            int64_t row = run_firsts[(int64_t)e * axis->size + axis->rank];
+            for (int32_t slot = slots[0]; slot < slots[1]; slot++)
+                saved->places[slot] = (int32_t)row++;
+        }
+    }
+}
+
+static void point_at_outputs(const rm_moe_call *call)
+{
+    const rm_moe_saved *saved = call->saved;
+    const rm_moe_workspace *workspace = saved->workspace;
+    const rm_shared *shared = workspace->shared;
+    for (int r = 0; r < call->mesh->expert.size; r++)
+        workspace->outputs_of[r] =
+            saved->far.is_far[r] ? workspace->came_back +
+                                       saved->far.partners[r].sums_at * call->settings->d_model
+                                 : rm_shared_of(shared, shared->places[r], workspace->outputs);
+}
+
+ringmoe_status rm_dispatch_collect(rm_moe_call *call)
 {
     const rm_moe_workspace *workspace = call->saved->workspace;
-    if (call->mesh->expert.size == 1) return RINGMOE_OK;
-    return send_back(call, call->settings->d_model, workspace->arriving, workspace->rows);
-}
-
-ringmoe_status rm_dispatch_weights(const rm_moe_call *call)
-{
-    const rm_moe_saved *saved = call->saved;
-    const rm_route_plan *plan = &saved->plan;
-    bool alone = call->mesh->expert.size == 1;
-    rm_real *sent = alone ? saved->row_weights : saved->workspace->sent_weights;
-    for (int64_t i = 0; i < saved->routing.n_tokens * call->settings->top_k; i++)
-        if (plan->slots[i] >= 0) sent[plan->slots[i]] = saved->routing.weights[i];
-    if (alone) return RINGMOE_OK;
-    rm_real *received = saved->workspace->received_weights;
-    RM_TRY(send_out(call, 1, sent, received));
-    for (int64_t i = 0; i < plan->n_received; i++)
-        saved->row_weights[i] = received[plan->order[i]];
+    double start = rm_clock_seconds();
+    RM_TRY(rm_shared_await(workspace->shared, RM_COMPUTED, error_of(call)));
+    if (!call->backward) find_near_outputs(call);
+    point_at_outputs(call);
+    for (int r = 0; r < call->mesh->expert.size; r++)
+        if (call->saved->far.is_far[r])
+            RM_TRY(rm_mail_wait(&call->mail, workspace->sums_numbers[r], r,
+                                "tokens back from experts", error_of(call)));
+    call->mesh->context->times.exchange += rm_clock_seconds() - start;
     return RINGMOE_OK;
 }
 
-ringmoe_status rm_dispatch_weight_gradients(const rm_moe_call *call)
+static int64_t row_bytes(const rm_moe_call *call)
 {
-    const rm_moe_saved *saved = call->saved;
+    return call->settings->d_model * (int64_t)sizeof(rm_real);
+}
+
+static void count_bytes(const rm_moe_call *call)
+{
+    const rm_axis *axis = &call->mesh->expert;
+    rm_comm_times *times = &call->mesh->context->times;
+    for (int r = 0; r < axis->size; r++) {
+        const rm_partner *partner = &call->saved->far.partners[r];
+        int64_t rows = partner->far ? partner->rows + partner->sums : 2 * partner->slots;
+        if (r == axis->rank)
+            times->bytes_own += rows * row_bytes(call);
+        else if (rm_axis_node(axis, r) == rm_axis_node(axis, axis->rank))
+            times->bytes_within_node += rows * row_bytes(call);
+        else
+            times->bytes_between_nodes += rows * row_bytes(call);
+    }
+}
+
+ringmoe_status rm_dispatch_close(rm_moe_call *call, ringmoe_status status)
+{
+    rm_comm_times *times = &call->mesh->context->times;
+    double start = rm_clock_seconds();
+    if (call->mesh->expert.size == 1) {
+        times->bytes_own += 2 * call->saved->plan.n_sent * row_bytes(call);
+        return status;
+    }
+    if (call->mail.axis) status = rm_mail_close(&call->mail, status, error_of(call));
+    rm_shared_end(call->saved->workspace->shared, status);
+    if (status == RINGMOE_OK) count_bytes(call);
+    times->exchange += rm_clock_seconds() - start;
+    return status;
+}
+
+/* --- what both kinds of layout have --- */
+
+ringmoe_status rm_dispatch_alone(rm_moe_call *call)
+{
+    rm_moe_saved *saved = call->saved;
     const rm_route_plan *plan = &saved->plan;
-    const rm_real *d_sent = saved->row_weights;
-    if (call->mesh->expert.size > 1) {
-        rm_real *d_received = saved->workspace->received_weights;
-        for (int64_t i = 0; i < plan->n_received; i++)
-            d_received[plan->order[i]] = saved->row_weights[i];
-        RM_TRY(send_back(call, 1, d_received, saved->workspace->sent_weights));
-        d_sent = saved->workspace->sent_weights;
+    rm_arrivals *arrivals = &saved->arrivals;
+    for (int e = 0; e < call->n_local; e++)
+        arrivals->counts[e] = plan->first_slots[e + 1] - plan->first_slots[e];
+    arrivals->groups[0] = 0;
+    arrivals->n_groups = 1;
+    RM_TRY(rm_arrivals_plan(arrivals, error_of(call)));
+    for (int64_t slot = 0; slot < plan->n_sent; slot++) {
+        arrivals->x_rows[slot] = plan->tokens[slot];
+        saved->places[slot] = (int32_t)slot;
     }
     for (int64_t i = 0; i < saved->routing.n_tokens * call->settings->top_k; i++)
-        saved->routing.d_weights[i] = plan->slots[i] < 0 ? 0 : d_sent[plan->slots[i]];
+        if (plan->slots[i] >= 0) arrivals->weights[plan->slots[i]] = saved->routing.weights[i];
+    saved->workspace->outputs_of[0] = saved->workspace->outputs;
     return RINGMOE_OK;
+}
+
+int rm_dispatch_terms(const rm_moe_call *call, int64_t token, rm_term *terms)
+{
+    const rm_moe_saved *saved = call->saved;
+    const rm_route_plan *plan = &saved->plan;
+    int n = 0;
+    for (int32_t i = plan->token_firsts[token]; i < plan->token_firsts[token + 1]; i++) {
+        int32_t slot = plan->token_slots[i], expert = plan->experts[slot];
+        if (saved->places[slot] < 0) continue;
+        const rm_real *rows = saved->workspace->outputs_of[expert / call->n_local];
+        terms[n++] =
+            (rm_term){expert, rows + (int64_t)saved->places[slot] * call->settings->d_model};
+    }
+    return n;
+}
+
+/* Gradients of the weights of a rank's choices, from its first slot on: at the rank's own
+ * places, or one after the other behind the sums that came back. */
+static const rm_real *weight_gradient(const rm_moe_call *call, int32_t slot)
+{
+    const rm_moe_saved *saved = call->saved;
+    const rm_moe_workspace *workspace = saved->workspace;
+    int rank = saved->plan.experts[slot] / call->n_local;
+    if (!workspace->shared) return &workspace->d_weights[saved->places[slot]];
+    if (!saved->far.is_far[rank]) {
+        const rm_real *d_weights = rm_shared_of(
+            workspace->shared, workspace->shared->places[rank], workspace->d_weights);
+        return d_weights + saved->places[slot];
+    }
+    const rm_partner *partner = &saved->far.partners[rank];
+    return workspace->came_back + (partner->sums_at + partner->sums) * call->settings->d_model +
+           slot - saved->plan.first_slots[rank * call->n_local];
+}
+
+void rm_dispatch_weight_gradients(const rm_moe_call *call)
+{
+    const rm_moe_saved *saved = call->saved;
+    const int32_t *slots = saved->plan.slots;
+    for (int64_t i = 0; i < saved->routing.n_tokens * call->settings->top_k; i++)
+        saved->routing.d_weights[i] = slots[i] < 0 ? 0 : *weight_gradient(call, slots[i]);
 }

@@ -124,10 +124,28 @@ static void backward_token(const rm_router *router, rm_real aux_scale, int64_t t
                               routing->d_spread + row);
 }
 
-/* d_x (+)= d_y W, and dW = d_y^T x in fp32. */
+void rm_router_backward_inputs(const rm_router *router, rm_real aux_scale, rm_real *d_x)
+{
+    const rm_compute *compute = router->compute;
+    const rm_moe_weights *weights = router->weights;
+    const rm_routing *routing = router->routing;
+    int64_t n = routing->n_tokens, width = router->settings->d_model;
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, TOKENS_AT_ONCE)
+    for (int64_t t = 0; t < n; t++) backward_token(router, aux_scale, t);
+
+    rm_linear_backward_input(compute, &weights->router, n, routing->d_logits, d_x, false);
+    if (has_noise(router, RINGMOE_NOISE_NOISY_TOPK))
+        rm_linear_backward_input(compute, &weights->router_noise, n, routing->d_spread, d_x,
+                                 true);
+    if (!has_noise(router, RINGMOE_NOISE_JITTER)) return;
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, TOKENS_AT_ONCE)
+    for (int64_t t = 0; t < n; t++)
+        rm_noise_jitter(router->settings, router->pass, t, d_x + t * width, d_x + t * width);
+}
+
+/* dW = d_y^T x in fp32. */
 static void backward_matrix(const rm_router *router, const rm_matrix *matrix,
-                            const rm_real *d_y, const rm_real *x, rm_sink sink, rm_real *d_x,
-                            bool add)
+                            const rm_real *d_y, const rm_real *x, rm_sink sink)
 {
     rm_outer term = {.n_rows = router->routing->n_tokens,
                      .d_y = d_y,
@@ -137,29 +155,16 @@ static void backward_matrix(const rm_router *router, const rm_matrix *matrix,
                      .sink = sink};
     rm_outer_group group = {matrix->out, matrix->in, &term, 1};
     rm_outer_grouped(router->compute, RINGMOE_PRECISION_FP32, &group, 1);
-    rm_linear_backward_input(router->compute, matrix, term.n_rows, d_y, d_x, add);
 }
 
-void rm_router_backward(const rm_router *router, const rm_real *x, rm_real aux_scale,
-                        const rm_moe_sinks *sinks, rm_real *d_x)
+void rm_router_backward_weights(const rm_router *router, const rm_real *x,
+                                const rm_moe_sinks *sinks)
 {
     const rm_moe_weights *weights = router->weights;
     const rm_routing *routing = router->routing;
-    int64_t n = routing->n_tokens, width = router->settings->d_model;
-    bool jitter = has_noise(router, RINGMOE_NOISE_JITTER);
-    const rm_real *input = jitter ? routing->input : x;
-#pragma omp parallel for num_threads(router->compute->n_threads)                               \
-    schedule(dynamic, TOKENS_AT_ONCE)
-    for (int64_t t = 0; t < n; t++) backward_token(router, aux_scale, t);
-
-    backward_matrix(router, &weights->router, routing->d_logits, input, sinks->router, d_x,
-                    false);
+    const rm_real *input = has_noise(router, RINGMOE_NOISE_JITTER) ? routing->input : x;
+    backward_matrix(router, &weights->router, routing->d_logits, input, sinks->router);
     if (has_noise(router, RINGMOE_NOISE_NOISY_TOPK))
         backward_matrix(router, &weights->router_noise, routing->d_spread, input,
-                        sinks->router_noise, d_x, true);
-    if (!jitter) return;
-#pragma omp parallel for num_threads(router->compute->n_threads)                               \
-    schedule(dynamic, TOKENS_AT_ONCE)
-    for (int64_t t = 0; t < n; t++)
-        rm_noise_jitter(router->settings, router->pass, t, d_x + t * width, d_x + t * width);
+                        sinks->router_noise);
 }

@@ -47,10 +47,11 @@ typedef struct rm_router {
 /* Fills the routing for the rows of x, and all of stats but the drops. */
 void rm_router_forward(const rm_router *router, const rm_real *x, ringmoe_moe_stats *stats);
 
-/* From routing->d_weights and the auxiliary losses to the router's weight gradients and d_x,
- * which is written. */
-void rm_router_backward(const rm_router *router, const rm_real *x, rm_real aux_scale,
-                        const rm_moe_sinks *sinks, rm_real *d_x);
+/* From routing->d_weights and the auxiliary losses to the logits' gradients and d_x, which is
+ * written; then, at any later time, to the router's weight gradients. */
+void rm_router_backward_inputs(const rm_router *router, rm_real aux_scale, rm_real *d_x);
+void rm_router_backward_weights(const rm_router *router, const rm_real *x,
+                                const rm_moe_sinks *sinks);
 
 /* --- noise.c --- */
 

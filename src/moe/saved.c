@@ -9,113 +9,238 @@
 /* Who a layout is for. */
 typedef struct layout_sizes {
     const ringmoe_moe_settings *settings;
-    int expert_ranks;
-    int64_t max_received;
-    bool with_backward;
+    const rm_moe_layout *layout;
+    int n_local;
+    int64_t max_rows; /* of this rank's experts */
+    int64_t far_rows; /* of a message, at most */
+    int64_t width, d_ff, d_ff_shared;
 } layout_sizes;
 
-/* Where things go; both may be the same. */
-typedef struct layout_arenas {
-    rm_arena *activations, *exchange;
-} layout_arenas;
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
-static rm_moe_workspace *workspace_layout(const layout_sizes *sizes, layout_arenas arenas)
+/* `expected`: with balanced load. */
+static layout_sizes sizes_of(const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
+                             bool expected)
+{
+    int n_local = settings->n_experts / layout->expert_ranks;
+    int64_t first, n_tokens = settings->max_tokens, most = least(settings->top_k, n_local);
+    return (layout_sizes){
+        .settings = settings,
+        .layout = layout,
+        .n_local = n_local,
+        .max_rows =
+            expected ? n_tokens * settings->top_k : n_tokens * most * layout->expert_ranks,
+        .far_rows = n_tokens + rm_far_notes(n_tokens * most, settings->d_model),
+        .width = settings->d_model,
+        .d_ff = rm_split(settings->d_ff, layout->tensor_ranks, layout->tensor_rank, &first),
+        .d_ff_shared =
+            rm_split(settings->d_ff_shared, layout->tensor_ranks, layout->tensor_rank, &first)};
+}
+
+/* --- in shared memory --- */
+
+static rm_real *take_block(const layout_sizes *sizes, rm_shared *shared, rm_arena *arena,
+                           int n_far)
+{
+    return rm_shared_take_rows(
+        shared, arena, sizes->settings->max_tokens + n_far * sizes->far_rows, sizes->width);
+}
+
+static void share_saved(rm_moe_saved *saved, const layout_sizes *sizes, rm_shared *shared,
+                        rm_arena *arena, int n_far)
+{
+    saved->x_block = take_block(sizes, shared, arena, n_far);
+    if (sizes->layout->split_backward)
+        saved->d_y_block = take_block(sizes, shared, arena, n_far);
+}
+
+static void share_workspace(rm_moe_workspace *workspace, const layout_sizes *sizes,
+                            rm_shared *shared, rm_arena *arena, int n_far)
 {
     const ringmoe_moe_settings *settings = sizes->settings;
-    int64_t width = settings->d_model, n_sent = settings->max_tokens * settings->top_k;
-    rm_moe_workspace unused, *workspace = RM_TAKE(arenas.activations, 1, rm_moe_workspace);
+    int64_t n_choices = settings->max_tokens * settings->top_k;
+    workspace->notices =
+        (rm_notices){.first_slots = RM_TAKE(arena, settings->n_experts + 1, int32_t),
+                     .tokens = RM_TAKE(arena, n_choices, int32_t),
+                     .weights = RM_TAKE(arena, n_choices, rm_real),
+                     .run_firsts = RM_TAKE(arena, settings->n_experts, int64_t)};
+    workspace->outputs = rm_shared_take_rows(shared, arena, sizes->max_rows, sizes->width);
+    if (!sizes->layout->with_backward) return;
+    workspace->d_weights = RM_TAKE(arena, sizes->max_rows, rm_real);
+    if (!sizes->layout->split_backward)
+        workspace->d_y_block = take_block(sizes, shared, arena, n_far);
+}
+
+/* Ranks that are reached by messages: as it is, or while measuring, with and without members.
+ */
+static bool is_measuring(const rm_shared *shared)
+{
+    return !shared->base;
+}
+
+/* --- the workspace --- */
+
+static void lay_out_messages(rm_moe_workspace *workspace, const layout_sizes *sizes,
+                             rm_arena *arena)
+{
+    const ringmoe_moe_settings *settings = sizes->settings;
+    int64_t ranks = sizes->layout->expert_ranks, width = sizes->width;
+    int64_t n_choices = settings->max_tokens * settings->top_k;
+    rm_axis axis = {.size = sizes->layout->expert_ranks};
+    int n_counts = sizes->n_local + 1;
+    workspace->sent = RM_TAKE(arena, (ranks - 1) * sizes->far_rows * width, rm_real);
+    workspace->came_back = RM_TAKE(
+        arena, (n_choices + rm_far_gradient_notes(n_choices, width) + ranks) * width, rm_real);
+    workspace->sent_back = RM_TAKE(
+        arena,
+        (sizes->max_rows + rm_far_gradient_notes(sizes->max_rows, width) + ranks) * width,
+        rm_real);
+    workspace->counts_out = RM_TAKE(arena, ranks * n_counts, int32_t);
+    workspace->counts_in = RM_TAKE(arena, ranks * n_counts, int32_t);
+    workspace->counts_room =
+        RM_TAKE(arena, rm_exchange_counts_workspace(&axis, n_counts), int32_t);
+    workspace->requests = RM_TAKE(arena, 4 * ranks, MPI_Request);
+    workspace->rows_numbers = RM_TAKE(arena, ranks, int);
+    workspace->sums_numbers = RM_TAKE(arena, ranks, int);
+}
+
+static rm_swiglu_sizes swiglu_sizes(const layout_sizes *sizes)
+{
+    return (rm_swiglu_sizes){.n_experts = sizes->n_local,
+                             .n_sources = sizes->layout->expert_ranks,
+                             .max_rows = sizes->max_rows,
+                             .d_ff = sizes->d_ff,
+                             .borrows_hidden = sizes->layout->with_backward &&
+                                               !sizes->layout->split_backward};
+}
+
+static rm_swiglu_sizes shared_sizes(const layout_sizes *sizes)
+{
+    return (rm_swiglu_sizes){.n_experts = 1,
+                             .n_sources = 1,
+                             .max_rows = sizes->settings->max_tokens,
+                             .d_ff = sizes->d_ff_shared,
+                             .borrows_hidden = swiglu_sizes(sizes).borrows_hidden};
+}
+
+static void lay_out_workspace(rm_moe_workspace *workspace, const layout_sizes *sizes,
+                              rm_arena *arena)
+{
+    const rm_moe_layout *layout = sizes->layout;
+    int64_t n_tokens = sizes->settings->max_tokens;
+    bool has_shared = sizes->settings->d_ff_shared > 0;
+    workspace->outputs_of = RM_TAKE(arena, layout->expert_ranks, const rm_real *);
+    if (swiglu_sizes(sizes).borrows_hidden) {
+        workspace->hidden =
+            RM_TAKE(arena, rm_swiglu_hidden_elements(swiglu_sizes(sizes)), rm_real);
+        if (has_shared)
+            workspace->shared_hidden =
+                RM_TAKE(arena, rm_swiglu_hidden_elements(shared_sizes(sizes)), rm_real);
+    }
+    if (has_shared && layout->with_backward)
+        workspace->shared_d_x = RM_TAKE(arena, n_tokens * sizes->width, rm_real);
+    if (layout->expert_ranks > 1) return;
+    workspace->outputs = RM_TAKE(arena, sizes->max_rows * sizes->width, rm_real);
+    if (layout->with_backward) workspace->d_weights = RM_TAKE(arena, sizes->max_rows, rm_real);
+}
+
+/* `exchange` for what there is on several ranks only; both arenas may be the same. */
+static rm_moe_workspace *make_workspace(const layout_sizes *sizes, rm_arena *arena,
+                                        rm_arena *exchange, rm_shared *shared)
+{
+    int ranks = sizes->layout->expert_ranks;
+    rm_moe_workspace unused, *workspace = RM_TAKE(arena, 1, rm_moe_workspace);
     rm_moe_workspace *target = workspace ? workspace : &unused;
-    *target = (rm_moe_workspace){.rows = RM_TAKE(arenas.activations, n_sent * width, rm_real)};
-    if (settings->shared_gate && sizes->with_backward)
-        target->d_gates = RM_TAKE(arenas.activations, settings->max_tokens, rm_real);
-    if (sizes->expert_ranks == 1) return workspace;
-    target->arriving = RM_TAKE(arenas.exchange, sizes->max_received * width, rm_real);
-    target->sent_weights = RM_TAKE(arenas.exchange, n_sent, rm_real);
-    target->received_weights = RM_TAKE(arenas.exchange, sizes->max_received, rm_real);
+    *target = (rm_moe_workspace){.shared = shared};
+    lay_out_workspace(target, sizes, arena);
+    if (ranks == 1) return workspace;
+    lay_out_messages(target, sizes, exchange);
+    if (is_measuring(shared)) share_workspace(target, sizes, shared, &shared->alone, ranks - 1);
+    share_workspace(target, sizes, shared, &shared->arena,
+                    ranks - (is_measuring(shared) ? shared->n_near : shared->n_members));
     return workspace;
-}
-
-static void shared_layout(rm_moe_saved *saved, const layout_sizes *sizes, rm_arena *arena)
-{
-    const ringmoe_moe_settings *settings = sizes->settings;
-    if (settings->d_ff_shared == 0) return;
-    rm_swiglu_saved_layout(&saved->shared,
-                           (rm_swiglu_sizes){.n_experts = 1,
-                                             .n_sources = 1,
-                                             .max_rows = settings->max_tokens,
-                                             .d_ff = settings->d_ff_shared},
-                           sizes->with_backward, arena);
-    if (settings->shared_gate) saved->gates = RM_TAKE(arena, settings->max_tokens, rm_real);
-}
-
-static rm_moe_saved *saved_layout(const layout_sizes *sizes, layout_arenas arenas)
-{
-    const ringmoe_moe_settings *settings = sizes->settings;
-    rm_moe_saved unused, *saved = RM_TAKE(arenas.activations, 1, rm_moe_saved);
-    rm_moe_saved *target = saved ? saved : &unused;
-    *target = (rm_moe_saved){0};
-    rm_routing_layout(&target->routing, settings, sizes->with_backward, arenas.activations);
-    rm_route_layout(&target->plan, settings, sizes->expert_ranks, sizes->max_received,
-                    arenas.exchange);
-    if (sizes->expert_ranks > 1)
-        target->received =
-            RM_TAKE(arenas.exchange, sizes->max_received * settings->d_model, rm_real);
-    rm_swiglu_saved_layout(
-        &target->experts,
-        (rm_swiglu_sizes){.n_experts = settings->n_experts / sizes->expert_ranks,
-                          .n_sources = sizes->expert_ranks,
-                          .max_rows = sizes->max_received,
-                          .d_ff = settings->d_ff},
-        sizes->with_backward, arenas.activations);
-    target->row_weights = RM_TAKE(arenas.activations, sizes->max_received, rm_real);
-    shared_layout(target, sizes, arenas.activations);
-    return saved;
-}
-
-/* --- worst and expected sizes --- */
-
-static layout_sizes worst_sizes(const ringmoe_moe_settings *settings, int expert_ranks,
-                                bool with_backward)
-{
-    int n_local = settings->n_experts / expert_ranks;
-    int most = settings->top_k < n_local ? settings->top_k : n_local;
-    return (layout_sizes){settings, expert_ranks, settings->max_tokens * most * expert_ranks,
-                          with_backward};
-}
-
-static layout_sizes expected_sizes(layout_sizes sizes)
-{
-    sizes.max_received = sizes.settings->max_tokens * sizes.settings->top_k;
-    return sizes;
 }
 
 void rm_moe_workspace_layout(rm_moe_workspace **workspace, const ringmoe_moe_settings *settings,
                              const rm_moe_layout *layout, rm_arena *arena, rm_shared *shared,
                              int64_t expected[2])
 {
-    layout_sizes sizes = worst_sizes(settings, layout->expert_ranks, layout->with_backward);
-    (void)shared;
-    *workspace = workspace_layout(&sizes, (layout_arenas){arena, arena});
+    layout_sizes sizes = sizes_of(settings, layout, false);
+    *workspace = make_workspace(&sizes, arena, arena, shared);
     if (!expected) return;
     rm_arena activations = {0}, exchange = {0};
-    sizes = expected_sizes(sizes);
-    workspace_layout(&sizes, (layout_arenas){&activations, &exchange});
+    rm_shared all_near = {.unit = RM_ARENA_ALIGN, .n_near = layout->expert_ranks};
+    sizes = sizes_of(settings, layout, true);
+    make_workspace(&sizes, &activations, &exchange, &all_near);
     expected[0] += (int64_t)activations.used;
-    expected[1] += (int64_t)exchange.used;
+    expected[1] += (int64_t)all_near.arena.used;
+}
+
+/* --- what is saved --- */
+
+static void lay_out_shared_expert(rm_moe_saved *saved, const layout_sizes *sizes,
+                                  const rm_moe_workspace *workspace, rm_arena *arena)
+{
+    const ringmoe_moe_settings *settings = sizes->settings;
+    if (settings->d_ff_shared == 0) return;
+    rm_swiglu_saved_layout(&saved->shared, shared_sizes(sizes), sizes->layout->with_backward,
+                           arena);
+    if (workspace && workspace->shared_hidden) saved->shared.hidden = workspace->shared_hidden;
+    if (!settings->shared_gate) return;
+    saved->gates = RM_TAKE(arena, settings->max_tokens, rm_real);
+    if (sizes->layout->with_backward)
+        saved->d_gates = RM_TAKE(arena, settings->max_tokens, rm_real);
+}
+
+static void lay_out_plans(rm_moe_saved *saved, const layout_sizes *sizes, rm_arena *arena)
+{
+    const ringmoe_moe_settings *settings = sizes->settings;
+    int ranks = sizes->layout->expert_ranks;
+    rm_route_layout(&saved->plan, settings, arena);
+    saved->places = RM_TAKE(arena, settings->max_tokens * settings->top_k, int32_t);
+    rm_arrivals_layout(&saved->arrivals, sizes->n_local, ranks, sizes->max_rows, arena);
+    if (ranks > 1) rm_far_layout(&saved->far, settings, ranks, sizes->max_rows, arena);
+}
+
+static rm_moe_saved *make_saved(const layout_sizes *sizes, const rm_moe_workspace *workspace,
+                                rm_arena *arena, rm_arena *exchange, rm_shared *shared)
+{
+    const rm_moe_layout *layout = sizes->layout;
+    int ranks = layout->expert_ranks;
+    rm_moe_saved unused, *saved = RM_TAKE(arena, 1, rm_moe_saved);
+    rm_moe_saved *target = saved ? saved : &unused;
+    *target = (rm_moe_saved){.workspace = workspace};
+    rm_routing_layout(&target->routing, sizes->settings, layout->with_backward, arena);
+    lay_out_plans(target, sizes, exchange);
+    rm_swiglu_saved_layout(&target->experts, swiglu_sizes(sizes), layout->with_backward, arena);
+    if (workspace && workspace->hidden) target->experts.hidden = workspace->hidden;
+    lay_out_shared_expert(target, sizes, workspace, arena);
+    if (ranks == 1) {
+        if (layout->split_backward)
+            target->d_y_block =
+                RM_TAKE(arena, sizes->settings->max_tokens * sizes->width, rm_real);
+        return saved;
+    }
+    if (is_measuring(shared)) share_saved(target, sizes, shared, &shared->alone, ranks - 1);
+    share_saved(target, sizes, shared, &shared->arena,
+                ranks - (is_measuring(shared) ? shared->n_near : shared->n_members));
+    return saved;
 }
 
 void rm_moe_saved_layout(rm_moe_saved **saved, const rm_moe_workspace *workspace,
                          const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
                          rm_arena *arena, rm_shared *shared, int64_t expected[2])
 {
-    layout_sizes sizes = worst_sizes(settings, layout->expert_ranks, layout->with_backward);
-    (void)shared;
-    *saved = saved_layout(&sizes, (layout_arenas){arena, arena});
-    if (*saved) (*saved)->workspace = workspace;
+    layout_sizes sizes = sizes_of(settings, layout, false);
+    *saved = make_saved(&sizes, workspace, arena, arena, shared);
     if (!expected) return;
     rm_arena activations = {0}, exchange = {0};
-    sizes = expected_sizes(sizes);
-    saved_layout(&sizes, (layout_arenas){&activations, &exchange});
-    expected[0] += (int64_t)activations.used;
-    expected[1] += (int64_t)exchange.used;
+    rm_shared all_near = {.unit = RM_ARENA_ALIGN, .n_near = layout->expert_ranks};
+    sizes = sizes_of(settings, layout, true);
+    make_saved(&sizes, workspace, &activations, &exchange, &all_near);
+    expected[0] += (int64_t)(activations.used + exchange.used);
+    expected[1] += (int64_t)all_near.arena.used;
 }

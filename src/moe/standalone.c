@@ -45,7 +45,8 @@ static rm_moe_layout moe_layout(const ringmoe_mesh *mesh)
                            .with_backward = true};
 }
 
-static ringmoe_status layout(ringmoe_moe *layer, rm_arena *arena)
+static ringmoe_status layout(ringmoe_moe *layer, rm_arena *arena, rm_shared *shared,
+                             int64_t expected[2])
 {
     const ringmoe_moe_settings *settings = &layer->settings;
     int n = settings->n_experts;
@@ -60,30 +61,41 @@ static ringmoe_status layout(ringmoe_moe *layer, rm_arena *arena)
     layer->step_counts = RM_TAKE(arena, n, int64_t);
     layer->last_counts = RM_TAKE(arena, n, int64_t);
     rm_moe_workspace *workspace;
-    rm_moe_workspace_layout(&workspace, settings, &spread, arena, NULL, NULL);
-    rm_moe_saved_layout(&layer->saved, workspace, settings, &spread, arena, NULL, NULL);
+    rm_moe_workspace_layout(&workspace, settings, &spread, arena, shared, expected);
+    rm_moe_saved_layout(&layer->saved, workspace, settings, &spread, arena, shared, expected);
     return RINGMOE_OK;
 }
 
-/* Everything a rank does by itself. */
-static ringmoe_status build(ringmoe_moe *layer)
+/* What the layer takes, in its own memory and in that of the exchange. */
+typedef struct layer_sizes {
+    rm_arena arena;
+    rm_shared shared;
+    int64_t expected[2];
+} layer_sizes;
+
+static ringmoe_status measure(ringmoe_moe *layer, layer_sizes *sizes)
 {
-    rm_error *error = &layer->mesh->context->error;
-    rm_arena measure = {0};
+    *sizes = (layer_sizes){.shared = rm_shared_measuring(&layer->mesh->expert)};
     layer->n_local = layer->settings.n_experts / layer->mesh->expert.size;
     RM_TRY(rm_moe_parameters_create(layer));
     rm_moe_layout spread = moe_layout(layer->mesh);
     layer->n_matrices =
         rm_moe_weights_matrices(&layer->weights, &layer->settings, &spread, NULL);
-    RM_TRY(layout(layer, &measure));
-    layer->arena.overflow = measure.overflow;
-    RM_TRY(rm_arena_reserve(&layer->arena, measure.used, error));
-    RM_TRY(layout(layer, &layer->arena));
+    return layout(layer, &sizes->arena, &sizes->shared, sizes->expected);
+}
+
+static ringmoe_status build(ringmoe_moe *layer, const layer_sizes *sizes)
+{
+    rm_error *error = &layer->mesh->context->error;
+    layer->arena.overflow = sizes->arena.overflow;
+    RM_TRY(rm_arena_reserve(&layer->arena, sizes->arena.used, error));
+    RM_TRY(layout(layer, &layer->arena, layer->shared, NULL));
     for (int i = 0; i < RM_MOE_SPACES; i++) {
         rm_moe_space *space = &layer->spaces[i];
         for (int r = 0; r <= space->axis->size; r++)
             space->bounds[r] = space->n_elements * r / space->axis->size;
     }
+    rm_moe_layout spread = moe_layout(layer->mesh);
     rm_moe_parameters_bind(layer);
     rm_moe_weights_matrices(&layer->weights, &layer->settings, &spread, layer->matrices);
     rm_moe_parameters_initialize(layer);
@@ -96,21 +108,38 @@ static ringmoe_status agree_on_settings(const ringmoe_mesh *mesh,
                                         ringmoe_moe_settings *settings)
 {
     rm_error *error = &mesh->context->error;
+    if (mesh->tensor.size > 1)
+        return rm_fail(error, RINGMOE_ERROR_LAYOUT,
+                       "the layer that stands alone is not split over %d tensor ranks; make a "
+                       "mesh with tensor = 1",
+                       mesh->tensor.size);
     RM_TRY(rm_allreduce(&mesh->dense, &settings->max_tokens, 1, MPI_INT64_T, MPI_MAX, error));
     RM_TRY(rm_agree(&mesh->dense, rm_moe_settings_check(settings, mesh->expert.size, error),
                     error));
     return rm_moe_settings_agree(&mesh->dense, settings, error);
 }
 
-static ringmoe_status make_layer(ringmoe_mesh *mesh, const ringmoe_moe_settings *settings,
-                                 ringmoe_moe **layer)
+static ringmoe_status begin_layer(ringmoe_mesh *mesh, const ringmoe_moe_settings *settings,
+                                  ringmoe_moe **layer, layer_sizes *sizes)
 {
     *layer = calloc(1, sizeof **layer);
     if (!*layer)
         return rm_fail(&mesh->context->error, RINGMOE_ERROR_MEMORY, "no memory for a layer");
     (*layer)->mesh = mesh;
     (*layer)->settings = *settings;
-    return build(*layer);
+    return measure(*layer, sizes);
+}
+
+static ringmoe_status make_layer(ringmoe_mesh *mesh, const ringmoe_moe_settings *settings,
+                                 ringmoe_moe **layer)
+{
+    rm_error *error = &mesh->context->error;
+    layer_sizes sizes;
+    RM_TRY(rm_agree(&mesh->dense, begin_layer(mesh, settings, layer, &sizes), error));
+    RM_TRY(rm_shared_create(&mesh->expert, &sizes.shared, sizes.expected[1],
+                            mesh->context->exchange != RINGMOE_EXCHANGE_MESSAGES,
+                            &(*layer)->shared, error));
+    return rm_agree(&mesh->dense, build(*layer, &sizes), error);
 }
 
 ringmoe_status ringmoe_moe_create(ringmoe_mesh *mesh, const ringmoe_moe_settings *settings,
@@ -126,7 +155,7 @@ ringmoe_status ringmoe_moe_create(ringmoe_mesh *mesh, const ringmoe_moe_settings
     RM_TRY(rm_agree(&mesh->dense, status, error));
     ringmoe_moe_settings agreed = *settings;
     RM_TRY(agree_on_settings(mesh, &agreed));
-    status = rm_agree(&mesh->dense, make_layer(mesh, &agreed, layer), error);
+    status = make_layer(mesh, &agreed, layer);
     if (status != RINGMOE_OK) ringmoe_moe_destroy(layer);
     return status;
 }
@@ -134,6 +163,7 @@ ringmoe_status ringmoe_moe_create(ringmoe_mesh *mesh, const ringmoe_moe_settings
 void ringmoe_moe_destroy(ringmoe_moe **layer)
 {
     if (!layer || !*layer) return;
+    rm_shared_free(&(*layer)->shared);
     rm_arena_free(&(*layer)->arena);
     free((*layer)->parameters);
     free(*layer);

@@ -45,6 +45,7 @@ struct ringmoe_moe {
     rm_moe_space spaces[RM_MOE_SPACES];
 
     rm_arena arena;
+    rm_shared *shared; /* NULL on one expert rank */
     rm_moe_weights weights;
     rm_matrix **matrices;
     int n_matrices;

@@ -50,6 +50,17 @@ static rm_moe_pass begin_pass(const ringmoe_moe *layer, int train)
         .balance_counts = layer->step > 0 ? layer->last_counts : NULL};
 }
 
+/* Forgets the step's gradients and counts, after a failure on all ranks, whatever each was
+ * at. */
+static void clear_step(ringmoe_moe *layer)
+{
+    for (int i = 0; i < RM_MOE_SPACES; i++) rm_tree_clear(layer->spaces[i].tree);
+    memset(layer->step_counts, 0,
+           (size_t)layer->settings.n_experts * sizeof *layer->step_counts);
+    layer->microbatch = 0;
+    layer->forward_done = false;
+}
+
 ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tokens, const ringmoe_real *x,
                                    int train, ringmoe_real *y, ringmoe_moe_stats *stats)
 {
@@ -58,10 +69,14 @@ ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tokens, const r
     layer->forward_done = false;
     layer->pass = begin_pass(layer, train);
     layer->x = x;
-    RM_TRY(rm_moe_layer_forward(layer->mesh, &layer->settings, &layer->weights, layer->saved,
-                                &layer->pass, n_tokens, x, y, stats, layer->pass_counts));
-    layer->forward_done = train != 0;
-    return RINGMOE_OK;
+    ringmoe_status status =
+        rm_moe_layer_forward(layer->mesh, &layer->settings, &layer->weights, layer->saved,
+                             &layer->pass, n_tokens, x, y, stats, layer->pass_counts);
+    if (status != RINGMOE_OK)
+        clear_step(layer);
+    else
+        layer->forward_done = train != 0;
+    return status;
 }
 
 /* --- backward --- */
@@ -77,16 +92,6 @@ static ringmoe_status check_backward(const ringmoe_moe *layer, const rm_real *d_
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "d_y and d_x must be two arrays; one is NULL or they are the same");
     return RINGMOE_OK;
-}
-
-/* Forgets the step's gradients and counts. */
-static void clear_step(ringmoe_moe *layer)
-{
-    for (int i = 0; i < RM_MOE_SPACES; i++) rm_tree_clear(layer->spaces[i].tree);
-    memset(layer->step_counts, 0,
-           (size_t)layer->settings.n_experts * sizeof *layer->step_counts);
-    layer->microbatch = 0;
-    layer->forward_done = false;
 }
 
 /* One leaf of every tree. */

@@ -8,6 +8,7 @@
 #include "check.h"
 #include "comm/exchange.h"
 #include "comm/mesh.h"
+#include "swap_rows.h"
 
 #include <stdlib.h>
 
@@ -74,8 +75,7 @@ static void exchange_rows(int64_t width, const int64_t *send_rows, const int64_t
         for (int64_t row = 0; row < send_rows[r]; row++)
             for (int64_t c = 0; c < width; c++) *at++ = element_of(axis->rank, r, row, c);
     recv[n_recv * width] = 42;
-    CHECK_STATUS(rm_exchange_rows(axis, width, send, send_rows, recv, recv_rows,
-                                  &context->times, &context->error),
+    CHECK_STATUS(swap_rows(axis, width, send, send_rows, recv, recv_rows, &context->error),
                  RINGMOE_OK, context->error.text);
     at = recv;
     for (int r = 0; r < axis->size; r++)
@@ -114,7 +114,8 @@ static void expect_mismatch(rm_label label, int n, const char *text)
     char who[64];
     snprintf(who, sizeof who, "rank %d is in step ", last);
     CHECK(strstr(context->error.text, who));
-    CHECK_TEXT(context->error.text, "rank 0 in step 12, layer 2, microbatch 0, dispatch, 4");
+    CHECK_TEXT(context->error.text,
+               "rank 0 in step 12, layer 2, microbatch 0, dispatch, 4 counts");
     CHECK(strstr(context->error.text, text));
     free(send);
     free(recv);
@@ -135,7 +136,7 @@ static void test_mismatches(void)
     expect_mismatch(astray ? layer : here, 4, "layer 3,");
     expect_mismatch(astray ? microbatch : here, 4, "microbatch 1,");
     expect_mismatch(astray ? operation : here, 4, "dispatch of gradients,");
-    expect_mismatch(here, astray ? 70 : 4, "70 experts a rank");
+    expect_mismatch(here, astray ? 70 : 4, "70 counts");
     expect_mismatch(astray ? layer : here, astray ? 3 : 4, "layer 3,");
 }
 

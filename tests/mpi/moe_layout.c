@@ -14,7 +14,7 @@
 
 #include "../moe_variants.h"
 
-enum { D_MODEL = 37, D_FF = 29, N_EXPERTS = 8, MAX_TOKENS = 41, N_STEPS = 2, PER_RANK = 2 };
+enum { D_MODEL = 37, D_FF = 29, MAX_TOKENS = 41, N_STEPS = 2, PER_RANK = 2 };
 enum { MOST_RANKS = 4, MOST_MICROBATCHES = MOST_RANKS * PER_RANK };
 
 /* Of each global microbatch; a rank may have none at all. */
@@ -24,7 +24,12 @@ typedef struct machine {
     const char *level;
     int n_threads;
     ringmoe_precision precision;
+    int ranks_per_node;
+    ringmoe_exchange exchange;
+    ringmoe_overlap overlap;
 } machine;
+
+static int n_experts = 8;
 
 /* A layer on some ranks, and what it made of its microbatches in this step. */
 typedef struct run {
@@ -50,7 +55,7 @@ static ringmoe_moe_settings layer_settings(const moe_variant *variant, int n_mic
     ringmoe_moe_settings_default(&settings);
     settings.d_model = D_MODEL;
     settings.d_ff = D_FF;
-    settings.n_experts = N_EXPERTS;
+    settings.n_experts = n_experts;
     settings.max_tokens = MAX_TOKENS;
     settings.n_microbatches = n_microbatches;
     settings.init_std = (ringmoe_real)0.3;
@@ -71,8 +76,11 @@ static run *run_create(MPI_Comm comm, ringmoe_mesh_dims dims, const machine *on,
     settings.n_threads = on->n_threads;
     settings.precision = on->precision;
     settings.kernel_level = on->level;
+    settings.ranks_per_node = on->ranks_per_node;
+    settings.exchange = on->exchange;
+    settings.overlap = on->overlap;
     check_ok(r, ringmoe_context_create(comm, &settings, &r->context));
-    check_ok(r, ringmoe_mesh_create(r->context, &dims, N_EXPERTS, &r->mesh));
+    check_ok(r, ringmoe_mesh_create(r->context, &dims, n_experts, &r->mesh));
     r->n_microbatches = n_microbatches / ringmoe_context_size(r->context);
     r->first = ringmoe_context_rank(r->context) * r->n_microbatches;
     ringmoe_moe_settings of_layer = layer_settings(variant, r->n_microbatches);
@@ -182,15 +190,18 @@ static void compare_parameters(const run *r, const run *alone, const char *where
 static void compare_layouts(ringmoe_mesh_dims dims, const machine *on,
                             const moe_variant *variant)
 {
-    const machine reference = {on->level, 1, on->precision};
+    const machine reference = {.level = on->level, .n_threads = 1, .precision = on->precision};
     char where[160];
     int size;
     MPI_Comm_size(MPI_COMM_WORLD, &size);
-    snprintf(where, sizeof where, "(%s, data %d, expert %d, %d threads, %s)", variant->name,
-             dims.data, dims.expert, on->n_threads, on->precision ? "bf16" : "fp32");
+    snprintf(
+        where, sizeof where,
+        "(%s, data %d, expert %d, %d threads, %s, %d ranks a node, exchange %d, overlap %d)",
+        variant->name, dims.data, dims.expert, on->n_threads, on->precision ? "bf16" : "fp32",
+        on->ranks_per_node, on->exchange, on->overlap);
     run *spread = run_create(MPI_COMM_WORLD, dims, on, variant, size * PER_RANK);
-    run *alone = run_create(MPI_COMM_SELF, (ringmoe_mesh_dims){.data = 1, .expert = 1}, &reference, variant,
-                            size * PER_RANK);
+    run *alone = run_create(MPI_COMM_SELF, (ringmoe_mesh_dims){.data = 1, .expert = 1},
+                            &reference, variant, size * PER_RANK);
     compare_parameters(spread, alone, where);
     for (int step = 0; step < N_STEPS; step++) {
         run_microbatches(spread, step);
@@ -208,15 +219,63 @@ static void compare_layouts(ringmoe_mesh_dims dims, const machine *on,
 static void compare_all(const moe_variant *variant, int size)
 {
     for (int precision = 0; precision < 2; precision++) {
-        machine one = {NULL, 1, (ringmoe_precision)precision};
-        machine two = {NULL, 2, (ringmoe_precision)precision};
-        machine plain = {"scalar", 3, (ringmoe_precision)precision};
+        machine one = {.n_threads = 1, .precision = (ringmoe_precision)precision};
+        machine two = {.n_threads = 2, .precision = (ringmoe_precision)precision};
+        machine plain = {
+            .level = "scalar", .n_threads = 3, .precision = (ringmoe_precision)precision};
         for (int expert = size; size > 1 && expert >= 1; expert /= 2)
-            compare_layouts((ringmoe_mesh_dims){.data = size / expert, .expert = expert}, &one, variant);
+            if (size % expert == 0 && n_experts % expert == 0)
+                compare_layouts((ringmoe_mesh_dims){.data = size / expert, .expert = expert},
+                                &one, variant);
         if (size > 1) continue;
         compare_layouts((ringmoe_mesh_dims){.data = 1, .expert = 1}, &two, variant);
         compare_layouts((ringmoe_mesh_dims){.data = 1, .expert = 1}, &plain, variant);
     }
+}
+
+/* --- the ways tokens travel --- */
+
+static void three_choices(ringmoe_moe_settings *settings)
+{
+    settings->top_k = 3;
+}
+
+static void four_choices_dropping(ringmoe_moe_settings *settings)
+{
+    settings->top_k = 4;
+    settings->capacity_factor = (ringmoe_real)0.7;
+    settings->d_ff_shared = 3;
+}
+
+/* All tokens to the experts of one rank. */
+static void one_group(ringmoe_moe_settings *settings)
+{
+    settings->score = RINGMOE_SCORE_SIGMOID;
+    settings->init_std = (ringmoe_real)1e-30;
+}
+
+/* Messages, shared memory, some of both, with and without overlap: the same bits, with any
+ * number of experts. */
+static void compare_ways(int size)
+{
+    static const moe_variant variants[] = {{"k = 1, not renormalised", one_choice},
+                                           {"k = 2", plain},
+                                           {"k = 3", three_choices},
+                                           {"k = 4, capacity", four_choices_dropping},
+                                           {"ties everywhere", one_group},
+                                           {"k = n_experts", all_experts}};
+    static const machine ways[] = {
+        {.n_threads = 1},
+        {.n_threads = 1, .exchange = RINGMOE_EXCHANGE_MESSAGES},
+        {.n_threads = 1, .ranks_per_node = 1, .overlap = RINGMOE_OVERLAP_OFF},
+        {.n_threads = 1, .ranks_per_node = 1, .overlap = RINGMOE_OVERLAP_ON},
+        {.n_threads = 1, .ranks_per_node = 2},
+        {.n_threads = 1, .ranks_per_node = 2, .precision = RINGMOE_PRECISION_BF16},
+    };
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
+        for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
+            compare_layouts((ringmoe_mesh_dims){.data = 1, .expert = size}, &ways[w],
+                            &variants[v]);
 }
 
 int main(int argc, char **argv)
@@ -224,6 +283,11 @@ int main(int argc, char **argv)
     int size;
     MPI_Init(&argc, &argv);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
-    for (int i = 0; i < N_MOE_VARIANTS; i++) compare_all(&moe_variants[i], size);
+    bool divides = n_experts % size == 0; /* the experts of the variants */
+    for (int i = 0; divides && i < N_MOE_VARIANTS; i++) compare_all(&moe_variants[i], size);
+    static const int numbers[] = {3, 1, 5, 2};
+    n_experts = size * numbers[size % 4];
+    if (n_experts < 4) n_experts = 4;
+    if (size > 1) compare_ways(size);
     return check_finish("MoE layouts");
 }

@@ -13,6 +13,7 @@
 #include "comm/mesh.h"
 #include "comm/tree.h"
 #include "leaves.h"
+#include "swap_rows.h"
 
 enum { ROW_WIDTH = 33, TREE_ELEMENTS = 3001, LEAVES = 3 };
 
@@ -65,9 +66,8 @@ static void exchange(struct worker *worker, int round)
     for (int r = 0; r < axis->size; r++)
         for (int64_t i = 0; i < send_rows[r] * ROW_WIDTH; i++)
             *next++ = row_element(worker, round, axis->rank, r, i);
-    CHECK_STATUS(rm_exchange_rows(axis, ROW_WIDTH, out, send_rows, in, recv_rows,
-                                  &worker->context->times, error),
-                 RINGMOE_OK, error->text);
+    CHECK_STATUS(swap_rows(axis, ROW_WIDTH, out, send_rows, in, recv_rows, error), RINGMOE_OK,
+                 error->text);
     next = in;
     for (int r = 0; r < axis->size; r++)
         for (int64_t i = 0; i < recv_rows[r] * ROW_WIDTH; i++)

@@ -42,30 +42,27 @@ static inline ringmoe_moe_settings moe_fixture_settings(int n_experts, int top_k
     return settings;
 }
 
-static inline void moe_fixture_layout(moe_fixture *fixture, int expert_ranks)
+static inline void moe_fixture_layout(moe_fixture *fixture)
 {
     const ringmoe_moe_settings *settings = &fixture->settings;
     rm_moe_layout alone = {.expert_ranks = 1, .tensor_ranks = 1, .with_backward = true};
     rm_moe_weights_layout(&fixture->weights, &fixture->compute, settings, &alone,
                           &fixture->arena);
     rm_routing_layout(&fixture->routing, settings, true, &fixture->arena);
-    rm_route_layout(&fixture->plan, settings, expert_ranks,
-                    settings->max_tokens * settings->top_k * expert_ranks, &fixture->arena);
+    rm_route_layout(&fixture->plan, settings, &fixture->arena);
 }
 
-/* `expert_ranks` is for the route plan. */
-static inline moe_fixture *moe_fixture_create(const ringmoe_moe_settings *settings,
-                                              int expert_ranks)
+static inline moe_fixture *moe_fixture_create(const ringmoe_moe_settings *settings)
 {
     moe_fixture *fixture = test_calloc(1, sizeof *fixture);
     int n = settings->n_experts;
     fixture->settings = *settings;
-    assert_int_equal(rm_moe_settings_check(settings, expert_ranks, NULL), RINGMOE_OK);
+    assert_int_equal(rm_moe_settings_check(settings, 1, NULL), RINGMOE_OK);
     assert_int_equal(rm_compute_init(&fixture->compute, NULL, 2, RINGMOE_PRECISION_FP32, NULL),
                      RINGMOE_OK);
-    moe_fixture_layout(fixture, expert_ranks);
+    moe_fixture_layout(fixture);
     assert_int_equal(rm_arena_reserve(&fixture->arena, fixture->arena.used, NULL), RINGMOE_OK);
-    moe_fixture_layout(fixture, expert_ranks);
+    moe_fixture_layout(fixture);
     for (int e = 0; e < n; e++) fixture->identity[e * n + e] = 1;
     fixture->weights.router.weights = fixture->identity;
     fixture->weights.router_noise.weights = fixture->identity;

@@ -13,7 +13,7 @@ static moe_fixture *create(int score, int top_k, ringmoe_balance_scope scope)
     ringmoe_moe_settings settings = moe_fixture_settings(N, top_k);
     settings.score = (ringmoe_router_score)score;
     settings.balance_scope = scope;
-    return moe_fixture_create(&settings, 1);
+    return moe_fixture_create(&settings);
 }
 
 /* Token t likes experts t, t+1, ... (mod N) in this order, so every expert has the same share

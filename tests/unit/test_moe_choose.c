@@ -108,7 +108,7 @@ static void bias_is_in_the_choice_alone(void **state)
         settings.score = (ringmoe_router_score)score;
         settings.renormalize = 0;
         settings.bias_rate = 1;
-        moe_fixture *fixture = moe_fixture_create(&settings, 1);
+        moe_fixture *fixture = moe_fixture_create(&settings);
         fixture->bias[3] = 10;
         moe_fixture_route(fixture, 1, logits);
         assert_choice(fixture->routing.chosen, 3, 0);

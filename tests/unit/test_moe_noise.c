@@ -15,7 +15,7 @@ static moe_fixture *create(ringmoe_router_noise noise, bool train)
     ringmoe_moe_settings settings = moe_fixture_settings(N, 2);
     settings.noise = noise;
     settings.jitter = (rm_real)0.1;
-    moe_fixture *fixture = moe_fixture_create(&settings, 1);
+    moe_fixture *fixture = moe_fixture_create(&settings);
     fixture->pass.train = train;
     return fixture;
 }

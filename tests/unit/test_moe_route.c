@@ -1,67 +1,36 @@
 /* SPDX-License-Identifier: MIT
  *
- * The route plan: send order, received order, capacity and what it drops.
+ * The route plan: send order, the order by token, capacity and what it drops.
  */
 #include <math.h>
 
 #include "moe_fixture.h"
 
 /* A routing with the choices written down. */
-static moe_fixture *with_choices(ringmoe_moe_settings settings, int expert_ranks,
-                                 int64_t n_tokens, const int32_t *chosen)
+static moe_fixture *with_choices(ringmoe_moe_settings settings, int64_t n_tokens,
+                                 const int32_t *chosen)
 {
-    moe_fixture *fixture = moe_fixture_create(&settings, expert_ranks);
+    moe_fixture *fixture = moe_fixture_create(&settings);
     fixture->routing.n_tokens = n_tokens;
     memcpy(fixture->routing.chosen, chosen,
            (size_t)(n_tokens * settings.top_k) * sizeof *chosen);
-    rm_route_plan_send(&fixture->plan, &settings, expert_ranks, &fixture->routing);
+    rm_route_plan_make(&fixture->plan, &settings, &fixture->routing);
     return fixture;
 }
 
 static void rows_are_sent_by_expert_then_token(void **state)
 {
     const int32_t chosen[10] = {3, 1, 0, 2, 3, 0, 1, 3, 0, 3};
-    moe_fixture *fixture = with_choices(moe_fixture_settings(4, 2), 2, 5, chosen);
+    moe_fixture *fixture = with_choices(moe_fixture_settings(4, 2), 5, chosen);
     const rm_route_plan *plan = &fixture->plan;
     assert_int_equal(plan->n_sent, 10);
     assert_int_equal(plan->n_dropped, 0);
-    assert_choice(plan->send_counts, 3, 2, 1, 4);
+    assert_choice(plan->first_slots, 0, 3, 5, 6, 10);
+    assert_choice(plan->experts, 0, 0, 0, 1, 1, 2, 3, 3, 3, 3);
     assert_choice(plan->tokens, 1, 2, 4, 0, 3, 1, 0, 2, 3, 4);
     assert_choice(plan->slots, 6, 3, 0, 5, 7, 1, 4, 8, 2, 9);
-    assert_int_equal(plan->send_rows[0], 5);
-    assert_int_equal(plan->send_rows[1], 5);
-    moe_fixture_destroy(fixture);
-}
-
-/* The drawing of route.h: from rank 0 one row for e2 and two for e3, from rank 1 two and one.
- */
-static void received_rows_lie_by_expert_then_source(void **state)
-{
-    const int32_t none[1] = {0}, counts[4] = {1, 2, 2, 1};
-    moe_fixture *fixture = with_choices(moe_fixture_settings(4, 2), 2, 0, none);
-    rm_route_plan *plan = &fixture->plan;
-    memcpy(plan->recv_counts, counts, sizeof counts);
-    assert_int_equal(rm_route_plan_receive(plan, 2, 2, NULL), RINGMOE_OK);
-    assert_int_equal(plan->n_received, 6);
-    assert_int_equal(plan->recv_rows[0], 3);
-    assert_int_equal(plan->recv_rows[1], 3);
-    assert_int_equal(plan->offsets[1], 3);
-    assert_int_equal(plan->offsets[2], 6);
-    const int64_t runs[4] = {1, 2, 2, 1};
-    assert_memory_equal(plan->run_rows, runs, sizeof runs);
-    assert_choice(plan->order, 0, 3, 4, 1, 2, 5);
-    moe_fixture_destroy(fixture);
-}
-
-static void too_many_rows_are_refused(void **state)
-{
-    const int32_t none[1] = {0};
-    rm_error error = {""};
-    moe_fixture *fixture = with_choices(moe_fixture_settings(4, 2), 2, 0, none);
-    fixture->plan.recv_counts[3] = (int32_t)fixture->plan.max_received + 1;
-    assert_int_equal(rm_route_plan_receive(&fixture->plan, 2, 2, &error),
-                     RINGMOE_ERROR_ARGUMENT);
-    assert_non_null(strstr(error.text, "max_tokens"));
+    assert_choice(plan->token_firsts, 0, 2, 4, 6, 8, 10);
+    assert_choice(plan->token_slots, 3, 6, 0, 5, 1, 7, 4, 8, 2, 9);
     moe_fixture_destroy(fixture);
 }
 
@@ -87,9 +56,11 @@ static void first_choices_go_before_second_ones(void **state)
     const int32_t chosen[8] = {1, 0, 1, 0, 0, 1, 0, 2};
     ringmoe_moe_settings settings = moe_fixture_settings(4, 2);
     settings.capacity_factor = 1;
-    moe_fixture *fixture = with_choices(settings, 1, 4, chosen);
+    moe_fixture *fixture = with_choices(settings, 4, chosen);
     const rm_route_plan *plan = &fixture->plan;
-    assert_choice(plan->send_counts, 2, 2, 1, 0);
+    assert_choice(plan->first_slots, 0, 2, 4, 5, 5);
+    assert_choice(plan->token_firsts, 0, 1, 2, 3, 5);
+    assert_choice(plan->token_slots, 2, 3, 0, 1, 4);
     assert_choice(plan->slots, 2, -1, 3, -1, 0, -1, 1, 4);
     assert_choice(plan->tokens, 2, 3, 0, 1, 3);
     assert_int_equal(plan->n_dropped, 3);
@@ -103,7 +74,7 @@ static void lower_tokens_go_first(void **state)
     const int32_t chosen[4] = {2, 2, 2, 2};
     ringmoe_moe_settings settings = moe_fixture_settings(4, 1);
     settings.capacity_factor = 1;
-    moe_fixture *fixture = with_choices(settings, 1, 4, chosen);
+    moe_fixture *fixture = with_choices(settings, 4, chosen);
     assert_choice(fixture->plan.slots, 0, -1, -1, -1);
     assert_int_equal(fixture->plan.n_dropped, 3);
     moe_fixture_destroy(fixture);
@@ -112,12 +83,11 @@ static void lower_tokens_go_first(void **state)
 static void no_tokens_make_an_empty_plan(void **state)
 {
     const int32_t none[1] = {0};
-    moe_fixture *fixture = with_choices(moe_fixture_settings(4, 2), 1, 0, none);
+    moe_fixture *fixture = with_choices(moe_fixture_settings(4, 2), 0, none);
     rm_route_plan *plan = &fixture->plan;
     assert_int_equal(plan->n_sent, 0);
-    assert_int_equal(plan->send_rows[0], 0);
-    assert_int_equal(rm_route_plan_receive(plan, 1, 4, NULL), RINGMOE_OK);
-    assert_int_equal(plan->n_received, 0);
+    assert_choice(plan->first_slots, 0, 0, 0, 0, 0);
+    assert_int_equal(plan->token_firsts[0], 0);
     moe_fixture_destroy(fixture);
 }
 
@@ -125,8 +95,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_sent_by_expert_then_token),
-        cmocka_unit_test(received_rows_lie_by_expert_then_source),
-        cmocka_unit_test(too_many_rows_are_refused),
         cmocka_unit_test(capacity_is_rounded_up),
         cmocka_unit_test(first_choices_go_before_second_ones),
         cmocka_unit_test(lower_tokens_go_first),

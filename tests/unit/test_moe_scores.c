@@ -13,7 +13,7 @@ static const rm_real logits[N] = {0.5, 2, -1, 1};
 /* Weights of the two best of `logits`, experts 1 and 3. */
 static void weigh(const ringmoe_moe_settings *settings, double weights[2])
 {
-    moe_fixture *fixture = moe_fixture_create(settings, 1);
+    moe_fixture *fixture = moe_fixture_create(settings);
     moe_fixture_route(fixture, 1, logits);
     assert_choice(fixture->routing.chosen, 1, 3);
     weights[0] = (double)fixture->routing.weights[0];
@@ -81,7 +81,7 @@ static void scores_of_zero_do_not_divide(void **state)
     const rm_real far_below[2] = {-200, -200};
     ringmoe_moe_settings settings = moe_fixture_settings(2, 2);
     settings.score = RINGMOE_SCORE_SIGMOID;
-    moe_fixture *fixture = moe_fixture_create(&settings, 1);
+    moe_fixture *fixture = moe_fixture_create(&settings);
     moe_fixture_route(fixture, 1, far_below);
     assert_true(isfinite((double)fixture->routing.weights[0]));
     assert_true(isfinite(fixture->stats.balance_loss));
@@ -95,7 +95,7 @@ static void large_logits_stay_finite(void **state)
     for (int score = 0; score <= RINGMOE_SCORE_SIGMOID; score++) {
         ringmoe_moe_settings settings = moe_fixture_settings(4, 2);
         settings.score = (ringmoe_router_score)score;
-        moe_fixture *fixture = moe_fixture_create(&settings, 1);
+        moe_fixture *fixture = moe_fixture_create(&settings);
         moe_fixture_route(fixture, 1, large);
         assert_choice(fixture->routing.chosen, 0, 1);
         double sum = (double)fixture->routing.weights[0] + (double)fixture->routing.weights[1];
@@ -109,7 +109,7 @@ static void one_expert_has_weight_one(void **state)
 {
     const rm_real logit[1] = {-3};
     ringmoe_moe_settings settings = moe_fixture_settings(1, 1);
-    moe_fixture *fixture = moe_fixture_create(&settings, 1);
+    moe_fixture *fixture = moe_fixture_create(&settings);
     moe_fixture_route(fixture, 1, logit);
     assert_choice(fixture->routing.chosen, 0);
     assert_true(fixture->routing.weights[0] == 1);

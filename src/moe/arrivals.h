@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rows of this rank's experts: runs of one source rank for one expert each, and groups of
+ * runs that are computed together. Rows are numbered by group, then expert, then source, then
+ * token, which is the order of all activations of the experts.
+ *
+ *   group 0   e0: own, near          rows of ranks whose memory this rank reads, experts of
+ *             e1: own, near          the first half
+ *   group 1   e0: rank 6, rank 7     rows that came by messages, some ranks a group
+ *             ..
+ *   last      e2: own, near ..       the other half
+ *
+ * Own rows are computed while others travel, and results travel while own rows are computed.
+ * Without overlap, or without messages, there is one group. The results do not depend on it:
+ * rows are independent of one another, and a weight's gradient is one sum over each run.
+ */
+#ifndef RM_ARRIVALS_H
+#define RM_ARRIVALS_H
+
+#include "moe/router.h"
+
+enum { RM_MOST_FAR_GROUPS = 4, RM_MOST_GROUPS = RM_MOST_FAR_GROUPS + 2, RM_NEAR = -1 };
+
+typedef struct rm_arrivals {
+    int n_local, n_sources, n_groups;
+    int64_t n_rows, max_rows;
+    int32_t *counts;  /* [sources][n_local + 1], rows for each expert; the last is not ours */
+    int *groups;      /* [sources], of its runs; RM_NEAR: the first and the last */
+    int64_t *offsets; /* [groups][n_local + 1], rows of each expert within a group */
+    int64_t *run_firsts; /* [n_local][sources], first row of each run, */
+    int64_t *run_rows;   /* and how many */
+    int32_t *x_rows;     /* [n_rows], where the row of x is */
+    rm_real *weights;    /* [n_rows] */
+} rm_arrivals;
+
+void rm_arrivals_layout(rm_arrivals *arrivals, int n_local, int n_sources, int64_t max_rows,
+                        rm_arena *arena);
+/* Assigns groups: `far[s]` says whose rows come by messages; `rank` is this one. Those of far
+ * ranks are in ring order, the rank below first. Pure. */
+void rm_arrivals_group(rm_arrivals *arrivals, int rank, const bool *far, bool overlap);
+/* Runs, offsets and n_rows from the counts. ARGUMENT if there are more than max_rows. */
+ringmoe_status rm_arrivals_plan(rm_arrivals *arrivals, rm_error *error);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include "moe/far.h"
+
+#include <string.h>
+
+#include "moe/combine.h"
+
+void rm_far_layout(rm_far *far, const ringmoe_moe_settings *settings, int n_ranks,
+                   int64_t max_rows, rm_arena *arena)
+{
+    int64_t n_tokens = settings->max_tokens;
+    *far = (rm_far){.n_ranks = n_ranks,
+                    .is_far = RM_TAKE(arena, n_ranks, bool),
+                    .partners = RM_TAKE(arena, n_ranks, rm_partner),
+                    .slot_rows = RM_TAKE(arena, n_tokens * settings->top_k, int32_t),
+                    .row_tokens = RM_TAKE(arena, n_tokens * n_ranks, int32_t),
+                    .sum_firsts = RM_TAKE(arena, max_rows + 1, int32_t),
+                    .sum_rows = RM_TAKE(arena, max_rows, int32_t),
+                    .sum_experts = RM_TAKE(arena, max_rows, int32_t),
+                    .counts = RM_TAKE(arena, n_tokens + 1, int32_t)};
+}
+
+static int64_t rows_for(int64_t bytes, int64_t width)
+{
+    int64_t row = width * (int64_t)sizeof(rm_real);
+    return (bytes + row - 1) / row;
+}
+
+int64_t rm_far_notes(int64_t n_slots, int64_t width)
+{
+    return rows_for(n_slots * (int64_t)(sizeof(rm_real) + sizeof(int32_t)), width);
+}
+
+int64_t rm_far_gradient_notes(int64_t n_slots, int64_t width)
+{
+    return rows_for(n_slots * (int64_t)sizeof(rm_real), width);
+}
+
+/* --- out --- */
+
+/* The choices of one token, in the order of their experts. */
+static void plan_token(rm_far *far, const rm_route_plan *plan, int n_experts,
+                       int64_t max_tokens, int64_t token, int32_t *places)
+{
+    int n_local = n_experts / far->n_ranks, last_rank = -1;
+    int32_t last_node = -1;
+    for (int32_t i = plan->token_firsts[token]; i < plan->token_firsts[token + 1]; i++) {
+        int32_t slot = plan->token_slots[i], expert = plan->experts[slot];
+        int rank = expert / n_local;
+        rm_partner *partner = &far->partners[rank];
+        if (!partner->far) continue;
+        int first = rank * n_local;
+        int32_t node = rm_combine_node(expert, first, first + n_local, n_experts);
+        bool is_new = rank != last_rank;
+        if (is_new) far->row_tokens[rank * max_tokens + partner->rows++] = (int32_t)token;
+        far->slot_rows[slot] = (int32_t)(partner->rows - 1);
+        places[slot] = is_new || node != last_node ? (int32_t)partner->sums++ : -1;
+        last_rank = rank;
+        last_node = node;
+    }
+}
+
+void rm_far_plan_out(rm_far *far, const rm_route_plan *plan, int n_experts, int64_t n_tokens,
+                     int64_t max_tokens, int64_t width, int32_t *places)
+{
+    int n_local = n_experts / far->n_ranks;
+    int64_t rows_at = 0, sums_at = 0;
+    for (int r = 0; r < far->n_ranks; r++) {
+        int64_t first = plan->first_slots[r * n_local],
+                end = plan->first_slots[(r + 1) * n_local];
+        far->partners[r] = (rm_partner){.far = far->is_far[r], .slots = end - first};
+    }
+    for (int64_t token = 0; token < n_tokens; token++)
+        plan_token(far, plan, n_experts, max_tokens, token, places);
+    for (int r = 0; r < far->n_ranks; r++) {
+        rm_partner *partner = &far->partners[r];
+        if (!partner->far) continue;
+        partner->rows_at = rows_at;
+        partner->sums_at = sums_at;
+        rows_at += partner->rows + rm_far_notes(partner->slots, width);
+        sums_at += partner->sums + rm_far_gradient_notes(partner->slots, width);
+    }
+}
+
+/* --- in --- */
+
+void rm_far_plan_in(rm_far *far, const rm_arrivals *arrivals, int64_t width)
+{
+    int64_t rows_at = 0, sums_at = 0;
+    far->n_sums = 0;
+    far->sum_firsts[0] = 0;
+    for (int s = 0; s < far->n_ranks; s++) {
+        rm_partner *partner = &far->partners[s];
+        const int32_t *counts = arrivals->counts + (int64_t)s * (arrivals->n_local + 1);
+        if (!partner->far) continue;
+        partner->got_slots = 0;
+        for (int e = 0; e < arrivals->n_local; e++) partner->got_slots += counts[e];
+        partner->got_rows = counts[arrivals->n_local];
+        partner->got_rows_at = rows_at;
+        partner->got_sums_at = sums_at;
+        rows_at += partner->got_rows + rm_far_notes(partner->got_slots, width);
+        sums_at += partner->got_slots + rm_far_gradient_notes(partner->got_slots, width);
+    }
+}
+
+/* Sorts the source's choices by row of the message; they come in the order of experts. The
+ * sorted ones lie in sum_rows and sum_experts from `start` on, row r's at counts[r]. */
+static void sort_by_row(rm_far *far, rm_arrivals *arrivals, int source,
+                        const int32_t *slot_rows, int32_t start, int first_expert)
+{
+    const rm_partner *partner = &far->partners[source];
+    int32_t *next = far->counts, at = start;
+    memset(next, 0, (size_t)partner->got_rows * sizeof *next);
+    for (int64_t i = 0; i < partner->got_slots; i++) next[slot_rows[i]]++;
+    for (int64_t row = 0; row < partner->got_rows; row++) {
+        int32_t n = next[row];
+        next[row] = at;
+        at += n;
+    }
+    int64_t slot = 0;
+    for (int e = 0; e < arrivals->n_local; e++) {
+        int64_t run = (int64_t)e * arrivals->n_sources + source;
+        for (int64_t i = 0; i < arrivals->run_rows[run]; i++, slot++) {
+            int32_t place = next[slot_rows[slot]]++;
+            far->sum_rows[place] = (int32_t)(arrivals->run_firsts[run] + i);
+            far->sum_experts[place] = first_expert + e;
+        }
+    }
+}
+
+/* Cuts each row's choices where a new node begins. After the sort counts[r] is the end of row
+ * r's. */
+static void cut_into_sums(rm_far *far, int source, int32_t start, int first_expert, int n_local,
+                          int n_experts)
+{
+    rm_partner *partner = &far->partners[source];
+    partner->got_sums = 0;
+    int32_t place = start;
+    for (int64_t row = 0; row < partner->got_rows; row++) {
+        int32_t last_node = -1;
+        for (; place < far->counts[row]; place++) {
+            int32_t node = rm_combine_node(far->sum_experts[place], first_expert,
+                                           first_expert + n_local, n_experts);
+            if (node != last_node) {
+                far->sum_firsts[far->n_sums++] = place;
+                partner->got_sums++;
+            }
+            last_node = node;
+        }
+    }
+    far->sum_firsts[far->n_sums] = place;
+}
+
+void rm_far_read_notes(rm_far *far, rm_arrivals *arrivals, int source, int rank, int n_experts,
+                       const rm_real *notes, int64_t first_row)
+{
+    rm_partner *partner = &far->partners[source];
+    const int32_t *slot_rows = (const int32_t *)(notes + partner->got_slots);
+    int64_t slot = 0;
+    for (int e = 0; e < arrivals->n_local; e++) {
+        int64_t run = (int64_t)e * arrivals->n_sources + source;
+        for (int64_t i = 0; i < arrivals->run_rows[run]; i++, slot++) {
+            int64_t row = arrivals->run_firsts[run] + i;
+            arrivals->x_rows[row] = (int32_t)(first_row + slot_rows[slot]);
+            arrivals->weights[row] = notes[slot];
+        }
+    }
+    int32_t start = far->sum_firsts[far->n_sums];
+    partner->first_sum = far->n_sums;
+    sort_by_row(far, arrivals, source, slot_rows, start, rank * arrivals->n_local);
+    cut_into_sums(far, source, start, rank * arrivals->n_local, arrivals->n_local, n_experts);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What goes to and from a rank by message. A token that goes to several experts of one rank
+ * travels once, and what they make of it comes back added up (moe/combine.h), one row for each
+ * node of experts that lies within the rank.
+ *
+ *   out    | rows of x: t1 t4 t9 | weights | which row each choice is of |     in rows of
+ * d_model back   | sums: t1 t1' t4 t9 | (gradients of the weights) |                 elements
+ *
+ * Choices are in send order: by expert, then token. In the backward pass rows of d_y travel in
+ * the same places, and no weights.
+ */
+#ifndef RM_FAR_H
+#define RM_FAR_H
+
+#include "moe/arrivals.h"
+#include "moe/route.h"
+
+/* One rank of the expert axis as this rank's partner. Numbers of rows in messages and where
+ * these begin in their buffers, in rows. */
+typedef struct rm_partner {
+    bool far; /* by messages */
+    /* To its experts and back */
+    int64_t slots, rows, sums;
+    int64_t rows_at, sums_at;
+    /* From it to this rank's experts and back; first_sum: among all sums */
+    int64_t got_slots, got_rows, got_sums;
+    int64_t got_rows_at, got_sums_at, first_sum;
+} rm_partner;
+
+typedef struct rm_far {
+    int n_ranks;
+    bool *is_far;         /* [ranks] */
+    rm_partner *partners; /* [ranks] */
+    int32_t *slot_rows;   /* [T*k] by slot: its row in the message */
+    int32_t *row_tokens;  /* [ranks][T]: token of each row of a message */
+    int32_t *sum_firsts;  /* [max_rows + 1], first of the rows that each sum is made of, in */
+    int32_t *sum_rows;    /* [max_rows], rows as arrivals number them, */
+    int32_t *sum_experts; /* [max_rows], and their experts */
+    int32_t *counts;      /* [T + 1], scratch */
+    int64_t n_sums;       /* of all partners */
+} rm_far;
+
+void rm_far_layout(rm_far *far, const ringmoe_moe_settings *settings, int n_ranks,
+                   int64_t max_rows, rm_arena *arena);
+
+/* Rows that n_slots choices take behind the rows of a message: weights and row numbers, or
+ * the weights' gradients alone. */
+int64_t rm_far_notes(int64_t n_slots, int64_t width);
+int64_t rm_far_gradient_notes(int64_t n_slots, int64_t width);
+
+/* What goes out, from the route plan: rows, and places[slot], the number of the sum that holds
+ * a choice's output in what its rank sends back; -1 for one that the sum before it holds. Slots
+ * of ranks that are not far are left alone. */
+void rm_far_plan_out(rm_far *far, const rm_route_plan *plan, int n_experts, int64_t n_tokens,
+                     int64_t max_tokens, int64_t width, int32_t *places);
+
+/* Sizes and places of what comes in, from the counts of the arrivals. */
+void rm_far_plan_in(rm_far *far, const rm_arrivals *arrivals, int64_t width);
+/* One message's notes, read: which rows of x are whose (x_rows counts from first_row, the
+ * number of the message's first row), the weights, and what is to be added up for the source,
+ * whose sums follow those planned before. */
+void rm_far_read_notes(rm_far *far, rm_arrivals *arrivals, int source, int rank, int n_experts,
+                       const rm_real *notes, int64_t first_row);
+
+#endif
