@@ -229,10 +229,10 @@ int bench_pipeline(tool_session *session, int argc, char **argv)
 {
     pipeline_options options = {.microbatches = 8,
                                 .chunks = 2,
-                                .rows = 256,
-                                .width = 512,
-                                .stage_ms = 4,
-                                .repeat = 9,
+                                .rows = 512,
+                                .width = 1024,
+                                .stage_ms = 10,
+                                .repeat = 5,
                                 PLACEMENT_DEFAULT};
     option_result given;
     int status;

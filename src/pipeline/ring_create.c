@@ -100,8 +100,12 @@ static ringmoe_status make_ring(ringmoe_pipeline *pipeline, rm_error *error)
     const rm_axis *axis = &pipeline->mesh->pipeline;
     MPI_Comm comm = MPI_COMM_NULL;
     int has_limit = 0, *limit = NULL;
-    if (axis->size > 1)
-        RM_TRY(rm_mpi_check(MPI_Comm_dup(axis->comm, &comm), "MPI_Comm_dup", error));
+    if (axis->size > 1) {
+        MPI_Request request = MPI_REQUEST_NULL;
+        RM_TRY(
+            rm_mpi_check(MPI_Comm_idup(axis->comm, &comm, &request), "MPI_Comm_idup", error));
+        RM_TRY(rm_wait(axis, RM_EVERYONE, &request, "MPI_Comm_idup", error));
+    }
     RM_TRY(rm_axis_init(&pipeline->ring, comm, axis->first, axis->stride, error));
     rm_axis_join(&pipeline->ring, pipeline->mesh->context);
     if (axis->size > 1)

@@ -247,24 +247,28 @@ static void check_failure(test_rig *rig, ringmoe_pipeline *pipeline, int stage_n
 
 static void a_failing_stage_ends_the_run_everywhere(test_rig *rig)
 {
-    const ringmoe_stage_operation operations[] = {RINGMOE_STAGE_FORWARD,
-                                                  RINGMOE_STAGE_BACKWARD};
-    const char *const names[] = {"gpipe", "1f1b", "interleaved"};
-    for (int n = 0; n < 3; n++) {
+    const struct {
+        const char *name;
+        ringmoe_stage_operation operation;
+    } cases[] = {{"gpipe", RINGMOE_STAGE_FORWARD},
+                 {"1f1b", RINGMOE_STAGE_BACKWARD},
+                 {"interleaved", RINGMOE_STAGE_FORWARD},
+                 {"zb-h1", RINGMOE_STAGE_BACKWARD_INPUT},
+                 {"zb-h1", RINGMOE_STAGE_BACKWARD_WEIGHT}};
+    for (size_t n = 0; n < sizeof cases / sizeof cases[0]; n++) {
         ringmoe_schedule *schedule;
         ringmoe_pipeline *pipeline;
-        CHECK_STATUS(ringmoe_schedule_create(rig->context, names[n], rig->mesh->pipeline.size,
-                                             5, 2, &schedule),
+        CHECK_STATUS(ringmoe_schedule_create(rig->context, cases[n].name,
+                                             rig->mesh->pipeline.size, 5, 2, &schedule),
                      RINGMOE_OK, rig->context->error.text);
         use_schedule(rig, schedule);
         CHECK_STATUS(ringmoe_pipeline_create(rig->mesh, schedule, rig->n_elements, &pipeline),
                      RINGMOE_OK, rig->context->error.text);
-        for (int o = 0; o < 2; o++)
-            for (int s = 0; s < rig->n_stages; s++) {
-                rig->fail_operation = operations[o];
-                rig->fail_microbatch = s % 5;
-                check_failure(rig, pipeline, s);
-            }
+        rig->fail_operation = cases[n].operation;
+        for (int s = 0; s < rig->n_stages; s += 1 + rig->n_stages / 4) {
+            rig->fail_microbatch = (s + (int)n) % 5;
+            check_failure(rig, pipeline, s);
+        }
         ringmoe_pipeline_destroy(&pipeline);
         ringmoe_schedule_destroy(&schedule);
     }
