@@ -10,6 +10,8 @@
 
 #include <math.h>
 
+enum { STEPS = 3 };
+
 static int n_ranks;
 
 /* What does decide the answer: a run alone for each of these is what others are compared with.
@@ -67,7 +69,7 @@ static void run(MPI_Comm comm, const struct variant *variant,
     CHECK_STATUS(world_train(&world, &config, &settings), RINGMOE_OK,
                  ringmoe_context_error(world.context));
     rm_model_poison(world.trainer->model);
-    world_run(&world, 0, CURVE_STEPS, &outcome->curve);
+    world_run(&world, 0, STEPS, &outcome->curve);
     CHECK_STATUS(ringmoe_model_evaluate(ringmoe_trainer_model(world.trainer), world.tokens, 12,
                                         2, 13, &outcome->evaluation),
                  RINGMOE_OK, ringmoe_context_error(world.context));
@@ -77,7 +79,7 @@ static void run(MPI_Comm comm, const struct variant *variant,
 static void check_same(const struct outcome *outcome, const struct outcome *expected)
 {
     const ringmoe_eval_result *a = &outcome->evaluation, *b = &expected->evaluation;
-    check_same_steps(&outcome->curve, &expected->curve, 0, CURVE_STEPS);
+    check_same_steps(&outcome->curve, &expected->curve, 0, STEPS);
     CHECK(a->tokens == 13 * 12 && a->tokens == b->tokens);
     CHECK(a->loss == b->loss);
     CHECK(a->perplexity == b->perplexity);
@@ -86,7 +88,7 @@ static void check_same(const struct outcome *outcome, const struct outcome *expe
 
 static void check_close(const struct outcome *outcome, const struct outcome *expected)
 {
-    for (int i = 0; i < CURVE_STEPS; i++) {
+    for (int i = 0; i < STEPS; i++) {
         const ringmoe_step_metrics *a = &outcome->curve.steps[i];
         const ringmoe_step_metrics *b = &expected->curve.steps[i];
         CHECK(fabs(a->loss - b->loss) < 2e-3 * b->loss);
@@ -134,8 +136,8 @@ static int arrangements_of(struct layout layout, int number, struct arrangement 
         {.schedule = "zb-h1", .chunks = 2, .recompute = RINGMOE_RECOMPUTE_FULL},
     };
     enum { KINDS = sizeof kinds / sizeof kinds[0] };
-    bool all = n_ranks == 1 || layout.pipeline == n_ranks;
-    int n = all ? KINDS : layout.pipeline > 1 ? 2 : 1;
+    bool all = n_ranks <= 4 && layout.pipeline == n_ranks;
+    int n = all ? KINDS : layout.pipeline > 1 && n_ranks <= 4 ? 2 : 1;
     for (int i = 0; i < n; i++) {
         arrangements[i] = kinds[(number + i) % KINDS];
         arrangements[i].layout = layout;
@@ -160,7 +162,7 @@ static void compare_layouts(const struct variant *variant)
     int number = 0;
     run(MPI_COMM_SELF, variant, &serial, &expected);
     CHECK(fabs(expected.curve.steps[0].loss - log(256)) < 1);
-    CHECK(expected.curve.steps[CURVE_STEPS - 1].loss < expected.curve.steps[0].loss - 0.1);
+    CHECK(expected.curve.steps[STEPS - 1].loss < expected.curve.steps[0].loss - 0.05);
     for (int pipeline = 1; pipeline <= n_ranks; pipeline++)
         for (int tensor = 1; tensor <= 4; tensor *= 2)
             for (int expert = 1; expert <= 4; expert *= 2) {
@@ -169,7 +171,8 @@ static void compare_layouts(const struct variant *variant)
                 if (!variant->reproducible && tensor > 1 && tensor < n_ranks) continue;
                 if (variant->reproducible && tensor == 1 && n_ranks > 1) continue;
                 compare_layout(variant,
-                               (struct layout){data, expert, 1 + number % 2, pipeline, tensor},
+                               (struct layout){data, expert, n_ranks < 4 ? 1 + number % 2 : 1,
+                                               pipeline, tensor},
                                number, &expected);
                 number++;
             }
@@ -183,7 +186,7 @@ int main(int argc, char **argv)
                                        {RINGMOE_PRECISION_BF16, 0, 1}};
     MPI_Init(&argc, &argv);
     MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
-    int n_variants = n_ranks > 4 ? 2 : 4;
+    int n_variants = n_ranks > 2 ? 2 : 4;
     for (int i = 0; i < n_variants; i++) compare_layouts(&variants[i]);
     return check_finish("train_layout");
 }

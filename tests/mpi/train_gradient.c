@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The gradient check on every layout: gradients are those of the loss, of the whole model and
+ * of each kind of parameter, the weights stay what they were, and the numbers are the same on
+ * one rank. What a step tells beside its metrics is checked along with it.
+ */
+#include "train/trainer.h"
+#include "train_world.h"
+
+#include <math.h>
+
+static int n_ranks;
+
+static ringmoe_model_config config_of_test(void)
+{
+    ringmoe_model_config config = small_config();
+    config.tie_word_embeddings = 1;
+    config.router_bias_rate = 0;
+    config.router_aux_loss_coef = 0.05;
+    return config;
+}
+
+/* Length of the gradient and slope of the losses along it. */
+struct slope {
+    double from_gradient, from_losses;
+};
+
+static struct slope slope_of(struct world *world, int parameter, double step)
+{
+    struct slope slope = {0};
+    CHECK_STATUS(ringmoe_trainer_check_gradient(world->trainer, parameter, step,
+                                                &slope.from_gradient, &slope.from_losses),
+                 RINGMOE_OK, ringmoe_context_error(world->context));
+    return slope;
+}
+
+/* Of the whole model and of a few parameters of each kind. */
+enum { STRIDE = 7, MOST_SLOPES = 32 };
+
+static int check_slopes(struct world *world, struct slope slopes[MOST_SLOPES])
+{
+    int n = 0, n_parameters = ringmoe_trainer_parameter_count(world->trainer);
+    for (int parameter = -1; parameter < n_parameters && n < MOST_SLOPES;
+         parameter += STRIDE, n++) {
+        slopes[n] = slope_of(world, parameter, 2e-2);
+        double difference = fabs(slopes[n].from_gradient - slopes[n].from_losses);
+        if (difference > 0.05 * slopes[n].from_gradient + 2e-3)
+            fprintf(stderr, "parameter %d: %g by the gradient, %g by the losses\n", parameter,
+                    slopes[n].from_gradient, slopes[n].from_losses);
+        CHECK(difference <= 0.05 * slopes[n].from_gradient + 2e-3);
+    }
+    return n;
+}
+
+static void check_telemetry(struct world *world, const ringmoe_step_metrics *metrics)
+{
+    double wait_ms[64], worst = 0;
+    ringmoe_layer_load load;
+    int n_layers = ringmoe_model_get_config(world->trainer->model)->num_hidden_layers;
+    for (int layer = 0; layer < n_layers; layer++) {
+        CHECK(ringmoe_trainer_layer_load(world->trainer, layer, &load) == RINGMOE_OK);
+        CHECK(load.n_tokens == (layer == 1 ? 0 : 2 * metrics->tokens));
+        if (load.max_over_mean > worst) worst = load.max_over_mean;
+    }
+    CHECK(worst == metrics->load_max_over_mean);
+    CHECK(ringmoe_trainer_layer_load(world->trainer, n_layers, &load) ==
+          RINGMOE_ERROR_ARGUMENT);
+    CHECK(ringmoe_trainer_waits(world->trainer, wait_ms) == RINGMOE_OK);
+    int size;
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    CHECK(wait_ms[0] >= 0);
+    CHECK(ringmoe_trainer_optimizer_bytes(world->trainer) > 0);
+}
+
+static void check_layout(MPI_Comm comm, struct layout layout, struct slope slopes[MOST_SLOPES],
+                         int *n_slopes)
+{
+    struct world world;
+    ringmoe_model_config config = config_of_test();
+    ringmoe_train_settings settings = small_settings();
+    ringmoe_step_metrics metrics;
+    char before[17], after[17];
+    world_open(&world, comm, layout, RINGMOE_PRECISION_FP32);
+    settings.reproducible = layout.tensor > 1;
+    if (n_ranks % 3 == 0) settings.global_batch = 24;
+    CHECK_STATUS(world_train(&world, &config, &settings), RINGMOE_OK,
+                 ringmoe_context_error(world.context));
+    CHECK(ringmoe_trainer_step(world.trainer, &metrics) == RINGMOE_OK);
+    check_telemetry(&world, &metrics);
+    CHECK(ringmoe_trainer_weights_hash(world.trainer, before) == RINGMOE_OK);
+    *n_slopes = check_slopes(&world, slopes);
+    CHECK(ringmoe_trainer_weights_hash(world.trainer, after) == RINGMOE_OK);
+    CHECK(!strcmp(before, after));
+    CHECK(ringmoe_trainer_steps_done(world.trainer) == 1);
+    world_close(&world);
+}
+
+static void refusals(void)
+{
+    struct world world;
+    double number;
+    world_create(&world, MPI_COMM_SELF, (struct layout){.data = 1, .expert = 1, .threads = 1},
+                 RINGMOE_PRECISION_FP32);
+    CHECK(ringmoe_trainer_check_gradient(world.trainer, -2, 1, &number, &number) ==
+          RINGMOE_ERROR_ARGUMENT);
+    CHECK_TEXT(ringmoe_context_error(world.context), "the parameter must be -1..");
+    CHECK(ringmoe_trainer_check_gradient(world.trainer, 0, 0, &number, &number) ==
+          RINGMOE_ERROR_ARGUMENT);
+    CHECK(ringmoe_trainer_check_gradient(world.trainer, 0, 1, NULL, &number) ==
+          RINGMOE_ERROR_ARGUMENT);
+    world_close(&world);
+}
+
+int main(int argc, char **argv)
+{
+    struct slope expected[MOST_SLOPES], slopes[MOST_SLOPES];
+    struct layout layouts[MAX_LAYOUTS];
+    int n_expected, n_slopes;
+    MPI_Init(&argc, &argv);
+    MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
+    refusals();
+    check_layout(MPI_COMM_SELF, (struct layout){.data = 1, .expert = 1, .threads = 1}, expected,
+                 &n_expected);
+    int n_layouts = layouts_of_axes(n_ranks, layouts);
+    for (int i = 0; i < n_layouts; i++) {
+        check_layout(MPI_COMM_WORLD, layouts[i], slopes, &n_slopes);
+        CHECK(n_slopes == n_expected);
+        if (layouts[i].tensor > 1) continue;
+        for (int s = 0; s < n_slopes; s++) {
+            CHECK(slopes[s].from_gradient == expected[s].from_gradient);
+            CHECK(slopes[s].from_losses == expected[s].from_losses);
+        }
+    }
+    return check_finish("train_gradient");
+}
