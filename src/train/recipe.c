@@ -48,7 +48,7 @@ void rm_recipe_write_layout(rm_recipe *recipe, const ringmoe_train_settings *set
     memset(recipe, 0, sizeof *recipe);
     add_settings(recipe, settings, true);
     memcpy(schedule, settings->schedule, sizeof settings->schedule);
-    add_item(recipe, "schedule", schedule, true);
+    add_item(recipe, "schedule", schedule[0] ? schedule : "left open", true);
 }
 
 void rm_recipe_write(rm_recipe *recipe, const ringmoe_train_settings *settings,

@@ -54,6 +54,13 @@ static void differing_ranks_are_refused(void)
     if (rank == n_ranks - 1) settings.lr = 0.5;
     check_refused(&config, &settings, RINGMOE_ERROR_MISMATCH, "lr is 0.5 here and 0.01");
     settings = small_settings();
+    if (rank == n_ranks - 1) snprintf(settings.schedule, sizeof settings.schedule, "gpipe");
+    check_refused(&config, &settings, RINGMOE_ERROR_MISMATCH,
+                  "schedule is gpipe here and left open on rank 0");
+    settings = small_settings();
+    if (rank == 1) settings.chunks = 2;
+    check_refused(&config, &settings, RINGMOE_ERROR_MISMATCH, "chunks is 2 here and 0");
+    settings = small_settings();
     if (rank == 1) config.is_dense_layer[0] = 1;
     check_refused(&config, &settings, RINGMOE_ERROR_MISMATCH, "layer_kinds");
 }
@@ -139,7 +146,7 @@ int main(int argc, char **argv)
     differing_ranks_are_refused();
     differing_data_are_refused();
     evaluations_are_refused();
-    int n_layouts = layouts_of(n_ranks, layouts);
+    int n_layouts = layouts_of_axes(n_ranks, layouts);
     for (int i = 0; i < n_layouts; i++) numbers_that_overflow_stop_the_run(layouts[i]);
     return check_finish("train_failures");
 }

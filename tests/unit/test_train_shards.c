@@ -25,6 +25,8 @@ static ringmoe_model_config config_of_test(int tied)
     ringmoe_model_config config;
     assert_int_equal(rm_config_preset("tiny", &config, NULL), RINGMOE_OK);
     config.intermediate_size = 202;
+    config.num_attention_heads = 8;
+    config.num_key_value_heads = 4;
     config.is_dense_layer[0] = 1;
     config.tie_word_embeddings = tied;
     return config;
@@ -35,12 +37,12 @@ static rm_parameter_table table_of(const ringmoe_model_config *config,
                                    int tensor_rank)
 {
     rm_parameter_table table;
-    rm_placement placement = {.partition = {.n_stages = layout->n_stages,
-                                            .n_pipeline = layout->pipeline},
-                              .expert_ranks = layout->expert,
-                              .tensor_ranks = layout->tensor,
-                              .pipeline_rank = pipeline_rank,
-                              .tensor_rank = tensor_rank};
+    rm_placement placement = {
+        .partition = {.n_stages = layout->n_stages, .n_pipeline = layout->pipeline},
+        .expert_ranks = layout->expert,
+        .tensor_ranks = layout->tensor,
+        .pipeline_rank = pipeline_rank,
+        .tensor_rank = tensor_rank};
     for (int stage = 0; stage <= layout->n_stages; stage++)
         placement.partition.bounds[stage] =
             config->num_hidden_layers * stage / layout->n_stages;
@@ -129,8 +131,11 @@ static void shards_cover_the_model_once(void **state)
 {
     const struct layout whole[] = {{1, 1, 1, 1, 1, 1}, {1, 2, 1, 1, 1, 1}, {1, 1, 2, 1, 4, 1},
                                    {2, 3, 2, 1, 2, 1}, {3, 5, 4, 1, 6, 1}, {1, 64, 1, 1, 1, 1}};
-    const struct layout sliced[] = {{1, 1, 1, 1, 1, 4}, {1, 3, 1, 2, 1, 4}, {2, 1, 2, 4, 4, 4},
-                                    {1, 2, 2, 2, 2, 4}, {1, 7, 1, 1, 1, 4}};
+    const struct layout sliced[] = {{1, 1, 1, 1, 1, 4},
+                                    {1, 3, 1, 2, 1, 4},
+                                    {2, 1, 2, 4, 4, 4},
+                                    {1, 2, 2, 2, 2, 4},
+                                    {1, 7, 1, 1, 1, 4}};
     const struct layout halves[] = {{1, 1, 1, 2, 1, 2}, {2, 2, 2, 2, 2, 2}};
     for (int tied = 0; tied <= 1; tied++) {
         ringmoe_model_config config = config_of_test(tied);
@@ -203,8 +208,8 @@ static void overlaps_put_a_parameter_together(void **state)
             assert_int_equal(part.first, next);
             next += part.n_elements;
         }
-        assert_int_equal(next, parameter->offset +
-                                   rm_parameter_part_of(parameter, 2, 1).n_elements);
+        assert_int_equal(next,
+                         parameter->offset + rm_parameter_part_of(parameter, 2, 1).n_elements);
         rm_shard_free(&shard);
     }
     rm_parameter_table_free(&table);
