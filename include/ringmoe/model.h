@@ -115,7 +115,7 @@ typedef struct ringmoe_model ringmoe_model;
  */
 RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
                                               int64_t max_tokens, ringmoe_model **model);
-/** Frees a model. Local. NULL or *model NULL: nothing. */
+/** Frees a model. Collective over the expert axis of its mesh. NULL or *model NULL: nothing. */
 RINGMOE_API void ringmoe_model_destroy(ringmoe_model **model);
 /** The model's configuration; lives as long as the model. Local. */
 RINGMOE_API const ringmoe_model_config *ringmoe_model_get_config(const ringmoe_model *model);

@@ -113,16 +113,34 @@ static ringmoe_status reserve(rm_arena *arena, rm_error *error)
     return rm_arena_reserve(arena, arena->used, error);
 }
 
-static ringmoe_status build(ringmoe_model *model, const rm_compute *compute, rm_error *error)
+/* Reserves the model's own memory and says what it wants of the exchange's. */
+static ringmoe_status measure(ringmoe_model *model, const rm_compute *compute,
+                              rm_shared *exchange, rm_error *error)
 {
+    *exchange = rm_shared_measuring(&model->mesh->expert);
+    model->exchange = exchange;
     rm_model_layout(model, compute);
+    model->exchange = NULL;
     RM_TRY(reserve(&model->weights_arena, error));
     RM_TRY(reserve(&model->packed_arena, error));
     RM_TRY(reserve(&model->activations_arena, error));
-    RM_TRY(reserve(&model->layers_arena, error));
-    rm_model_layout(model, compute);
+    return reserve(&model->layers_arena, error);
+}
+
+/* The ranks of an expert axis share the exchange's memory: they all succeed or all fail. */
+static ringmoe_status build(ringmoe_model *model, ringmoe_status status, rm_error *error)
+{
+    const ringmoe_context *context = model->mesh->context;
+    const rm_axis *axis = &model->mesh->expert;
+    rm_shared exchange;
+    if (status == RINGMOE_OK) status = measure(model, &context->compute, &exchange, error);
+    RM_TRY(rm_agree(axis, status, error));
+    RM_TRY(rm_shared_create(axis, &exchange, model->moe_expected[1],
+                            context->exchange != RINGMOE_EXCHANGE_MESSAGES, &model->exchange,
+                            error));
+    rm_model_layout(model, &context->compute);
     bind_weights(model);
-    return list_matrices(model, error);
+    return rm_agree(axis, list_matrices(model, error), error);
 }
 
 static ringmoe_status place(const ringmoe_mesh *mesh, const rm_partition *partition,
@@ -151,7 +169,7 @@ ringmoe_status rm_model_create(ringmoe_mesh *mesh, const ringmoe_model_config *c
     if (!made) return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a model");
     ringmoe_status status = rm_model_prepare(config, settings, &placement, made, error);
     made->mesh = mesh;
-    if (status == RINGMOE_OK) status = build(made, &mesh->context->compute, error);
+    status = build(made, status, error);
     if (status != RINGMOE_OK) ringmoe_model_destroy(&made);
     *model = made;
     return status;
@@ -160,6 +178,7 @@ ringmoe_status rm_model_create(ringmoe_mesh *mesh, const ringmoe_model_config *c
 RINGMOE_API void ringmoe_model_destroy(ringmoe_model **model)
 {
     if (!model || !*model) return;
+    rm_shared_free(&(*model)->exchange);
     rm_model_release(*model);
     free(*model);
     *model = NULL;

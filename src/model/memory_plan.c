@@ -13,7 +13,9 @@ ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_c
 {
     *plan = (ringmoe_memory_plan){0};
     ringmoe_model model;
+    rm_shared exchange = rm_shared_measuring(NULL);
     ringmoe_status status = rm_model_prepare(config, settings, placement, &model, error);
+    model.exchange = &exchange;
     if (status == RINGMOE_OK) rm_model_layout(&model, compute);
     if (model.weights_arena.overflow || model.packed_arena.overflow ||
         model.activations_arena.overflow || model.layers_arena.overflow)
