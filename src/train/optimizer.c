@@ -92,15 +92,84 @@ void rm_optimizer_pack_rest(const rm_optimizer *optimizer, const ringmoe_model *
     }
 }
 
-ringmoe_status rm_weights_gather(const ringmoe_model *model, const rm_shard *shards)
+/* --- weights handed round --- */
+
+enum { GATHER_TAG = 700, PIECE_ELEMENTS = 1 << 30 };
+
+/* Elements of a rank's part from `offset` on that travel in one message. */
+static int piece_of(const rm_shard *shard, int rank, int64_t offset)
+{
+    int64_t left = shard->updated_bounds[rank + 1] - shard->updated_bounds[rank] - offset;
+    if (left <= 0) return 0;
+    return left < PIECE_ELEMENTS ? (int)left : PIECE_ELEMENTS;
+}
+
+/* What a turn has under way. */
+typedef struct gather_turn {
+    int64_t offset; /* within each part */
+    int distance;   /* to the rank that gets this one's parts */
+    MPI_Request requests[2 * RM_MAX_SPACES];
+    int n_requests, code;
+} gather_turn;
+
+/* Sends this rank's part of a space to the rank `distance` above and receives that of the one
+ * as far below. */
+static void swap_parts(gather_turn *turn, const rm_axis *axis, const rm_shard *shard,
+                       rm_real *space, int tag)
+{
+    if (turn->distance >= axis->size || turn->code != MPI_SUCCESS) return;
+    int to = (axis->rank + turn->distance) % axis->size;
+    int from = (axis->rank - turn->distance + axis->size) % axis->size;
+    int n_in = piece_of(shard, from, turn->offset);
+    int n_out = piece_of(shard, axis->rank, turn->offset);
+    if (n_in)
+        turn->code =
+            MPI_Irecv(space + shard->updated_bounds[from] + turn->offset, n_in, RM_MPI_REAL,
+                      from, tag, axis->comm, &turn->requests[turn->n_requests]);
+    if (n_in && turn->code == MPI_SUCCESS) turn->n_requests++;
+    if (n_out && turn->code == MPI_SUCCESS) {
+        turn->code = MPI_Isend(space + shard->first + turn->offset, n_out, RM_MPI_REAL, to, tag,
+                               axis->comm, &turn->requests[turn->n_requests]);
+        if (turn->code == MPI_SUCCESS) turn->n_requests++;
+    }
+}
+
+/* One turn of all spaces together, so that a rank waits once for all. */
+static ringmoe_status run_turn(const ringmoe_model *model, const rm_shard *shards,
+                               int64_t offset, int distance)
 {
     const ringmoe_mesh *mesh = rm_model_mesh(model);
     ringmoe_context *context = mesh->context;
-    double start = rm_clock_seconds();
+    gather_turn turn = {.offset = offset, .distance = distance, .code = MPI_SUCCESS};
     for (int s = 0; s < rm_model_spaces(model); s++)
-        RM_TRY(rm_allgather_parts(rm_kind_axis(mesh, shards[s].place.kind),
-                                  rm_model_space(model, s), shards[s].updated_bounds,
-                                  RM_MPI_REAL, &context->error));
-    context->times.exchange += rm_clock_seconds() - start;
+        swap_parts(&turn, rm_kind_axis(mesh, shards[s].place.kind), &shards[s],
+                   rm_model_space(model, s), GATHER_TAG + s);
+    if (turn.code == MPI_SUCCESS)
+        return rm_wait_all(&context->world, turn.n_requests, turn.requests, "gathering weights",
+                           &context->error);
+    rm_abandon(turn.n_requests, turn.requests);
+    return rm_mpi_check(turn.code, "gathering weights", &context->error);
+}
+
+static int64_t longest_part(const rm_shard *shards, int n_spaces)
+{
+    int64_t longest = 0;
+    for (int s = 0; s < n_spaces; s++)
+        for (int rank = 0; rank < shards[s].place.axis_size; rank++) {
+            int64_t n = shards[s].updated_bounds[rank + 1] - shards[s].updated_bounds[rank];
+            if (n > longest) longest = n;
+        }
+    return longest;
+}
+
+ringmoe_status rm_weights_gather(const ringmoe_model *model, const rm_shard *shards)
+{
+    const ringmoe_mesh *mesh = rm_model_mesh(model);
+    int64_t longest = longest_part(shards, rm_model_spaces(model));
+    double start = rm_clock_seconds();
+    for (int64_t offset = 0; offset < longest; offset += PIECE_ELEMENTS)
+        for (int distance = 1; distance < mesh->dense.size; distance++)
+            RM_TRY(run_turn(model, shards, offset, distance));
+    mesh->context->times.exchange += rm_clock_seconds() - start;
     return RINGMOE_OK;
 }
