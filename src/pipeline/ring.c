@@ -168,6 +168,11 @@ static ringmoe_status settle(rm_run *run)
     double start = rm_clock_seconds();
     if (pipeline->ring.size > 1) note(run, rm_ring_finish(pipeline, &error), &error);
     if (run->status != RINGMOE_OK) pipeline->mesh->context->error = run->error;
+    rm_progress_at(pipeline->ring.progress,
+                   (rm_label){.step = run->step,
+                              .layer = -1,
+                              .microbatch = pipeline->schedule->n_microbatches - 1,
+                              .operation = RM_OPERATION_AGREE});
     ringmoe_status status =
         rm_agree(&pipeline->ring, run->status, &pipeline->mesh->context->error);
     run->waiting += rm_clock_seconds() - start;
