@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "json_text.h"
+#include "text.h"
 
 #define ROW(member, ...) OPTION_ROW(exchange_options, member, __VA_ARGS__)
 
@@ -140,11 +141,17 @@ static void print_text(const tool_session *session, const exchange_options *opti
            (long long)options->top_k, (long long)options->n_experts,
            (long long)options->repeat);
     print_line(bench, "bare MPI_Alltoallv, there and back", f->bare_ms, 0);
-    print_line(bench, "within the node, shared memory", f->node_ms, f->node_ratio);
+    print_line(bench,
+               session->n_nodes > 1 ? "as the ranks lie, on their nodes"
+                                    : "within the node, shared memory",
+               f->node_ms, f->node_ratio);
     print_line(bench, "by messages, as between nodes", f->messages_ms, f->messages_ratio);
+    printf("  %s leave a rank there and back; by messages %s, tokens once for each rank\n",
+           text_bytes(2 * bench->bare.bytes).text,
+           text_bytes(bench->layers[LIGHT_MESSAGES].bytes_between_nodes).text);
     printf("\na pass with experts of %lld\n", (long long)options->d_ff);
     printf("  nothing travels          %8.3f ms\n", f->alone_ms);
-    printf("  within the node          %8.3f ms\n", f->whole_node_ms);
+    printf("  as the ranks lie         %8.3f ms\n", f->whole_node_ms);
     printf("  by messages, overlapped  %8.3f ms\n", f->with_ms);
     printf("  by messages, one by one  %8.3f ms\n", f->without_ms);
     printf("  overlapped / one by one  %8.3f; ", f->with_ms / f->without_ms);

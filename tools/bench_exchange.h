@@ -35,7 +35,7 @@ typedef struct exchange_layer {
     ringmoe_real *x, *y;       /* [tokens][d_model] */
     bench_samples ms;          /* of a forward pass */
     bench_samples exchange_ms; /* of which in the exchange, as the library tells */
-    double bytes_within_node, bytes_between_nodes; /* of a pass, over all ranks */
+    double bytes_within_node, bytes_between_nodes; /* of a pass, this rank's */
 } exchange_layer;
 
 int exchange_layer_open(tool_session *session, const exchange_options *options,

@@ -25,6 +25,7 @@ typedef struct verify_layout {
     ringmoe_mesh_dims dims; /* all positive; the first ranks of the session have it */
     char schedule[16];      /* "": chosen */
     int chunks, threads;    /* 0: chosen; as the session has */
+    int nodes;              /* 0: those there are; else as if the ranks lay on so many */
     int recompute, reproducible;
     int64_t seed; /* 0; another number must be found out */
 } verify_layout;

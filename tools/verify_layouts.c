@@ -27,6 +27,7 @@ enum { N_AXES = sizeof axes / sizeof axes[0] };
 static const number_word numbers[] = {
     {"chunks", offsetof(verify_layout, chunks)},
     {"threads", offsetof(verify_layout, threads)},
+    {"nodes", offsetof(verify_layout, nodes)},
 };
 
 static const verify_layout serial = {.dims = {1, 1, 1, 1}};
@@ -141,7 +142,7 @@ static bool read_layout(char *text, verify_layout *layout, char *line, size_t si
         if (!read_word(word, layout)) {
             snprintf(line, size,
                      "--layouts %.60s: unknown word %.40s: a schedule, none, selective, full, "
-                     "reproducible, chunksN, threadsN or seedN",
+                     "reproducible, chunksN, threadsN, nodesN or seedN",
                      copy, word);
             return false;
         }
@@ -218,17 +219,21 @@ static int count_schedules(void)
 }
 
 /* One way of splitting the ranks: a whole pipeline with every schedule, others with the next
- * in turn. */
+ * in turn; and where all share the experts, as if each rank had a node of its own. */
 static void add_split(verify_layout layout, const verify_work *work, verify_layouts *layouts)
 {
     int turn = layouts->count;
-    bool is_whole = layout.dims.pipeline == verify_layout_ranks(&layout);
+    int n_ranks = verify_layout_ranks(&layout);
+    bool is_whole = layout.dims.pipeline == n_ranks;
     int n_schedules = layout.dims.pipeline > 1 && is_whole ? count_schedules() : 1;
     for (int i = 0; i < n_schedules; i++) {
         layout.recompute = (turn + i) % 3;
         if (layout.dims.pipeline > 1) take_schedule(turn + i, &layout);
         add_both(layout, work, layouts);
     }
+    if (layout.dims.expert < n_ranks) return;
+    layout.nodes = n_ranks;
+    add(&layout, work, layouts);
 }
 
 void verify_layouts_default(int n_ranks, const verify_work *work, verify_layouts *layouts)

@@ -57,6 +57,9 @@ static ringmoe_status open_context(tool_session *session, const tool_placement *
     settings.kernel_level = ringmoe_context_kernel_level(session->context);
     settings.n_threads =
         layout->threads ? layout->threads : ringmoe_context_threads(session->context);
+    if (layout->nodes > 0)
+        settings.ranks_per_node =
+            (verify_layout_ranks(layout) + layout->nodes - 1) / layout->nodes;
     settings.log = keep_line;
     settings.log_user = record;
     return ringmoe_context_create(job->comm, &settings, &job->context);
