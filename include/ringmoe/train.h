@@ -101,7 +101,7 @@ RINGMOE_API ringmoe_status ringmoe_trainer_create(ringmoe_mesh *mesh,
                                                   const ringmoe_train_settings *settings,
                                                   const ringmoe_tokens *data,
                                                   ringmoe_trainer **trainer);
-/** Frees a trainer. Local. NULL or *trainer NULL: nothing. */
+/** Frees a trainer. Collective. NULL or *trainer NULL: nothing. */
 RINGMOE_API void ringmoe_trainer_destroy(ringmoe_trainer **trainer);
 
 /**
