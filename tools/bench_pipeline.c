@@ -231,7 +231,7 @@ int bench_pipeline(tool_session *session, int argc, char **argv)
                                 .chunks = 2,
                                 .rows = 512,
                                 .width = 1024,
-                                .stage_ms = 10,
+                                .stage_ms = 20,
                                 .repeat = 5,
                                 PLACEMENT_DEFAULT};
     option_result given;
