@@ -82,23 +82,33 @@ typedef struct ringmoe_memory_plan {
     int64_t parameters;  /**< master weights */
     int64_t packed;      /**< weights laid out for the kernels */
     int64_t gradients;   /**< the buffers of the reduction trees */
-    int64_t optimizer;   /**< AdamW moments of this rank's share */
-    int64_t activations; /**< one microbatch, forward and backward, and the threads' scratch */
-    int64_t exchange;    /**< token and gradient exchange buffers, at balanced load */
+    int64_t optimizer;   /**< AdamW moments of this rank's share: 1/D of its experts', 1/(D*E)
+                              of its dense parameters' */
+    int64_t activations; /**< of the microbatches that the schedule holds at once, forward and
+                              backward, and the threads' scratch */
+    int64_t exchange;    /**< buffers of tokens, gradients and the pipeline's activations, at
+                              balanced load */
     int64_t total;
 } ringmoe_memory_plan;
 
+/** What is trained with, as in ringmoe_train_settings. */
 typedef struct ringmoe_batch_shape {
     int64_t seq_len;        /**< tokens of a sequence */
     int64_t microbatch;     /**< sequences of a microbatch */
     int64_t n_microbatches; /**< microbatches of the global batch, over all ranks, 1..65536 */
+    char schedule[16];      /**< of the pipeline; "": chosen */
+    int64_t chunks;         /**< of a rank; 0: chosen */
+    int64_t recompute;      /**< a ringmoe_recompute */
 } ringmoe_batch_shape;
 
 /**
- * What training would take on each rank, with the context's threads, without allocating it.
- * Local. Any layout, also of more ranks than the context has.
+ * What training would take on the rank that needs most, with the context's threads, without
+ * allocating it; the layers are taken to be cut evenly into stages. Local. Any layout, also of
+ * more ranks than the context has.
+ *   dims  in  NULL or sizes of 0: as ringmoe_mesh_create chooses them
  * Returns OK; ARGUMENT (the config's or batch's numbers are named); LAYOUT (microbatches do not
- * divide over the ranks, more than 65536 ranks); MEMORY (more than the address space).
+ * divide over the ranks, more than 65536 ranks, the model cannot be cut so); MEMORY (more than
+ * the address space).
  */
 RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
     ringmoe_context *context, const ringmoe_model_config *config, const ringmoe_mesh_dims *dims,

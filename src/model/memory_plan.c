@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Bytes of a model before it is made: the layout code on measuring arenas, and for training the
- * reduction trees, this rank's share of the optimizer's moments and the threads' scratch.
+ * reduction trees, a rank's share of the optimizer's moments, the pipeline's buffers and the
+ * threads' scratch; for each pipeline rank, since the plan is that of the rank that needs most.
  */
+#include <string.h>
+
 #include "format/config.h"
 #include "model/state.h"
 
@@ -46,38 +49,15 @@ static ringmoe_status check_batch(const ringmoe_batch_shape *batch, ringmoe_mesh
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "a global batch of %lld microbatches; at most %d: give larger ones",
                        (long long)batch->n_microbatches, RM_MICROBATCHES_MOST);
+    if (!memchr(batch->schedule, 0, sizeof batch->schedule))
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "the name of the schedule is longer than %zu characters",
+                       sizeof batch->schedule - 1);
     if (batch->n_microbatches % ranks != 0)
         return rm_fail(error, RINGMOE_ERROR_LAYOUT,
                        "%lld microbatches do not divide over %lld ranks; make the global batch "
                        "a multiple of microbatch times ranks",
                        (long long)batch->n_microbatches, (long long)ranks);
-    return RINGMOE_OK;
-}
-
-/* Adds what one space takes for training: `axis_size` ranks hold it, and a rank's tree takes
- * `n_sources` leaves at once (comm/tree.h). */
-static ringmoe_status add_training(const rm_parameter_table *table, rm_kind space,
-                                   ringmoe_mesh_dims dims, int n_microbatches,
-                                   ringmoe_memory_plan *plan, rm_error *error)
-{
-    bool dense = space == RM_KIND_DENSE;
-    int ranks = dims.data * dims.expert, axis_size = dense ? ranks : dims.data;
-    rm_tree_shape shape = {.n_elements = table->space_elements[space],
-                           .n_leaves = n_microbatches,
-                           .leaves_per_source = n_microbatches / ranks,
-                           .n_sources = dense ? 1 : dims.expert};
-    rm_arena arena = {0};
-    rm_tree *not_made;
-    if (shape.n_elements == 0) return RINGMOE_OK;
-    RM_TRY(rm_tree_layout(&shape, &arena, &not_made, error));
-    if (arena.overflow)
-        return rm_fail(error, RINGMOE_ERROR_MEMORY,
-                       "the gradients of this model exceed the address space");
-    int64_t bytes = shape.n_elements * (int64_t)sizeof(rm_real);
-    int64_t gradients = bytes * rm_tree_buffers(&shape);
-    plan->gradients += gradients;
-    plan->exchange += (int64_t)arena.used - gradients;
-    plan->optimizer += 2 * (bytes / axis_size);
     return RINGMOE_OK;
 }
 
@@ -98,18 +78,149 @@ static int64_t scratch_bytes(const rm_compute *compute, const ringmoe_model_conf
     return most;
 }
 
-static ringmoe_status plan_training(const ringmoe_model_config *config, ringmoe_mesh_dims dims,
-                                    int n_microbatches, ringmoe_memory_plan *plan,
-                                    rm_error *error)
+/* A layout to be planned, and one rank of it. */
+typedef struct planned {
+    const rm_compute *compute;
+    const ringmoe_model_config *config;
+    ringmoe_mesh_dims dims;
+    const ringmoe_batch_shape *batch;
+    const ringmoe_schedule *schedule;
+    int n_chunks;
+    rm_model_settings settings;
+    rm_placement placement;
+} planned;
+
+/* Adds what one space takes for training: `axis_size` ranks hold it, and a rank's tree takes
+ * `n_sources` leaves at once (comm/tree.h). A tied head has no moments. */
+static ringmoe_status add_space(const planned *work, const rm_parameter_table *table,
+                                rm_space space, ringmoe_memory_plan *plan, rm_error *error)
+{
+    bool dense = space % RM_N_KINDS == RM_KIND_DENSE;
+    int ranks = work->dims.data * work->dims.expert;
+    int n_leaves = (int)work->batch->n_microbatches;
+    const rm_parameter *head = rm_table_tied_head(table);
+    rm_tree_shape shape = {.n_elements = table->space_elements[space],
+                           .n_leaves = n_leaves,
+                           .leaves_per_source = n_leaves / ranks,
+                           .n_sources = dense ? 1 : work->dims.expert};
+    rm_arena arena = {0};
+    rm_tree *not_made;
+    if (shape.n_elements == 0) return RINGMOE_OK;
+    RM_TRY(rm_tree_layout(&shape, &arena, &not_made, error));
+    if (arena.overflow)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY,
+                       "the gradients of this model exceed the address space");
+    int64_t bytes = shape.n_elements * (int64_t)sizeof(rm_real);
+    int64_t gradients = bytes * rm_tree_buffers(&shape), updated = bytes;
+    bool is_last = work->placement.pipeline_rank == work->dims.pipeline - 1;
+    if (head && is_last && head->space == space)
+        updated = head->offset * (int64_t)sizeof(rm_real);
+    plan->gradients += gradients;
+    plan->exchange += (int64_t)arena.used - gradients;
+    plan->optimizer += 2 * (updated / (dense ? ranks : work->dims.data));
+    return RINGMOE_OK;
+}
+
+/* Inputs of stages are kept by the pipeline as long as their microbatches; and each chunk has
+ * an output and two gradients on their way. */
+static int64_t pipeline_bytes(const planned *work)
+{
+    int64_t n_kept = 0, n_stages = work->placement.partition.n_stages;
+    for (int chunk = 0; n_stages > 1 && chunk < work->n_chunks; chunk++)
+        n_kept += work->settings.n_slots[chunk] + 3;
+    return n_kept * work->settings.max_tokens * work->config->hidden_size *
+           (int64_t)sizeof(rm_real);
+}
+
+/* The plan of the rank of work->placement. */
+static ringmoe_status plan_rank(const planned *work, ringmoe_memory_plan *plan, rm_error *error)
 {
     rm_parameter_table table;
-    rm_placement placement = {.expert_ranks = dims.expert};
-    RM_TRY(rm_parameter_table_create(config, &placement, &table, error));
+    RM_TRY(rm_model_measure(work->compute, work->config, &work->settings, &work->placement,
+                            plan, error));
+    RM_TRY(rm_parameter_table_create(work->config, &work->placement, &table, error));
     ringmoe_status status = RINGMOE_OK;
-    for (int space = 0; space < RM_N_KINDS && status == RINGMOE_OK; space++)
-        status = add_training(&table, space, dims, n_microbatches, plan, error);
+    for (int space = 0; space < work->n_chunks * RM_N_KINDS && status == RINGMOE_OK; space++)
+        status = add_space(work, &table, space, plan, error);
     rm_parameter_table_free(&table);
+    plan->activations += scratch_bytes(work->compute, work->config, work->settings.max_tokens);
+    plan->exchange += pipeline_bytes(work);
+    plan->total = plan->parameters + plan->packed + plan->gradients + plan->optimizer +
+                  plan->activations + plan->exchange;
     return status;
+}
+
+static void set_slots(planned *work)
+{
+    int rank = work->placement.pipeline_rank, n_items;
+    const ringmoe_schedule_item *items = ringmoe_schedule_items(work->schedule, rank, &n_items);
+    for (int chunk = 0; chunk < work->n_chunks; chunk++)
+        work->settings.n_slots[chunk] = ringmoe_schedule_slots(work->schedule, rank, chunk);
+    for (int i = 0; i < n_items; i++)
+        if (items[i].operation == RINGMOE_STAGE_BACKWARD_INPUT)
+            work->settings.split_backward = true;
+}
+
+/* Of all pipeline ranks the one that needs most. The last tensor rank has the largest parts. */
+static ringmoe_status plan_ranks(planned *work, ringmoe_memory_plan *plan, rm_error *error)
+{
+    *plan = (ringmoe_memory_plan){0};
+    work->placement = (rm_placement){
+        .partition = {.n_stages = work->dims.pipeline * work->n_chunks,
+                      .n_pipeline = work->dims.pipeline},
+        .expert_ranks = work->dims.expert,
+        .tensor_ranks = work->dims.tensor,
+        .tensor_rank = work->dims.tensor - 1,
+    };
+    for (int rank = 0; rank < work->dims.pipeline; rank++) {
+        ringmoe_memory_plan own;
+        work->placement.pipeline_rank = rank;
+        set_slots(work);
+        RM_TRY(plan_rank(work, &own, error));
+        if (own.total > plan->total) *plan = own;
+    }
+    return RINGMOE_OK;
+}
+
+static ringmoe_status plan_layout(ringmoe_context *context, planned *work,
+                                  ringmoe_memory_plan *plan)
+{
+    const ringmoe_batch_shape *batch = work->batch;
+    const ringmoe_mesh_dims *dims = &work->dims;
+    int64_t n_chunks = batch->chunks > 0 ? batch->chunks : rm_chunks_choose(work->config, dims);
+    if (n_chunks > RM_MAX_CHUNKS || n_chunks * dims->pipeline > RM_MAX_STAGES)
+        return rm_fail(&context->error, RINGMOE_ERROR_LAYOUT,
+                       "%lld chunks on each of %d pipeline ranks; at most %d a rank and %d in "
+                       "all",
+                       (long long)n_chunks, dims->pipeline, RM_MAX_CHUNKS, RM_MAX_STAGES);
+    const char *chosen = n_chunks > 1 && dims->pipeline > 1 ? "interleaved" : "1f1b";
+    ringmoe_schedule *schedule;
+    RM_TRY(ringmoe_schedule_create(
+        context, batch->schedule[0] ? batch->schedule : chosen, dims->pipeline,
+        (int)batch->n_microbatches / (dims->data * dims->expert), (int)n_chunks, &schedule));
+    work->schedule = schedule;
+    work->n_chunks = (int)n_chunks;
+    ringmoe_status status = plan_ranks(work, plan, &context->error);
+    ringmoe_schedule_destroy(&schedule);
+    return status;
+}
+
+static ringmoe_status choose_dims(const ringmoe_context *context,
+                                  const ringmoe_model_config *config, ringmoe_mesh_dims *dims,
+                                  rm_error *error)
+{
+    const int sizes[] = {dims->pipeline > 0 ? dims->pipeline : 1,
+                         dims->tensor > 0 ? dims->tensor : 1, dims->data, dims->expert};
+    int64_t n_ranks = 1, most = RM_MICROBATCHES_MOST;
+    bool given = dims->data > 0 && dims->expert > 0;
+    for (int i = 0; given && i < 4 && n_ranks <= most; i++) n_ranks *= sizes[i];
+    if (!given) n_ranks = context->world.size;
+    if (n_ranks > most)
+        return rm_fail(error, RINGMOE_ERROR_LAYOUT,
+                       "%d x %d x %d x %d ranks are %lld or more; at most %lld", dims->pipeline,
+                       dims->data, dims->expert, dims->tensor, (long long)n_ranks,
+                       (long long)most);
+    return rm_mesh_choose((int)n_ranks, config->num_local_experts, dims, error);
 }
 
 RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
@@ -122,24 +233,15 @@ RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
             error, RINGMOE_ERROR_ARGUMENT,
             "a memory plan needs a config, a batch and a place for the result; one of "
             "them is NULL");
-    ringmoe_mesh_dims chosen = dims ? *dims : (ringmoe_mesh_dims){0};
-    bool given = chosen.data > 0 && chosen.expert > 0;
-    int64_t n_ranks = given ? (int64_t)chosen.data * chosen.expert : context->world.size;
-    RM_TRY(rm_config_check(config, error));
-    if (n_ranks > RM_MICROBATCHES_MOST)
-        return rm_fail(error, RINGMOE_ERROR_LAYOUT, "%d x %d ranks are %lld; at most %d",
-                       chosen.data, chosen.expert, (long long)n_ranks, RM_MICROBATCHES_MOST);
-    RM_TRY(rm_mesh_choose((int)n_ranks, config->num_local_experts, &chosen, error));
-    RM_TRY(check_batch(batch, chosen, error));
     rm_compute compute = context->compute;
     compute.precision = precision;
-    rm_model_settings settings = {.use = RM_MODEL_TRAINING,
-                                  .max_tokens = batch->seq_len * batch->microbatch};
-    rm_placement placement = {.expert_ranks = chosen.expert};
-    RM_TRY(rm_model_measure(&compute, config, &settings, &placement, plan, error));
-    RM_TRY(plan_training(config, chosen, (int)batch->n_microbatches, plan, error));
-    plan->activations += scratch_bytes(&compute, config, batch->seq_len * batch->microbatch);
-    plan->total = plan->parameters + plan->packed + plan->gradients + plan->optimizer +
-                  plan->activations + plan->exchange;
-    return RINGMOE_OK;
+    planned work = {.compute = &compute, .config = config, .batch = batch};
+    if (dims) work.dims = *dims;
+    RM_TRY(rm_config_check(config, error));
+    RM_TRY(choose_dims(context, config, &work.dims, error));
+    RM_TRY(check_batch(batch, work.dims, error));
+    work.settings = (rm_model_settings){.use = RM_MODEL_TRAINING,
+                                        .max_tokens = batch->seq_len * batch->microbatch,
+                                        .recompute = (ringmoe_recompute)batch->recompute};
+    return plan_layout(context, &work, plan);
 }

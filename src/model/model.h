@@ -110,7 +110,8 @@ typedef struct rm_model_settings {
 } rm_model_settings;
 
 /* Creation: shapes, memory for weights, packed forms and activations. Weights are zero
- * afterwards. Collective over the expert axis. */
+ * afterwards. Collective over the expert axis, as is ringmoe_model_destroy, since ranks of a
+ * node share memory. */
 ringmoe_status rm_model_create(ringmoe_mesh *mesh, const ringmoe_model_config *config,
                                const rm_model_settings *settings, ringmoe_model **model);
 
@@ -225,6 +226,10 @@ ringmoe_status rm_model_decode(ringmoe_model *model, rm_kv_cache *cache, int64_t
 
 /* Microbatches of the largest global batch, over all ranks, and so also ranks. */
 #define RM_MICROBATCHES_MOST 65536
+
+/* Chunks of a rank where nothing is said: on one pipeline rank several, so that the gradients
+ * of the last are reduced while the others still go backward. */
+int rm_chunks_choose(const ringmoe_model_config *config, const ringmoe_mesh_dims *dims);
 
 /* Bytes by purpose of rm_model_create with these arguments for the rank of `placement`, whose
  * partition is the settings', without creating: parameters, packed, activations, exchange are

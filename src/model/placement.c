@@ -12,20 +12,30 @@ int rm_stage_of_layer(const rm_partition *partition, int layer)
     return stage;
 }
 
+int rm_chunks_choose(const ringmoe_model_config *config, const ringmoe_mesh_dims *dims)
+{
+    enum { CHUNKS_TO_OVERLAP = 4 };
+    int n_layers = config->num_hidden_layers;
+    if (dims->pipeline > 1 || dims->data * dims->expert == 1) return 1;
+    return n_layers < CHUNKS_TO_OVERLAP ? n_layers : CHUNKS_TO_OVERLAP;
+}
+
+static void cut_evenly(int n_layers, rm_partition *partition)
+{
+    for (int stage = 0; stage <= partition->n_stages; stage++)
+        partition->bounds[stage] = (int)((int64_t)stage * n_layers / partition->n_stages);
+}
+
 void rm_placement_complete(const ringmoe_model_config *config, rm_placement *placement)
 {
     rm_partition *partition = &placement->partition;
     if (placement->expert_ranks == 0) placement->expert_ranks = 1;
     if (placement->tensor_ranks == 0) placement->tensor_ranks = 1;
     if (partition->n_pipeline == 0) partition->n_pipeline = 1;
-    if (partition->n_stages != 0 || partition->n_pipeline > RM_MAX_STAGES) return;
-    partition->n_stages = partition->n_pipeline;
-    for (int stage = 0; stage < partition->n_stages; stage++) {
-        int64_t first;
-        rm_split(config->num_hidden_layers, partition->n_stages, stage, &first);
-        partition->bounds[stage] = (int)first;
-    }
-    partition->bounds[partition->n_stages] = config->num_hidden_layers;
+    if (partition->n_stages == 0) partition->n_stages = partition->n_pipeline;
+    if (partition->n_stages < 1 || partition->n_stages > RM_MAX_STAGES) return;
+    if (partition->bounds[partition->n_stages] == 0)
+        cut_evenly(config->num_hidden_layers, partition);
 }
 
 static ringmoe_status check_stages(const ringmoe_model_config *config,

@@ -35,7 +35,8 @@ int rm_moe_layer_count(const ringmoe_model_config *config);
 /* --- placement.c --- */
 
 int rm_stage_of_layer(const rm_partition *partition, int layer);
-/* Numbers that are 0 become 1; no stages become one a pipeline rank, of even lengths. */
+/* Numbers that are 0 become 1, no stages one a pipeline rank; without bounds they get even
+ * lengths. */
 void rm_placement_complete(const ringmoe_model_config *config, rm_placement *placement);
 /* LAYOUT or ARGUMENT if the model cannot be cut so. */
 ringmoe_status rm_placement_check(const ringmoe_model_config *config,

@@ -180,14 +180,7 @@ ringmoe_status rm_settings_check(const ringmoe_train_settings *settings,
 void rm_settings_choose(ringmoe_train_settings *settings, const ringmoe_model_config *config,
                         const ringmoe_mesh_dims *dims)
 {
-    enum { CHUNKS_TO_OVERLAP = 4 };
-    bool reduces = dims->data * dims->expert > 1;
-    int n_layers = config->num_hidden_layers;
-    if (settings->chunks == 0) {
-        settings->chunks = 1;
-        if (dims->pipeline == 1 && reduces)
-            settings->chunks = n_layers < CHUNKS_TO_OVERLAP ? n_layers : CHUNKS_TO_OVERLAP;
-    }
+    if (settings->chunks == 0) settings->chunks = rm_chunks_choose(config, dims);
     if (!settings->schedule[0])
         snprintf(settings->schedule, sizeof settings->schedule, "%s",
                  settings->chunks > 1 && dims->pipeline > 1 ? "interleaved" : "1f1b");

@@ -65,8 +65,8 @@ static placed_model place_model(MPI_Comm communicator, ringmoe_precision precisi
     CHECK(rm_model_tie_head(placed.model) == RINGMOE_OK);
     rm_model_pack(placed.model);
     const rm_parameter_table *table = rm_model_parameters(placed.model);
-    size_t n_experts = (size_t)table->space_elements[RM_SPACE_EXPERT];
-    placed.dense = calloc((size_t)table->space_elements[RM_SPACE_DENSE], sizeof(rm_real));
+    size_t n_experts = (size_t)table->space_elements[RM_KIND_EXPERT];
+    placed.dense = calloc((size_t)table->space_elements[RM_KIND_DENSE], sizeof(rm_real));
     placed.experts = calloc(n_experts * (size_t)placed.mesh->expert.size, sizeof(rm_real));
     return placed;
 }
@@ -92,7 +92,7 @@ static void train(placed_model *placed, int microbatch)
 {
     int32_t tokens[TOKENS], targets[TOKENS];
     rm_sink experts[MAX_RANKS], dense = {.data = placed->dense};
-    int64_t n = rm_model_parameters(placed->model)->space_elements[RM_SPACE_EXPERT];
+    int64_t n = rm_model_parameters(placed->model)->space_elements[RM_KIND_EXPERT];
     for (int source = 0; source < placed->mesh->expert.size; source++)
         experts[source] = (rm_sink){.data = placed->experts + source * n};
     fill_batch(microbatch, tokens, targets);
@@ -112,10 +112,10 @@ static void check_experts(const placed_model *spread, const placed_model *alone,
 {
     const rm_parameter_table *table = rm_model_parameters(spread->model);
     const rm_parameter_table *whole = rm_model_parameters(alone->model);
-    int64_t n = table->space_elements[RM_SPACE_EXPERT];
+    int64_t n = table->space_elements[RM_KIND_EXPERT];
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *p = &table->parameters[i];
-        if (p->space != RM_SPACE_EXPERT || !rm_model_holds(spread->model, p)) continue;
+        if (p->space != RM_KIND_EXPERT || !rm_model_holds(spread->model, p)) continue;
         CHECK(!memcmp(spread->experts + source * n + p->offset,
                       alone->experts + whole->parameters[i].offset,
                       (size_t)p->n_elements * sizeof(rm_real)));
@@ -132,7 +132,7 @@ static void check_training(ringmoe_precision precision)
         train(&alone, source);
         check_experts(&spread, &alone, source);
         if (source != rank) continue;
-        int64_t n = rm_model_parameters(alone.model)->space_elements[RM_SPACE_DENSE];
+        int64_t n = rm_model_parameters(alone.model)->space_elements[RM_KIND_DENSE];
         CHECK(spread.result.loss == alone.result.loss);
         CHECK(spread.result.balance_loss == alone.result.balance_loss);
         CHECK(!memcmp(spread.dense, alone.dense, (size_t)n * sizeof(rm_real)));
@@ -151,7 +151,8 @@ static void write_folder(const placed_model *alone, const char *folder)
     rm_safetensors_writer *writer;
     rm_error error = {""};
     char path[64];
-    for (int i = 0; i < table->n_parameters; i++) {
+    int n_stored = table->n_parameters - (rm_table_tied_head(table) != NULL);
+    for (int i = 0; i < n_stored; i++) {
         const rm_parameter *p = &table->parameters[i];
         entries[i].n_dims = p->n_dims;
         memcpy(entries[i].name, p->name, sizeof p->name);
@@ -160,9 +161,9 @@ static void write_folder(const placed_model *alone, const char *folder)
     snprintf(path, sizeof path, "%s/config.json", folder);
     CHECK(rm_config_write(ringmoe_model_get_config(alone->model), path, &error) == RINGMOE_OK);
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    CHECK_STATUS(rm_safetensors_create(path, entries, table->n_parameters, &writer, &error),
-                 RINGMOE_OK, error.text);
-    for (int i = 0; i < table->n_parameters; i++) {
+    CHECK_STATUS(rm_safetensors_create(path, entries, n_stored, &writer, &error), RINGMOE_OK,
+                 error.text);
+    for (int i = 0; i < n_stored; i++) {
         const rm_parameter *p = &table->parameters[i];
         CHECK(rm_safetensors_append(writer, rm_model_space(alone->model, p->space) + p->offset,
                                     p->n_elements * (int64_t)sizeof(rm_real),

@@ -2,6 +2,8 @@
  *
  * The parameter table: names, shapes and places; counts of known models; the memory plan.
  */
+#include <stdio.h>
+
 #include "format/config.h"
 #include "model_fixture.h"
 
@@ -200,6 +202,49 @@ static void test_memory_plan(void **state)
     close_fixture(&f);
 }
 
+static ringmoe_memory_plan plan_of(ringmoe_mesh_dims dims, const char *schedule,
+                                   int64_t recompute)
+{
+    ringmoe_model_config config = fixture_config();
+    model_fixture f = open_mesh(1, RINGMOE_PRECISION_FP32);
+    ringmoe_memory_plan plan;
+    ringmoe_batch_shape batch = {.seq_len = 32,
+                                 .microbatch = 4,
+                                 .n_microbatches = 8,
+                                 .chunks = 1,
+                                 .recompute = recompute};
+    snprintf(batch.schedule, sizeof batch.schedule, "%s", schedule);
+    config.vocab_size = 1000;
+    config.tie_word_embeddings = 1;
+    assert_int_equal(ringmoe_model_memory_plan(f.context, &config, &dims,
+                                               RINGMOE_PRECISION_FP32, &batch, &plan),
+                     RINGMOE_OK);
+    close_fixture(&f);
+    return plan;
+}
+
+/* What each axis and setting is there to make smaller is smaller. */
+static void test_plans_of_layouts(void **state)
+{
+    ringmoe_mesh_dims one = {1, 1, 1, 1}, stages = {3, 1, 1, 1};
+    ringmoe_memory_plan alone = plan_of(one, "", RINGMOE_RECOMPUTE_NONE);
+    ringmoe_memory_plan cut = plan_of(stages, "", RINGMOE_RECOMPUTE_NONE);
+    ringmoe_memory_plan all = plan_of(stages, "gpipe", RINGMOE_RECOMPUTE_NONE);
+    ringmoe_memory_plan split = plan_of(stages, "zb-h1", RINGMOE_RECOMPUTE_NONE);
+    ringmoe_memory_plan data = plan_of((ringmoe_mesh_dims){1, 4, 1, 1}, "", 0);
+    ringmoe_memory_plan tensor = plan_of((ringmoe_mesh_dims){1, 1, 1, 2}, "", 0);
+    assert_true(cut.parameters < alone.parameters && cut.packed < alone.packed);
+    assert_true(all.activations > cut.activations && split.activations > cut.activations);
+    assert_true(data.parameters == alone.parameters);
+    assert_in_range(data.optimizer, alone.optimizer / 4 - 64, alone.optimizer / 4 + 64);
+    assert_true(tensor.parameters < alone.parameters * 6 / 10);
+    assert_true(tensor.activations < alone.activations);
+    ringmoe_memory_plan selective = plan_of(one, "", RINGMOE_RECOMPUTE_SELECTIVE);
+    ringmoe_memory_plan full = plan_of(one, "", RINGMOE_RECOMPUTE_FULL);
+    assert_true(selective.activations < alone.activations);
+    assert_true(full.activations < selective.activations);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +254,7 @@ static int run(void)
         cmocka_unit_test(test_experts_that_do_not_divide),
         cmocka_unit_test(test_initial_values),
         cmocka_unit_test(test_memory_plan),
+        cmocka_unit_test(test_plans_of_layouts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
