@@ -62,30 +62,11 @@ static ringmoe_status backward(ringmoe_trainer *trainer, const rm_batch *batch,
     return rm_gradients_end(gradients, call->chunk, call->microbatch);
 }
 
-static rm_operation operation_of(const ringmoe_stage_call *call)
-{
-    switch (call->operation) {
-    case RINGMOE_STAGE_FORWARD:
-        return RM_OPERATION_FORWARD;
-    case RINGMOE_STAGE_BACKWARD:
-        return RM_OPERATION_BACKWARD;
-    case RINGMOE_STAGE_BACKWARD_INPUT:
-        return RM_OPERATION_BACKWARD_INPUT;
-    default:
-        return RM_OPERATION_BACKWARD_WEIGHT;
-    }
-}
-
 /* A ringmoe_stage_function. */
 static ringmoe_status run_stage(void *user, const ringmoe_stage_call *call)
 {
     ringmoe_trainer *trainer = user;
     rm_batch batch = batch_of(trainer, call);
-    rm_progress_at(&trainer->mesh->context->progress,
-                   (rm_label){.step = call->step,
-                              .layer = -1,
-                              .microbatch = call->microbatch,
-                              .operation = operation_of(call)});
     if (call->operation == RINGMOE_STAGE_FORWARD) return forward(trainer, &batch, call);
     return backward(trainer, &batch, call);
 }
