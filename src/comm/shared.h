@@ -80,6 +80,10 @@ int64_t rm_shared_row(const rm_shared *shared, const rm_real *row, int64_t width
 ringmoe_status rm_shared_touch(const rm_shared *shared, const void *begin, int64_t bytes,
                                rm_error *error);
 
+/* Fills this rank's part with NaN, between turns, for tests: whoever reads what was not written
+ * gives himself away. */
+void rm_shared_poison(const rm_shared *shared);
+
 /* Opens the next turn, once all members have finished the last one. */
 void rm_shared_begin(rm_shared *shared);
 /* Opens it at once: for a turn that only reads what earlier ones left. */

@@ -57,6 +57,12 @@ ringmoe_status rm_shared_touch(const rm_shared *shared, const void *begin, int64
     return RINGMOE_OK;
 }
 
+void rm_shared_poison(const rm_shared *shared)
+{
+    memset(shared->arena.base + sizeof(rm_shared_board), 0xff,
+           shared->arena.used - sizeof(rm_shared_board));
+}
+
 static rm_shared_board *board_of(const rm_shared *shared, int place)
 {
     return (rm_shared_board *)(shared->base + (size_t)place * shared->part_bytes);

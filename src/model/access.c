@@ -97,5 +97,6 @@ rm_matrix *const *rm_model_matrices(const ringmoe_model *model, int *n_matrices)
 void rm_model_poison(ringmoe_model *model)
 {
     memset(model->activations_arena.base, 0xff, model->activations_arena.used);
+    if (model->exchange) rm_shared_poison(model->exchange);
     model->logits_slot = -1;
 }

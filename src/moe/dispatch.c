@@ -99,13 +99,18 @@ ringmoe_status rm_dispatch_open(rm_moe_call *call, rm_operation operation, const
 {
     const rm_axis *axis = &call->mesh->expert;
     rm_shared *shared = call->saved->workspace->shared;
+    rm_comm_times *times = &call->mesh->context->times;
     rm_label label = call->pass->label;
     label.operation = operation;
+    double start = rm_clock_seconds();
     rm_progress_at(axis->progress, label);
     rm_shared_begin(shared);
+    double others_done = rm_clock_seconds();
+    times->wait += others_done - start;
     ringmoe_status status = publish(call, rows, block);
     if (!call->backward) plan_out(call);
     if (status == RINGMOE_OK) rm_shared_mark(shared, RM_PUBLISHED);
+    times->exchange += rm_clock_seconds() - others_done;
     RM_TRY(exchange_counts(call, label, status));
     return rm_shared_await(shared, RM_PUBLISHED, error_of(call));
 }
@@ -205,15 +210,18 @@ static void point_at_outputs(const rm_moe_call *call)
 ringmoe_status rm_dispatch_collect(rm_moe_call *call)
 {
     const rm_moe_workspace *workspace = call->saved->workspace;
+    rm_comm_times *times = &call->mesh->context->times;
     double start = rm_clock_seconds();
     RM_TRY(rm_shared_await(workspace->shared, RM_COMPUTED, error_of(call)));
+    double others_done = rm_clock_seconds();
+    times->wait += others_done - start;
     if (!call->backward) find_near_outputs(call);
     point_at_outputs(call);
     for (int r = 0; r < call->mesh->expert.size; r++)
         if (call->saved->far.is_far[r])
             RM_TRY(rm_mail_wait(&call->mail, workspace->sums_numbers[r], r,
                                 "tokens back from experts", error_of(call)));
-    call->mesh->context->times.exchange += rm_clock_seconds() - start;
+    times->exchange += rm_clock_seconds() - others_done;
     return RINGMOE_OK;
 }
 
