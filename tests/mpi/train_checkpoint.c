@@ -64,6 +64,14 @@ static void create(struct world *world, MPI_Comm comm, struct layout layout,
                  ringmoe_context_error(world->context));
 }
 
+/* One that any number of ranks has. */
+static struct layout some_layout(void)
+{
+    struct layout layouts[MAX_LAYOUTS];
+    int n = layouts_of_axes(n_ranks, layouts);
+    return layouts[n - 1];
+}
+
 /* Two steps on one layout, saved; two more on the other. */
 static void check_continued(struct layout from, struct layout to, ringmoe_precision precision,
                             const struct curve *expected)
@@ -192,7 +200,7 @@ static void bad_checkpoints_are_refused(void)
 {
     ringmoe_model_config config = small_config();
     ringmoe_train_settings settings = small_settings();
-    struct layout layout = {.data = 1, .expert = n_ranks, .threads = 1};
+    struct layout layout = some_layout();
     struct world world;
     create(&world, MPI_COMM_WORLD, layout, RINGMOE_PRECISION_FP32);
     check_not_restored(&world, "nothing", RINGMOE_ERROR_FILE, "state.json");
@@ -229,8 +237,7 @@ static void a_cut_off_save_is_undone(void)
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank == 0) CHECK(rename(path_of("saved"), old) == 0);
     MPI_Barrier(MPI_COMM_WORLD);
-    create(&world, MPI_COMM_WORLD, (struct layout){.data = 1, .expert = n_ranks, .threads = 1},
-           RINGMOE_PRECISION_FP32);
+    create(&world, MPI_COMM_WORLD, some_layout(), RINGMOE_PRECISION_FP32);
     CHECK_STATUS(ringmoe_trainer_restore(world.trainer, path_of("saved")), RINGMOE_OK,
                  ringmoe_context_error(world.context));
     CHECK(ringmoe_trainer_steps_done(world.trainer) == 2);
@@ -253,8 +260,7 @@ static void a_full_disk_leaves_nothing_and_training_goes_on(const struct curve *
 {
     struct world world;
     struct curve curve;
-    create(&world, MPI_COMM_WORLD, (struct layout){.data = 1, .expert = n_ranks, .threads = 1},
-           RINGMOE_PRECISION_FP32);
+    create(&world, MPI_COMM_WORLD, some_layout(), RINGMOE_PRECISION_FP32);
     world_run(&world, 0, 2, &curve);
     limit_files(true);
     CHECK(ringmoe_trainer_save(world.trainer, path_of("full")) == RINGMOE_ERROR_FILE);
@@ -273,8 +279,7 @@ static void a_full_disk_leaves_nothing_and_training_goes_on(const struct curve *
 static void foreign_folders_are_kept(void)
 {
     struct world world;
-    create(&world, MPI_COMM_WORLD, (struct layout){.data = 1, .expert = n_ranks, .threads = 1},
-           RINGMOE_PRECISION_FP32);
+    create(&world, MPI_COMM_WORLD, some_layout(), RINGMOE_PRECISION_FP32);
     if (rank == 0) {
         CHECK(mkdir(path_of("mine"), 0700) == 0);
         FILE *file = fopen(path_of("mine/letter"), "w");
