@@ -151,7 +151,6 @@ static void write_folder(const placed_model *alone, const char *folder)
     rm_safetensors_writer *writer;
     rm_error error = {""};
     char path[64];
-    int n = table->n_parameters - (rm_table_tied_head(table) != NULL); /* the last one */
     int n_stored = table->n_parameters - (rm_table_tied_head(table) != NULL);
     for (int i = 0; i < n_stored; i++) {
         const rm_parameter *p = &table->parameters[i];
