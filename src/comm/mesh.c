@@ -162,9 +162,12 @@ static ringmoe_status make_axis(ringmoe_context *context, const axis_plan *plan,
     const rm_axis *world = &context->world;
     MPI_Comm comm = MPI_COMM_NULL;
     int first = world->rank - plan->place * plan->stride;
-    if (plan->size > 1)
-        RM_TRY(rm_mpi_check(MPI_Comm_split(world->comm, first, plan->place, &comm),
-                            "MPI_Comm_split", error));
+    if (plan->size > 1) {
+        rm_waiting waiting = rm_wait_begin(world, RM_EVERYONE, "MPI_Comm_split");
+        int code = MPI_Comm_split(world->comm, first, plan->place, &comm);
+        rm_wait_end(&waiting);
+        RM_TRY(rm_mpi_check(code, "MPI_Comm_split", error));
+    }
     RM_TRY(rm_axis_init(plan->axis, comm, first, plan->stride, error));
     rm_axis_join(plan->axis, context);
     return RINGMOE_OK;

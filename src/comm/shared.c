@@ -134,12 +134,17 @@ static ringmoe_status make_window(rm_shared *shared, const rm_shared *measured,
     const rm_axis *axis = shared->axis;
     rm_error trouble;
     bool shareable = false;
-    RM_TRY(find_members(shared, &shareable, error));
+    rm_waiting waiting = rm_wait_begin(axis, RM_EVERYONE, "finding who shares memory");
+    ringmoe_status status = find_members(shared, &shareable, error);
+    rm_wait_end(&waiting);
+    RM_TRY(status);
     name_members(shared);
     shared->part_bytes = round_up(measured->arena.used, measured->unit);
     int fine = shareable && has_room(shared, expected);
     RM_TRY(rm_allreduce(axis, &fine, 1, MPI_INT, MPI_MIN, error));
+    waiting = rm_wait_begin(axis, RM_EVERYONE, "making shared memory");
     if (fine && shared->n_members > 1) fine = allocate_window(shared, &trouble) == RINGMOE_OK;
+    rm_wait_end(&waiting);
     RM_TRY(rm_allreduce(axis, &fine, 1, MPI_INT, MPI_MIN, error));
     *made = fine;
     return RINGMOE_OK;
