@@ -36,8 +36,6 @@ typedef enum rm_kind { RM_KIND_DENSE = 0, RM_KIND_EXPERT = 1, RM_N_KINDS = 2 } r
 /* A space of a rank: chunk * RM_N_KINDS + kind. */
 typedef int rm_space;
 #define RM_MAX_SPACES (RM_MAX_CHUNKS * RM_N_KINDS)
-/* Those of a rank with one chunk. */
-enum { RM_SPACE_DENSE = 0, RM_SPACE_EXPERT = 1, RM_N_SPACES = 2 };
 
 /* How a tensor axis of T ranks cuts a parameter: rank t has the rows or columns that rm_split
  * gives it. */

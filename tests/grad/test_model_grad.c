@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * The whole model's gradients against differences, on any number of ranks that divides the
- * experts: dense and MoE layers, tied and untied heads, auxiliary losses. Each rank has a
- * microbatch of its own; the loss is the sum over ranks, so a dense parameter's gradient is the
- * sum of the ranks' sinks, and an expert's the sum of its holder's sinks for all source ranks.
+ * experts: dense and MoE layers, tied and untied heads, auxiliary losses, recomputation, a
+ * split backward pass. Each rank has a microbatch of its own; the loss is the sum over ranks,
+ * so a dense parameter's gradient is the sum of the ranks' sinks, and an expert's the sum of
+ * its holder's sinks for all source ranks.
  */
 #include <string.h>
 
@@ -40,6 +41,7 @@ static ringmoe_model_config small_config(int tied)
 /* One model, this rank's microbatch, and the sinks of its gradients. */
 typedef struct model_case {
     ringmoe_model *model;
+    bool split; /* its backward pass comes in two halves */
     int32_t tokens[TOKENS], targets[TOKENS];
     rm_batch batch;
     rm_real *dense, *experts; /* the second: one expert space for each source rank */
@@ -48,19 +50,20 @@ typedef struct model_case {
 
 static void set_sinks(model_case *c, bool add)
 {
-    int64_t n = rm_model_parameters(c->model)->space_elements[RM_SPACE_EXPERT];
+    int64_t n = rm_model_parameters(c->model)->space_elements[RM_KIND_EXPERT];
     for (int source = 0; source < mesh->expert.size; source++)
         c->expert_sinks[source] = (rm_sink){.data = c->experts + source * n, .add = add};
 }
 
-static void open_case(model_case *c, int tied)
+static void open_case(model_case *c, int tied, bool split, ringmoe_recompute recompute)
 {
     ringmoe_model_config config = small_config(tied);
-    assert_int_equal(
-        rm_model_create(mesh, &config,
-                        &(rm_model_settings){.use = RM_MODEL_TRAINING, .max_tokens = TOKENS},
-                        &c->model),
-        RINGMOE_OK);
+    rm_model_settings settings = {.use = RM_MODEL_TRAINING,
+                                  .max_tokens = TOKENS,
+                                  .split_backward = split,
+                                  .recompute = recompute};
+    assert_int_equal(rm_model_create(mesh, &config, &settings, &c->model), RINGMOE_OK);
+    c->split = split;
     rm_model_initialize(c->model, 7);
     assert_int_equal(rm_model_tie_head(c->model), RINGMOE_OK);
     rm_model_pack(c->model);
@@ -75,9 +78,8 @@ static void open_case(model_case *c, int tied)
                           .global_microbatch = context->world.rank,
                           .scale = (rm_real)1 / (rm_real)context->world.size};
     const rm_parameter_table *table = rm_model_parameters(c->model);
-    c->dense = random_values(table->space_elements[RM_SPACE_DENSE], 1, 1);
-    c->experts =
-        random_values(table->space_elements[RM_SPACE_EXPERT] * mesh->expert.size, 1, 1);
+    c->dense = random_values(table->space_elements[RM_KIND_DENSE], 1, 1);
+    c->experts = random_values(table->space_elements[RM_KIND_EXPERT] * mesh->expert.size, 1, 1);
 }
 
 static void close_case(model_case *c)
@@ -99,14 +101,30 @@ static double total_loss(void *user)
     return loss;
 }
 
+static void backward_half(model_case *c, ringmoe_stage_operation half, rm_sink dense)
+{
+    ringmoe_stage_call call = {.operation = half};
+    assert_int_equal(
+        rm_model_backward_stage(c->model, &c->batch, &call, dense, c->expert_sinks, NULL),
+        RINGMOE_OK);
+}
+
 static void train_pass(model_case *c, bool add, rm_pass_result *result)
 {
     int64_t counts[3 * 4] = {0}, sums[3] = {0};
+    ringmoe_stage_call forward = {.operation = RINGMOE_STAGE_FORWARD};
+    rm_sink dense = {.data = c->dense, .add = add};
     set_sinks(c, add);
-    ringmoe_status status =
-        rm_model_train_pass(c->model, &c->batch, (rm_sink){.data = c->dense, .add = add},
-                            c->expert_sinks, NULL, counts, result);
-    assert_int_equal(status, RINGMOE_OK);
+    if (c->split) {
+        assert_int_equal(
+            rm_model_forward_stage(c->model, &c->batch, &forward, NULL, counts, result),
+            RINGMOE_OK);
+        backward_half(c, RINGMOE_STAGE_BACKWARD_INPUT, dense);
+        backward_half(c, RINGMOE_STAGE_BACKWARD_WEIGHT, dense);
+    } else
+        assert_int_equal(rm_model_train_pass(c->model, &c->batch, dense, c->expert_sinks, NULL,
+                                             counts, result),
+                         RINGMOE_OK);
     for (int i = 0; i < 12; i++) sums[i / 4] += counts[i];
     assert_int_equal(sums[0], 0);
     assert_int_equal(sums[1], 2 * TOKENS);
@@ -151,11 +169,11 @@ static void check_parameter(model_case *c, const rm_parameter *parameter)
     }
 }
 
-static void check_gradients(int tied)
+static void check_gradients(int tied, bool split, ringmoe_recompute recompute)
 {
     model_case c;
     rm_pass_result trained, evaluated;
-    open_case(&c, tied);
+    open_case(&c, tied, split, recompute);
     train_pass(&c, false, &trained);
     assert_int_equal(rm_model_eval_pass(c.model, &c.batch, &evaluated), RINGMOE_OK);
     assert_true(trained.loss == evaluated.loss);
@@ -168,12 +186,22 @@ static void check_gradients(int tied)
 
 static void test_untied(void **state)
 {
-    check_gradients(0);
+    check_gradients(0, false, RINGMOE_RECOMPUTE_NONE);
 }
 
 static void test_tied(void **state)
 {
-    check_gradients(1);
+    check_gradients(1, false, RINGMOE_RECOMPUTE_NONE);
+}
+
+static void test_recomputed(void **state)
+{
+    check_gradients(1, false, RINGMOE_RECOMPUTE_FULL);
+}
+
+static void test_split(void **state)
+{
+    check_gradients(1, true, RINGMOE_RECOMPUTE_SELECTIVE);
 }
 
 /* A second pass that adds doubles every element exactly, so each is added to once. */
@@ -181,10 +209,10 @@ static void test_sinks_add_once(void **state)
 {
     model_case c;
     rm_pass_result result;
-    open_case(&c, 1);
+    open_case(&c, 1, false, RINGMOE_RECOMPUTE_NONE);
     const rm_parameter_table *table = rm_model_parameters(c.model);
-    int64_t n_dense = table->space_elements[RM_SPACE_DENSE];
-    int64_t n_experts = table->space_elements[RM_SPACE_EXPERT] * mesh->expert.size;
+    int64_t n_dense = table->space_elements[RM_KIND_DENSE];
+    int64_t n_experts = table->space_elements[RM_KIND_EXPERT] * mesh->expert.size;
     train_pass(&c, false, &result);
     rm_real *dense = random_values(n_dense, 1, 1), *experts = random_values(n_experts, 1, 1);
     memcpy(dense, c.dense, (size_t)n_dense * sizeof *dense);
@@ -199,8 +227,8 @@ static void test_sinks_add_once(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_untied),
-        cmocka_unit_test(test_tied),
+        cmocka_unit_test(test_untied),         cmocka_unit_test(test_tied),
+        cmocka_unit_test(test_recomputed),     cmocka_unit_test(test_split),
         cmocka_unit_test(test_sinks_add_once),
     };
     ringmoe_context_settings settings;

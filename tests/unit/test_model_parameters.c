@@ -52,10 +52,10 @@ static void check_places(const ringmoe_model_config *config, int expert_ranks)
                      RINGMOE_OK);
     int64_t elements = 0;
     for (int rank = 0; rank < expert_ranks; rank++) {
-        int64_t next[RM_N_SPACES] = {0};
+        int64_t next[RM_N_KINDS] = {0};
         for (int i = 0; i < table.n_parameters; i++) {
             const rm_parameter *p = &table.parameters[i];
-            assert_int_equal(p->expert_rank >= 0, p->space == RM_SPACE_EXPERT);
+            assert_int_equal(p->expert_rank >= 0, p->kind == RM_KIND_EXPERT);
             if (rank == 0 && !p->tied) elements += p->n_elements;
             if (p->expert_rank >= 0 && p->expert_rank != rank) continue;
             assert_int_equal(p->offset, next[p->space]);

@@ -27,8 +27,8 @@ static rm_batch make_batch(void)
  */
 
 typedef struct gradients {
-    rm_real *spaces[RM_N_SPACES];
-    int64_t elements[RM_N_SPACES];
+    rm_real *spaces[RM_N_KINDS];
+    int64_t elements[RM_N_KINDS];
     rm_pass_result result;
 } gradients;
 
@@ -36,13 +36,13 @@ static gradients train(ringmoe_model *model, int n_passes)
 {
     gradients made;
     rm_batch batch = make_batch();
-    for (int space = 0; space < RM_N_SPACES; space++) {
+    for (int space = 0; space < RM_N_KINDS; space++) {
         made.elements[space] = rm_model_parameters(model)->space_elements[space];
         made.spaces[space] = calloc((size_t)made.elements[space], sizeof(rm_real));
     }
     for (int pass = 0; pass < n_passes; pass++) {
-        rm_sink dense = {.data = made.spaces[RM_SPACE_DENSE]};
-        rm_sink experts = {.data = made.spaces[RM_SPACE_EXPERT]};
+        rm_sink dense = {.data = made.spaces[RM_KIND_DENSE]};
+        rm_sink experts = {.data = made.spaces[RM_KIND_EXPERT]};
         assert_int_equal(
             rm_model_train_pass(model, &batch, dense, &experts, NULL, NULL, &made.result),
             RINGMOE_OK);
@@ -52,14 +52,14 @@ static gradients train(ringmoe_model *model, int n_passes)
 
 static void free_gradients(gradients *made)
 {
-    for (int space = 0; space < RM_N_SPACES; space++) free(made->spaces[space]);
+    for (int space = 0; space < RM_N_KINDS; space++) free(made->spaces[space]);
 }
 
 static void check_same(const gradients *a, const gradients *b)
 {
     assert_true(a->result.loss == b->result.loss);
     assert_true(a->result.balance_loss == b->result.balance_loss);
-    for (int space = 0; space < RM_N_SPACES; space++)
+    for (int space = 0; space < RM_N_KINDS; space++)
         assert_memory_equal(a->spaces[space], b->spaces[space],
                             (size_t)a->elements[space] * sizeof(rm_real));
 }
