@@ -153,17 +153,26 @@ static ringmoe_status touch_rows(const rm_moe_call *call)
     return rm_shared_touch(workspace->shared, workspace->d_weights, n * size, error_of(call));
 }
 
+/* Within a node a message is a copy by this rank's core: nothing to hide. */
+static bool overlaps(const rm_moe_call *call)
+{
+    const rm_axis *axis = &call->mesh->expert;
+    bool other_nodes = false;
+    for (int r = 0; r < axis->size; r++)
+        other_nodes |= rm_axis_node(axis, r) != rm_axis_node(axis, axis->rank);
+    ringmoe_overlap wanted = call->mesh->context->overlap;
+    return wanted == RINGMOE_OVERLAP_ON || (wanted == RINGMOE_OVERLAP_AUTO && other_nodes);
+}
+
 ringmoe_status rm_dispatch_plan(rm_moe_call *call)
 {
     rm_moe_saved *saved = call->saved;
     const rm_moe_workspace *workspace = saved->workspace;
     rm_arrivals *arrivals = &saved->arrivals;
-    const ringmoe_context *context = call->mesh->context;
     int n_ranks = call->mesh->expert.size;
     memcpy(arrivals->counts, workspace->counts_in,
            (size_t)n_ranks * ((size_t)call->n_local + 1) * sizeof *arrivals->counts);
-    rm_arrivals_group(arrivals, call->mesh->expert.rank, saved->far.is_far,
-                      context->overlap != RINGMOE_OVERLAP_OFF);
+    rm_arrivals_group(arrivals, call->mesh->expert.rank, saved->far.is_far, overlaps(call));
     RM_TRY(rm_arrivals_plan(arrivals, error_of(call)));
     rm_far_plan_in(&saved->far, arrivals, call->settings->d_model);
     RM_TRY(touch_rows(call));
