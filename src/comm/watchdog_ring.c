@@ -129,8 +129,9 @@ static ringmoe_status try_once(rm_meeting *meeting, int *n_left, rm_error *error
 static ringmoe_status connect_all(rm_meeting *meeting, rm_error *error)
 {
     const rm_axis *world = meeting->world;
-    int n_left = world->size;
-    for (int round = 0; round < RM_MAX_ADDRESSES && n_left > 0; round++)
+    int n_left = world->size, n_rounds = meeting->ring->cards[RM_NEXT].n_addresses;
+    RM_TRY(rm_allreduce(world, &n_rounds, 1, MPI_INT, MPI_MAX, error));
+    for (int round = 0; round < n_rounds && n_left > 0; round++)
         RM_TRY(try_once(meeting, &n_left, error));
     if (n_left == 0) return RINGMOE_OK;
     int deaf = 0;
