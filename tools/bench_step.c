@@ -57,10 +57,7 @@ static int plan_memory(tool_session *session, const step_options *options,
                        const bench_subject *subject, const ringmoe_mesh_dims *dims,
                        ringmoe_memory_plan *plan)
 {
-    const ringmoe_train_settings *train = &options->train;
-    ringmoe_batch_shape batch = {.seq_len = train->seq_len,
-                                 .microbatch = train->microbatch,
-                                 .n_microbatches = train->global_batch / train->microbatch};
+    ringmoe_batch_shape batch = execution_batch(&options->train);
     return session_check(
         session, ringmoe_model_memory_plan(session->context, &subject->config, dims,
                                            (ringmoe_precision)options->placement.precision,

@@ -12,12 +12,13 @@
 static const option_row rows[] = {
     ROW(model, TEXT, "model", "NAME", "tiny, small, base, config.json or folder",
         .otherwise = "none"),
-    ROW(seq_len, INTEGER, "seq-len", "N", "tokens of a sequence", .low = 1, .high = 1e9),
-    ROW(microbatch, INTEGER, "microbatch", "N", "sequences of a microbatch", .low = 1,
+    ROW(train.seq_len, INTEGER, "seq-len", "N", "tokens of a sequence", .low = 1, .high = 1e9),
+    ROW(train.microbatch, INTEGER, "microbatch", "N", "sequences of a microbatch", .low = 1,
         .high = 1e9),
-    ROW(global_batch, INTEGER, "global-batch", "N", "sequences of a step, over all ranks",
+    ROW(train.global_batch, INTEGER, "global-batch", "N", "sequences of a step, over all ranks",
         .low = 1, .high = 1e9),
     PLACEMENT_ROWS(info_options),
+    EXECUTION_ROWS(info_options),
     ROW(json, FLAG, "json", NULL, "as JSON"),
 };
 
@@ -32,13 +33,13 @@ static const option_set set = {
 
 int command_info(tool_session *session, int argc, char **argv)
 {
-    ringmoe_train_settings train;
+    info_options options = {PLACEMENT_DEFAULT, .model = NULL};
     option_result given;
     int status;
-    ringmoe_train_settings_default(&train);
-    info_options options = {PLACEMENT_DEFAULT, .seq_len = train.seq_len,
-                            .microbatch = train.microbatch, .global_batch = train.global_batch};
+    ringmoe_train_settings_default(&options.train);
     if (!session_parse(session, &set, argc, argv, &options, &given, &status)) return status;
+    status = session_execution(session, &options.execution, &options.train);
+    if (status) return status;
     status = session_open(session, &options.placement);
     if (status) return status;
     return options.model ? info_model(session, &options) : info_machine(session, &options);

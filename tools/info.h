@@ -9,8 +9,9 @@
 
 typedef struct info_options {
     tool_placement placement;
+    tool_execution execution;
+    ringmoe_train_settings train;
     const char *model;
-    int64_t seq_len, microbatch, global_batch;
     int json;
 } info_options;
 

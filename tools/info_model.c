@@ -14,7 +14,8 @@ static const plan_row plan_rows[] = {
     {"packed", "weights laid out for the kernels", offsetof(ringmoe_memory_plan, packed)},
     {"gradients", "gradients and their reduction", offsetof(ringmoe_memory_plan, gradients)},
     {"optimizer", "AdamW moments", offsetof(ringmoe_memory_plan, optimizer)},
-    {"activations", "one microbatch", offsetof(ringmoe_memory_plan, activations)},
+    {"activations", "of the microbatches on their way",
+     offsetof(ringmoe_memory_plan, activations)},
     {"exchange", "buffers of the exchange", offsetof(ringmoe_memory_plan, exchange)},
     {"total", "a rank", offsetof(ringmoe_memory_plan, total)},
 };
@@ -57,10 +58,13 @@ static void print_text(const tool_session *session, const info_options *options,
     else
         printf("dense        %d\n", config->dense_intermediate_size);
     printf("batch        %lld sequences of %lld tokens, microbatches of %lld, %s\n",
-           (long long)options->global_batch, (long long)options->seq_len,
-           (long long)options->microbatch, options->placement.precision ? "bf16" : "fp32");
-    printf("layout       pp %d x dp %d x ep %d x tp %d\n\nmemory of training, on each rank\n",
-           dims->pipeline, dims->data, dims->expert, dims->tensor);
+           (long long)options->train.global_batch, (long long)options->train.seq_len,
+           (long long)options->train.microbatch,
+           options->placement.precision ? "bf16" : "fp32");
+    placement_text words = execution_words(dims, &options->train);
+    printf("layout       pp %d x dp %d x ep %d x tp %d%s%s\n\n", dims->pipeline, dims->data,
+           dims->expert, dims->tensor, words.text[0] ? ", " : "", words.text);
+    printf("memory of training, on the rank that needs most\n");
     for (int i = 0; i < N_PLAN_ROWS; i++)
         printf("  %-12s %10s  %s\n", plan_rows[i].name,
                text_bytes((double)plan_value(plan, &plan_rows[i])).text, plan_rows[i].what);
@@ -106,17 +110,15 @@ static int plan_dims(tool_session *session, const tool_placement *placement, int
 
 int info_model(tool_session *session, const info_options *options)
 {
-    ringmoe_batch_shape batch = {.seq_len = options->seq_len,
-                                 .microbatch = options->microbatch,
-                                 .n_microbatches = options->global_batch / options->microbatch};
+    ringmoe_batch_shape batch = execution_batch(&options->train);
     ringmoe_model_config config;
     ringmoe_memory_plan plan;
     ringmoe_mesh_dims dims;
     int status = source_config(session, options->model, &config);
-    if (!status && options->global_batch % options->microbatch)
-        status = session_fail(session, EXIT_USAGE,
-                              "--global-batch %lld: give a multiple of --microbatch %lld",
-                              (long long)options->global_batch, (long long)options->microbatch);
+    if (!status && options->train.global_batch % options->train.microbatch)
+        status = session_fail(
+            session, EXIT_USAGE, "--global-batch %lld: give a multiple of --microbatch %lld",
+            (long long)options->train.global_batch, (long long)options->train.microbatch);
     if (!status)
         status = plan_dims(session, &options->placement, config.num_local_experts, &dims);
     if (!status)

@@ -45,6 +45,17 @@ void execution_apply(const tool_execution *execution, ringmoe_train_settings *tr
     train->reproducible = execution->reproducible;
 }
 
+ringmoe_batch_shape execution_batch(const ringmoe_train_settings *train)
+{
+    ringmoe_batch_shape batch = {.seq_len = train->seq_len,
+                                 .microbatch = train->microbatch,
+                                 .n_microbatches = train->global_batch / train->microbatch,
+                                 .chunks = train->chunks,
+                                 .recompute = train->recompute};
+    snprintf(batch.schedule, sizeof batch.schedule, "%s", train->schedule);
+    return batch;
+}
+
 /* Appends to a text of fixed size, with the separator between its parts. */
 static void append(placement_text *line, const char *separator, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -77,6 +77,9 @@ bool execution_check(const tool_execution *execution, char *text, size_t size);
 /* Takes a checked execution into the settings of a training. */
 void execution_apply(const tool_execution *execution, ringmoe_train_settings *train);
 
+/* What a plan of the memory needs to know of a training. */
+ringmoe_batch_shape execution_batch(const ringmoe_train_settings *train);
+
 /* Texts returned by value, so that they fit into a printf. */
 typedef struct placement_text {
     char text[128];

@@ -7,11 +7,8 @@
 
 bool train_plan_memory(const train_job *job, ringmoe_memory_plan *plan)
 {
-    const ringmoe_train_settings *train = &job->options.train;
     ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(job->session->mesh);
-    ringmoe_batch_shape batch = {.seq_len = train->seq_len,
-                                 .microbatch = train->microbatch,
-                                 .n_microbatches = train->global_batch / train->microbatch};
+    ringmoe_batch_shape batch = execution_batch(&job->options.train);
     return ringmoe_model_memory_plan(job->session->context, &job->config, &dims,
                                      (ringmoe_precision)job->options.placement.precision,
                                      &batch, plan) == RINGMOE_OK;
