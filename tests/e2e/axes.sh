@@ -4,15 +4,17 @@
 # in another layout, and what is refused.
 . "$(dirname "$0")/common.sh"
 
-small_config >small.json
+small_config | sed 's/"num_hidden_layers": 2/"num_hidden_layers": 4/' >small.json
 
 # run NAME RANKS OPTIONS...: a training whose losses are those of `one`.
 run() {
     local name=$1 ranks=$2
     shift 2
+    # Costs measured on a busy machine may leave a stage without layers, which is said.
     # shellcheck disable=SC2086
-    done_well "$name" "$mpiexec" -n "$ranks" "$ringmoe" train $small_run --threads 1 \
-        --out "$name" "$@" || finish
+    "$mpiexec" -n "$ranks" "$ringmoe" train $small_run --threads 1 --out "$name" "$@" >out \
+        2>err || fail "$name: status $?: $(tail -3 err)"
+    ! grep -v 'stages have no layer' err || fail "$name: stderr: $(cat err)"
     for key in step loss grad_norm balance_loss z_loss load_max_over_mean load_cv dead_experts \
         val_loss; do
         column "$key" "$name/metrics.jsonl"
@@ -42,11 +44,11 @@ column bytes_within_nodes pp2ep2/metrics.jsonl | grep -qv '^0$' || fail "no byte
 column bytes_within_nodes one/metrics.jsonl | grep -qv '^0$' && fail "one rank moved bytes"
 [ "$(grep -c '"layers":\[{"layer":0,' one/metrics.jsonl)" -eq 6 ] || fail "no load of layers"
 
-# More pipeline ranks than layers: some have nothing to do, which is said, and the losses stay.
+# More stages than layers: some have nothing to do, which is said, and the losses stay.
 # shellcheck disable=SC2086
-"$mpiexec" -n 4 "$ringmoe" train $small_run --threads 1 --pp 4 --out pp4 >out 2>err ||
+"$mpiexec" -n 4 "$ringmoe" train $small_run --threads 1 --pp 4 --chunks 2 --out pp4 >out 2>err ||
     fail "pp4: status $?: $(cat err)"
-has 'warning: 2 of 4 pipeline stages have no layer' err
+has 'warning: [4-7] of 8 pipeline stages have no layer' err
 cmp -s <(column loss one/metrics.jsonl) <(column loss pp4/metrics.jsonl) ||
     fail "pp4: stages without layers change the losses"
 
@@ -76,8 +78,8 @@ paste <(column loss one/metrics.jsonl) <(column loss loose/metrics.jsonl) |
 # shellcheck disable=SC2086
 done_well part "$ringmoe" train $small_run --threads 1 --save-every 2 --out part || finish
 rm -r part/checkpoints/step-000006
-done_well 'resumed in a pipeline' "$mpiexec" -n 4 "$ringmoe" train --resume --out part --pp 2 \
-    --ep 2 --schedule interleaved --recompute selective --threads 1
+"$mpiexec" -n 4 "$ringmoe" train --resume --out part --pp 2 --ep 2 --schedule interleaved \
+    --recompute selective --threads 1 >out 2>err || fail "resumed in a pipeline: $(cat err)"
 has 'from +step 4' out
 has '"pp": 2' part/run.json
 cmp -s <(column loss one/metrics.jsonl) <(column loss part/metrics.jsonl) ||
