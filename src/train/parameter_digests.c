@@ -39,6 +39,15 @@ static rm_share chunk_of(rm_share share, int64_t done)
                       left < RM_DIGEST_ELEMENTS ? left : RM_DIGEST_ELEMENTS};
 }
 
+static void raise_atomically(double *largest, double value)
+{
+    double seen;
+    __atomic_load(largest, &seen, __ATOMIC_RELAXED);
+    while (value > seen && !__atomic_compare_exchange(largest, &seen, &value, false,
+                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
+}
+
 static void find_largest(const digest_pass *pass, const rm_parameter *parameter,
                          double *largest)
 {
@@ -51,8 +60,7 @@ static void find_largest(const digest_pass *pass, const rm_parameter *parameter,
         double most = 0;
         for (int64_t i = 0; i < chunk.n; i++)
             if (isfinite((double)x[i]) && fabs((double)x[i]) > most) most = fabs((double)x[i]);
-#pragma omp critical
-        if (most > *largest) *largest = most;
+        raise_atomically(largest, most);
     }
 }
 
