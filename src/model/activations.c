@@ -2,7 +2,7 @@
  *
  * Where activations go. The same code measures (rm_model_measure) and lays out.
  *
- *   layers_arena       MoE layers' own memory | rope's tables
+ *   layers_arena       MoE layers' own memory
  *   activations_arena  shared by layers
  *                      | chunk 0, slot 0: layer, layer, ... | slot 1 ... | chunk 1 ...
  *                      | logits and loss | backward buffers
@@ -257,7 +257,5 @@ void rm_activations_layout(ringmoe_model *model)
     model->layer_losses = RM_TAKE(arena, config->num_hidden_layers, rm_layer_losses);
     for (int i = 0; i < 2 && model->table.placement.partition.n_stages > 1; i++)
         model->passed[i] = RM_TAKE(arena, stream_elements(model), rm_real);
-    rm_rope_layout(&model->rope, config->rope_theta, config->head_dim,
-                   config->max_position_embeddings, &model->layers_arena);
     if (model->settings.use == RM_MODEL_TRAINING) lay_out_backward(model, has_first);
 }

@@ -5,6 +5,7 @@
  *
  *   weights_arena      a chunk's dense space | expert space | next chunk's ... | router biases
  *   packed_arena       each matrix for the forward and, for training, the backward products
+ *                      | rope's tables
  */
 #include "model/state.h"
 
@@ -254,5 +255,7 @@ void rm_model_layout(ringmoe_model *model, const rm_compute *compute)
 {
     lay_out_weights(model);
     lay_out_packed(model, compute);
+    rm_rope_layout(&model->rope, model->config.rope_theta, model->config.head_dim,
+                   model->config.max_position_embeddings, &model->packed_arena);
     rm_activations_layout(model);
 }

@@ -121,7 +121,7 @@ struct ringmoe_model {
     rm_parameter_table table; /* its placement is this rank's */
     rm_model_parts parts;
 
-    /* Weights; packed forms; activations, of reals alone but for index lists; tables and MoE
+    /* Weights; packed forms; activations, all of which a pass writes before it reads them; MoE
      * layers' own memory. */
     rm_arena weights_arena, packed_arena, activations_arena, layers_arena;
     rm_real *spaces[RM_MAX_SPACES];
