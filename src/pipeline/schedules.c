@@ -2,8 +2,8 @@
  *
  * The schedules: a table with one rule each, and the one procedure that makes lists of a rule.
  *
- * Forward, a rank takes microbatches in groups of P through its chunks, a group through one
- * chunk after the other; backward likewise, from the last chunk to the first:
+ * Forward, a rank takes microbatches in groups of about P through its chunks, a group through
+ * one chunk after the other; backward likewise, from the last chunk to the first:
  *
  *   P = 2, two chunks, 4 microbatches    chunk 0: 0 1     2 3        forward ->
  *                                        chunk 1:     0 1     2 3
@@ -12,7 +12,7 @@
  * ticks (forward 1, each half of a backward 1): a rank goes forward when it can and its rule
  * allows it, else backward, else it makes gradients of weights that were put off. Such a play
  * cannot get stuck: backward of a group needs nothing but this group's forward, which the rules
- * allow (they let a rank be at least P * (chunks - 1) + 1 operations ahead).
+ * allow (they let a rank be at least group * (chunks - 1) + 1 operations ahead).
  *
  * To add a schedule: a rule, and a row in the table. Every schedule is proved after it is made.
  */
@@ -29,11 +29,27 @@ static rm_mixing all_forward_first(const ringmoe_schedule *shape, int rank)
     return (rm_mixing){.ahead = all, .kept = all, .first = all};
 }
 
+/* As many groups as give them about P microbatches each, as even as can be. */
+static int count_groups(const ringmoe_schedule *shape)
+{
+    int n = (shape->n_microbatches + shape->n_ranks / 2) / shape->n_ranks;
+    return n > 0 ? n : 1;
+}
+
+/* Operations that a rank is ahead of its first backward one because of its further chunks. */
+static int ahead_for_chunks(const ringmoe_schedule *shape)
+{
+    int n_groups = count_groups(shape);
+    int largest = (shape->n_microbatches + n_groups - 1) / n_groups;
+    return (shape->n_chunks - 1) * largest;
+}
+
 /* Forward and backward in turns (Narayanan et al. 2019); rank r is P - r - 1 microbatches ahead
  * of the last rank. */
 static rm_mixing one_forward_one_backward(const ringmoe_schedule *shape, int rank)
 {
-    return (rm_mixing){.ahead = shape->n_chunks * shape->n_ranks - rank, .kept = INT_MAX};
+    return (rm_mixing){.ahead = ahead_for_chunks(shape) + shape->n_ranks - rank,
+                       .kept = INT_MAX};
 }
 
 /* As 1F1B, with what is made on other ranks asked for a turn earlier, so that its way round the
@@ -41,7 +57,7 @@ static rm_mixing one_forward_one_backward(const ringmoe_schedule *shape, int ran
 static rm_mixing interleaved(const ringmoe_schedule *shape, int rank)
 {
     if (shape->n_chunks == 1) return one_forward_one_backward(shape, rank);
-    int ahead = (shape->n_chunks - 1) * shape->n_ranks + 2 * (shape->n_ranks - rank - 1) + 1;
+    int ahead = ahead_for_chunks(shape) + 2 * (shape->n_ranks - rank - 1) + 1;
     return (rm_mixing){.ahead = ahead, .kept = INT_MAX};
 }
 
@@ -50,7 +66,7 @@ static rm_mixing interleaved(const ringmoe_schedule *shape, int rank)
 static rm_mixing zero_bubble_h1(const ringmoe_schedule *shape, int rank)
 {
     rm_mixing mixing = one_forward_one_backward(shape, rank);
-    mixing.kept = shape->n_ranks * shape->n_chunks;
+    mixing.kept = ahead_for_chunks(shape) + shape->n_ranks;
     return mixing;
 }
 
@@ -92,10 +108,11 @@ typedef struct rm_game {
 /* Operation number i of a rank, as microbatch and chunk (counted from the end if backward). */
 static ringmoe_schedule_item in_order(const ringmoe_schedule *schedule, int i)
 {
-    int group_lines = schedule->n_ranks * schedule->n_chunks;
-    int first = i / group_lines * schedule->n_ranks, rest = i % group_lines;
-    int size = schedule->n_microbatches - first;
-    if (size > schedule->n_ranks) size = schedule->n_ranks;
+    int64_t n_microbatches = schedule->n_microbatches, n_groups = count_groups(schedule);
+    int64_t group = ((i / schedule->n_chunks + 1) * n_groups - 1) / n_microbatches;
+    int first = (int)(group * n_microbatches / n_groups);
+    int size = (int)((group + 1) * n_microbatches / n_groups) - first;
+    int rest = i - first * schedule->n_chunks;
     return (ringmoe_schedule_item){.microbatch = first + rest % size, .chunk = rest / size};
 }
 
