@@ -17,17 +17,15 @@ well() {
 }
 
 # What the ranks find by themselves.
-for ranks in 1 2 3 4; do well "$ranks"; done
+for ranks in 1 2 3; do well "$ranks" --steps 2; done
 has 'finite differences: [0-9]+ derivatives' out
-well 2 --precision bf16
+well 2 --precision bf16 --steps 1
 
-# Every pair of axes with a schedule each, uneven stages, and all four axes at once.
-well 6 --steps 2 --layouts pp2xep3:zb-h1,pp3xdp2:interleaved:chunks2,dp3xep2,pp2xdp3:gpipe
-well 8 --steps 2 --layouts pp2xdp2xep2:1f1b,pp2xep2xtp2:reproducible,pp8:zb-h1,dp2xep2xtp2
-well 8 --steps 2 --reproducible --layouts pp4xtp2:interleaved:full,dp4xtp2:selective,ep8,pp2xep4
-well 4 --steps 2 --reproducible --layouts tp4,tp4:full,pp2xtp2:gpipe,dp2xtp2,ep2xtp2:threads2
-well 4 --steps 2 --layouts ep4:nodes2,dp2xep2:nodes4:selective,pp2xep2:nodes4:zb-h1
-well 4 --steps 2 --layouts serial:threads2,dp2,ep2:selective,pp2:zb-h1:full
+# Every pair of axes, every schedule, recomputation, uneven stages, nodes, and all four axes.
+well 4 --steps 2 --layouts \
+    tp4:reproducible,pp2xtp2:gpipe:reproducible,dp2xtp2,ep4:nodes2,pp2xep2:nodes4:zb-h1,dp2xep2
+well 6 --steps 1 --layouts pp2xep3:zb-h1:selective,pp3xdp2:interleaved:chunks2,dp3xep2:nodes3
+well 8 --steps 1 --layouts pp2xdp2xep2:1f1b:full,pp2xep2xtp2:reproducible,pp8:zb-h1,ep8:nodes4
 
 # differs PATTERN RANKS OPTIONS...: status 1, a verdict that names the layout, nothing on stderr.
 differs() {
