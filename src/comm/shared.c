@@ -114,6 +114,17 @@ static void name_only_member(rm_shared *shared)
     shared->place = 0;
 }
 
+static void name_ways(rm_shared *shared)
+{
+    const rm_axis *axis = shared->axis;
+    for (int r = 0; r < axis->size; r++) {
+        bool same_node = rm_axis_node(axis, r) == rm_axis_node(axis, axis->rank);
+        shared->ways[r] = shared->places[r] >= 0 ? RM_WAY_MEMORY
+                          : same_node            ? RM_WAY_MESSAGES
+                                                 : RM_WAY_NODES;
+    }
+}
+
 static void release_window(rm_shared *shared)
 {
     int finalized = 0;
@@ -198,6 +209,7 @@ static ringmoe_status make_memory(rm_shared *shared, const rm_shared *measured,
         release_window(shared);
         status = use_own_part(shared, measured, error);
     }
+    name_ways(shared);
     if (status == RINGMOE_OK) status = prepare_part(shared, error);
     return rm_agree(axis, status, error);
 }
@@ -209,7 +221,7 @@ ringmoe_status rm_shared_create(const rm_axis *axis, const rm_shared *measured,
     *shared = NULL;
     if (axis->size == 1) return RINGMOE_OK;
     rm_shared *made = calloc(1, sizeof *made);
-    int *numbers = calloc((size_t)axis->size * 2, sizeof *numbers);
+    int *numbers = calloc((size_t)axis->size * 3, sizeof *numbers);
     ringmoe_status status = RINGMOE_OK;
     if (!made || !numbers)
         status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %d ranks", axis->size);
@@ -222,12 +234,19 @@ ringmoe_status rm_shared_create(const rm_axis *axis, const rm_shared *measured,
     *made = (rm_shared){.axis = axis,
                         .places = numbers,
                         .ranks = numbers + axis->size,
+                        .ways = numbers + 2 * (size_t)axis->size,
                         .comm = MPI_COMM_NULL,
                         .window = MPI_WIN_NULL};
     status = make_memory(made, measured, expected, allow, error);
     *shared = made;
     if (status != RINGMOE_OK) rm_shared_free(shared);
     return status;
+}
+
+ringmoe_status rm_shared_join(rm_shared *shared, const rm_axis *across, rm_error *error)
+{
+    if (!shared) return RINGMOE_OK;
+    return rm_allreduce(across, shared->ways, shared->axis->size, MPI_INT, MPI_MAX, error);
 }
 
 void rm_shared_free(rm_shared **shared)

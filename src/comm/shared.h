@@ -23,6 +23,9 @@
 #include "base/arena.h"
 #include "comm/context.h"
 
+/* How rows get to another rank, the shortest way first. */
+typedef enum rm_way { RM_WAY_MEMORY, RM_WAY_MESSAGES, RM_WAY_NODES } rm_way;
+
 typedef enum rm_mark { RM_PUBLISHED, RM_COMPUTED, RM_FINISHED, RM_N_MARKS } rm_mark;
 
 /* Last turns of each mark, and of a failure; on cache lines of their own. */
@@ -45,6 +48,7 @@ typedef struct rm_shared {
     const rm_axis *axis;
     int *places; /* [axis->size], place of a rank among the members; -1: none */
     int *ranks;  /* [n_members], and back */
+    int *ways;   /* [axis->size], the longest way to a rank (rm_shared_join) */
     int n_members, place;
     char *base; /* of the window, or of the only part */
     size_t part_bytes;
@@ -67,6 +71,10 @@ rm_real *rm_shared_take_rows(rm_shared *shared, rm_arena *arena, int64_t n_rows,
 ringmoe_status rm_shared_create(const rm_axis *axis, const rm_shared *measured,
                                 int64_t expected, bool allow, rm_shared **shared,
                                 rm_error *error);
+/* The axes of `across`'s members do the same work side by side: what depends on how a rank is
+ * reached, other than how it is reached, must be decided alike by all of them. Makes `ways` the
+ * longest ones of any member. Collective over `across`. */
+ringmoe_status rm_shared_join(rm_shared *shared, const rm_axis *across, rm_error *error);
 /* Collective. NULL or *shared NULL: nothing. */
 void rm_shared_free(rm_shared **shared);
 

@@ -127,20 +127,38 @@ static ringmoe_status measure(ringmoe_model *model, const rm_compute *compute,
     return reserve(&model->layers_arena, error);
 }
 
-/* The ranks of an expert axis share the exchange's memory: they all succeed or all fail. */
-static ringmoe_status build(ringmoe_model *model, ringmoe_status status, rm_error *error)
+/* One verdict for all ranks of the layers: those of an expert axis share the exchange's memory,
+ * and tensor ranks work side by side. */
+static ringmoe_status agree(const ringmoe_mesh *mesh, ringmoe_status status, rm_error *error)
 {
-    const ringmoe_context *context = model->mesh->context;
-    const rm_axis *axis = &model->mesh->expert;
-    rm_shared exchange;
-    if (status == RINGMOE_OK) status = measure(model, &context->compute, &exchange, error);
-    RM_TRY(rm_agree(axis, status, error));
-    RM_TRY(rm_shared_create(axis, &exchange, model->moe_expected[1],
-                            context->exchange != RINGMOE_EXCHANGE_MESSAGES, &model->exchange,
-                            error));
-    rm_model_layout(model, &context->compute);
+    status = rm_agree(&mesh->expert, status, error);
+    return rm_agree(&mesh->tensor, status, error);
+}
+
+/* A model with its own memory, and what it wants of the exchange's. Local. */
+static ringmoe_status begin(ringmoe_mesh *mesh, const ringmoe_model_config *config,
+                            const rm_model_settings *settings, const rm_placement *placement,
+                            ringmoe_model **model, rm_shared *exchange)
+{
+    rm_error *error = &mesh->context->error;
+    *model = calloc(1, sizeof **model);
+    if (!*model) return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a model");
+    RM_TRY(rm_model_prepare(config, settings, placement, *model, error));
+    (*model)->mesh = mesh;
+    return measure(*model, &mesh->context->compute, exchange, error);
+}
+
+static ringmoe_status build(ringmoe_model *model, const rm_shared *exchange, rm_error *error)
+{
+    const ringmoe_mesh *mesh = model->mesh;
+    bool may_share = mesh->context->exchange != RINGMOE_EXCHANGE_MESSAGES;
+    ringmoe_status status = rm_shared_create(&mesh->expert, exchange, model->moe_expected[1],
+                                             may_share, &model->exchange, error);
+    RM_TRY(rm_agree(&mesh->tensor, status, error));
+    RM_TRY(rm_shared_join(model->exchange, &mesh->tensor, error));
+    rm_model_layout(model, &mesh->context->compute);
     bind_weights(model);
-    return rm_agree(axis, list_matrices(model, error), error);
+    return agree(mesh, list_matrices(model, error), error);
 }
 
 static ringmoe_status place(const ringmoe_mesh *mesh, const rm_partition *partition,
@@ -163,15 +181,13 @@ ringmoe_status rm_model_create(ringmoe_mesh *mesh, const ringmoe_model_config *c
 {
     rm_error *error = &mesh->context->error;
     rm_placement placement;
+    rm_shared exchange;
     *model = NULL;
     RM_TRY(place(mesh, &settings->partition, &placement, error));
-    ringmoe_model *made = calloc(1, sizeof *made);
-    if (!made) return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a model");
-    ringmoe_status status = rm_model_prepare(config, settings, &placement, made, error);
-    made->mesh = mesh;
-    status = build(made, status, error);
-    if (status != RINGMOE_OK) ringmoe_model_destroy(&made);
-    *model = made;
+    ringmoe_status status = begin(mesh, config, settings, &placement, model, &exchange);
+    status = agree(mesh, status, error);
+    if (status == RINGMOE_OK) status = build(*model, &exchange, error);
+    if (status != RINGMOE_OK) ringmoe_model_destroy(model);
     return status;
 }
 

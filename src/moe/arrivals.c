@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "moe/arrivals.h"
 
+#include "comm/shared.h"
+
 void rm_arrivals_layout(rm_arrivals *arrivals, int n_local, int n_sources, int64_t max_rows,
                         rm_arena *arena)
 {
@@ -18,10 +20,10 @@ void rm_arrivals_layout(rm_arrivals *arrivals, int n_local, int n_sources, int64
         .weights = RM_TAKE(arena, max_rows, rm_real)};
 }
 
-void rm_arrivals_group(rm_arrivals *arrivals, int rank, const bool *far, bool overlap)
+void rm_arrivals_group(rm_arrivals *arrivals, int rank, const int *ways, bool overlap)
 {
     int n = arrivals->n_sources, n_far = 0, seen = 0;
-    for (int s = 0; s < n; s++) n_far += far[s];
+    for (int s = 0; s < n; s++) n_far += ways[s] != RM_WAY_MEMORY;
     int n_far_groups = n_far < RM_MOST_FAR_GROUPS ? n_far : RM_MOST_FAR_GROUPS;
     bool several = overlap && n_far > 0;
     arrivals->n_groups = several ? n_far_groups + 2 : 1;
@@ -29,7 +31,7 @@ void rm_arrivals_group(rm_arrivals *arrivals, int rank, const bool *far, bool ov
         int source = (rank - distance + n) % n;
         if (!several)
             arrivals->groups[source] = 0;
-        else if (far[source])
+        else if (ways[source] != RM_WAY_MEMORY)
             arrivals->groups[source] = 1 + seen++ * n_far_groups / n_far;
         else
             arrivals->groups[source] = RM_NEAR;

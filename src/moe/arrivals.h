@@ -11,7 +11,9 @@
  *   last      e2: own, near ..       the other half
  *
  * Own rows are computed while others travel, and results travel while own rows are computed.
- * Without overlap, or without messages, there is one group. The results do not depend on it:
+ * Without overlap, or without messages, there is one group. Tensor ranks of one expert add up
+ * what they make row by row, so their groups are the same, even where nodes cut between them
+ * and one reads what another is sent. The results do not depend on it:
  * rows are independent of one another, and a weight's gradient is one sum over each run.
  */
 #ifndef RM_ARRIVALS_H
@@ -35,9 +37,9 @@ typedef struct rm_arrivals {
 
 void rm_arrivals_layout(rm_arrivals *arrivals, int n_local, int n_sources, int64_t max_rows,
                         rm_arena *arena);
-/* Assigns groups: `far[s]` says whose rows come by messages; `rank` is this one. Those of far
- * ranks are in ring order, the rank below first. Pure. */
-void rm_arrivals_group(rm_arrivals *arrivals, int rank, const bool *far, bool overlap);
+/* Assigns groups: `ways[s]` says how rows come, here or to another tensor rank; `rank` is this
+ * one. Those that come by messages are in ring order, the rank below first. Pure. */
+void rm_arrivals_group(rm_arrivals *arrivals, int rank, const int *ways, bool overlap);
 /* Runs, offsets and n_rows from the counts. ARGUMENT if there are more than max_rows. */
 ringmoe_status rm_arrivals_plan(rm_arrivals *arrivals, rm_error *error);
 

@@ -156,10 +156,10 @@ static ringmoe_status touch_rows(const rm_moe_call *call)
 /* Within a node a message is a copy by this rank's core: nothing to hide. */
 static bool overlaps(const rm_moe_call *call)
 {
-    const rm_axis *axis = &call->mesh->expert;
+    const rm_shared *shared = call->saved->workspace->shared;
     bool other_nodes = false;
-    for (int r = 0; r < axis->size; r++)
-        other_nodes |= rm_axis_node(axis, r) != rm_axis_node(axis, axis->rank);
+    for (int r = 0; r < call->mesh->expert.size; r++)
+        other_nodes |= shared->ways[r] == RM_WAY_NODES;
     ringmoe_overlap wanted = call->mesh->context->overlap;
     return wanted == RINGMOE_OVERLAP_ON || (wanted == RINGMOE_OVERLAP_AUTO && other_nodes);
 }
@@ -172,7 +172,8 @@ ringmoe_status rm_dispatch_plan(rm_moe_call *call)
     int n_ranks = call->mesh->expert.size;
     memcpy(arrivals->counts, workspace->counts_in,
            (size_t)n_ranks * ((size_t)call->n_local + 1) * sizeof *arrivals->counts);
-    rm_arrivals_group(arrivals, call->mesh->expert.rank, saved->far.is_far, overlaps(call));
+    rm_arrivals_group(arrivals, call->mesh->expert.rank, workspace->shared->ways,
+                      overlaps(call));
     RM_TRY(rm_arrivals_plan(arrivals, error_of(call)));
     rm_far_plan_in(&saved->far, arrivals, call->settings->d_model);
     RM_TRY(touch_rows(call));

@@ -136,10 +136,11 @@ static ringmoe_status make_layer(ringmoe_mesh *mesh, const ringmoe_moe_settings 
     rm_error *error = &mesh->context->error;
     layer_sizes sizes;
     RM_TRY(rm_agree(&mesh->dense, begin_layer(mesh, settings, layer, &sizes), error));
-    RM_TRY(rm_shared_create(&mesh->expert, &sizes.shared, sizes.expected[1],
-                            mesh->context->exchange != RINGMOE_EXCHANGE_MESSAGES,
-                            &(*layer)->shared, error));
-    return rm_agree(&mesh->dense, build(*layer, &sizes), error);
+    ringmoe_status status = rm_shared_create(
+        &mesh->expert, &sizes.shared, sizes.expected[1],
+        mesh->context->exchange != RINGMOE_EXCHANGE_MESSAGES, &(*layer)->shared, error);
+    if (status == RINGMOE_OK) status = build(*layer, &sizes);
+    return rm_agree(&mesh->dense, status, error);
 }
 
 ringmoe_status ringmoe_moe_create(ringmoe_mesh *mesh, const ringmoe_moe_settings *settings,

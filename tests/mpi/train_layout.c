@@ -105,10 +105,10 @@ static void report(const struct variant *variant, const struct arrangement *arra
     if (check_failures > failures)
         fprintf(stderr,
                 "  with P %d D %d E %d T %d, %d threads, schedule %s, %d chunks, recompute %d, "
-                "tied %d, reproducible %d\n",
+                "tied %d, reproducible %d, %d ranks a node\n",
                 layout->pipeline, layout->data, layout->expert, layout->tensor, layout->threads,
                 arrangement->schedule, arrangement->chunks, arrangement->recompute,
-                variant->tied, variant->reproducible);
+                variant->tied, variant->reproducible, layout->ranks_per_node);
 }
 
 static void compare(const struct variant *variant, const struct arrangement *arrangement,
@@ -153,6 +153,16 @@ static void compare_layout(const struct variant *variant, struct layout layout, 
     for (int i = 0; i < n; i++) compare(variant, &arrangements[i], expected);
 }
 
+/* Nodes that end within a tensor group, whose ranks then reach other experts in different ways.
+ */
+static void compare_cut_groups(const struct variant *variant, struct layout layout, int number,
+                               const struct outcome *expected)
+{
+    if (layout.tensor == 1 || layout.expert == 1) return;
+    layout.ranks_per_node = layout.tensor + 1;
+    compare_layout(variant, layout, number, expected);
+}
+
 /* Every way to split the ranks that four experts and four groups of heads allow. Layouts with a
  * tensor axis are compared by `reproducible`; without it only those that have nothing else. */
 static void compare_layouts(const struct variant *variant)
@@ -170,10 +180,10 @@ static void compare_layouts(const struct variant *variant)
                 int data = n_ranks / (pipeline * tensor * expert);
                 if (!variant->reproducible && tensor > 1 && tensor < n_ranks) continue;
                 if (variant->reproducible && tensor == 1 && n_ranks > 1) continue;
-                compare_layout(variant,
-                               (struct layout){data, expert, n_ranks < 4 ? 1 + number % 2 : 1,
-                                               pipeline, tensor},
-                               number, &expected);
+                struct layout layout = {data,     expert, n_ranks < 4 ? 1 + number % 2 : 1,
+                                        pipeline, tensor, 0};
+                compare_layout(variant, layout, number, &expected);
+                compare_cut_groups(variant, layout, number, &expected);
                 number++;
             }
 }

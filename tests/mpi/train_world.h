@@ -11,9 +11,9 @@
 
 enum { MAX_LAYOUTS = 20 };
 
-/* pipeline and tensor 0: 1. */
+/* pipeline and tensor 0: 1. ranks_per_node 0: as they are. */
 struct layout {
-    int data, expert, threads, pipeline, tensor;
+    int data, expert, threads, pipeline, tensor, ranks_per_node;
 };
 
 /* The layouts of `size` ranks that 4 experts allow, with 1 and 2 threads in turn. */
@@ -98,6 +98,7 @@ static inline void world_open(struct world *world, MPI_Comm comm, struct layout 
     ringmoe_context_settings_default(&settings);
     settings.n_threads = layout.threads;
     settings.precision = precision;
+    settings.ranks_per_node = layout.ranks_per_node;
     *world = (struct world){0};
     CHECK(ringmoe_context_create(comm, &settings, &world->context) == RINGMOE_OK);
     CHECK_STATUS(ringmoe_mesh_create(world->context, &dims, 4, &world->mesh), RINGMOE_OK,

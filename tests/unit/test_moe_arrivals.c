@@ -3,6 +3,7 @@
  * The order of the rows of a rank's experts, and what a message holds: that both ends of it,
  * from what each of them knows, come to the same plan.
  */
+#include "comm/shared.h"
 #include "moe/arrivals.h"
 #include "moe/combine.h"
 #include "moe/far.h"
@@ -19,7 +20,8 @@ static rm_arena lay_out(rm_arrivals *arrivals, int n_local, int n_sources, int64
 
 /* Two experts; rank 1 of three; ranks 0 and 1 are near. */
 static const int32_t three_sources[9] = {1, 2, 0, 3, 4, 0, 5, 6, 0};
-static const bool third_is_far[3] = {false, false, true};
+static const int third_is_far[3] = {RM_WAY_MEMORY, RM_WAY_MEMORY, RM_WAY_NODES};
+static const int both_are_far[2] = {RM_WAY_NODES, RM_WAY_NODES};
 
 static void near_rows_surround_far_ones(void **state)
 {
@@ -54,10 +56,10 @@ static void without_overlap_there_is_one_group(void **state)
 static void far_groups_are_in_ring_order(void **state)
 {
     rm_arrivals arrivals;
-    bool far[8];
+    int ways[8];
     rm_arena arena = lay_out(&arrivals, 1, 8, 8);
-    for (int r = 0; r < 8; r++) far[r] = r != 2;
-    rm_arrivals_group(&arrivals, 2, far, true);
+    for (int r = 0; r < 8; r++) ways[r] = r == 2 ? RM_WAY_MEMORY : RM_WAY_NODES;
+    rm_arrivals_group(&arrivals, 2, ways, true);
     const int groups[8] = {1, 1, RM_NEAR, 4, 3, 3, 2, 2};
     assert_int_equal(arrivals.n_groups, RM_MOST_GROUPS);
     assert_memory_equal(arrivals.groups, groups, sizeof groups);
@@ -145,7 +147,7 @@ static void both_ends_agree(void **state)
     memcpy(arrivals->counts, counts, sizeof counts);
     memcpy(notes + 7, slot_rows, sizeof slot_rows);
     rm_far_plan_out(far, &fixture->router->plan, 6, 3, 3, 8, fixture->places);
-    rm_arrivals_group(arrivals, 1, far->is_far, true);
+    rm_arrivals_group(arrivals, 1, both_are_far, true);
     assert_int_equal(rm_arrivals_plan(arrivals, NULL), RINGMOE_OK);
     rm_far_plan_in(far, arrivals, 8);
     rm_far_read_notes(far, arrivals, 0, 1, 6, notes, 100);
