@@ -33,34 +33,45 @@ ringmoe_status rm_barrier(const rm_axis *axis, rm_error *error)
     return rm_wait(axis, RM_EVERYONE, &request, "MPI_Ibarrier", error);
 }
 
-enum { PIECE_ELEMENTS = 1 << 30, PARTS_TAG = 1 };
+enum { PIECE_BYTES = 64 << 20, PARTS_TAG = 1 };
 
-/* The piece of [begin, end) that starts `offset` elements in. */
-static int piece_count(int64_t begin, int64_t end, int64_t offset)
+/* Parts travel in pieces that are large for a message, and yet take no time in which a watchdog
+ * would take a slow network for a dead one. */
+typedef struct shared_array {
+    char *elements;
+    const int64_t *bounds;
+    MPI_Datatype type;
+    MPI_Aint extent;
+    int piece; /* elements */
+} shared_array;
+
+static int piece_count(const shared_array *parts, int rank, int64_t offset)
 {
-    int64_t left = end - begin - offset;
+    int64_t left = parts->bounds[rank + 1] - parts->bounds[rank] - offset;
     if (left < 0) left = 0;
-    return left < PIECE_ELEMENTS ? (int)left : PIECE_ELEMENTS;
+    return left < parts->piece ? (int)left : parts->piece;
+}
+
+static char *piece_start(const shared_array *parts, int rank, int64_t offset)
+{
+    return parts->elements + (parts->bounds[rank] + offset) * parts->extent;
 }
 
 /* Sends a piece of this rank's part to `to` while receiving one of `from`'s. */
-static ringmoe_status swap_piece(const rm_axis *axis, char *array, MPI_Aint extent,
-                                 const int64_t *bounds, int64_t offset, int to, int from,
-                                 MPI_Datatype type, rm_error *error)
+static ringmoe_status swap_piece(const rm_axis *axis, const shared_array *parts, int64_t offset,
+                                 int to, int from, rm_error *error)
 {
     MPI_Request requests[2] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL};
-    int own = axis->rank;
-    int n_in = piece_count(bounds[from], bounds[from + 1], offset);
-    int n_out = piece_count(bounds[own], bounds[own + 1], offset);
+    int n_in = piece_count(parts, from, offset), n_out = piece_count(parts, axis->rank, offset);
     int code = MPI_SUCCESS;
     if (n_in)
-        code = MPI_Irecv(array + (bounds[from] + offset) * extent, n_in, type, from, PARTS_TAG,
+        code = MPI_Irecv(piece_start(parts, from, offset), n_in, parts->type, from, PARTS_TAG,
                          axis->comm, &requests[0]);
     if (n_out && code == MPI_SUCCESS)
-        code = MPI_Isend(array + (bounds[own] + offset) * extent, n_out, type, to, PARTS_TAG,
-                         axis->comm, &requests[1]);
+        code = MPI_Isend(piece_start(parts, axis->rank, offset), n_out, parts->type, to,
+                         PARTS_TAG, axis->comm, &requests[1]);
     if (code != MPI_SUCCESS) {
-        rm_abandon(2, requests);
+        rm_abandon_receives(axis, 1, requests);
         return rm_mpi_check(code, "gathering parts", error);
     }
     return rm_wait_all(axis, 2, requests, "gathering parts", error);
@@ -72,17 +83,19 @@ ringmoe_status rm_allgather_parts(const rm_axis *axis, void *array, const int64_
                                   MPI_Datatype type, rm_error *error)
 {
     if (axis->size == 1) return RINGMOE_OK;
-    MPI_Aint lower, extent;
-    RM_TRY(
-        rm_mpi_check(MPI_Type_get_extent(type, &lower, &extent), "MPI_Type_get_extent", error));
+    shared_array parts = {.elements = array, .bounds = bounds, .type = type};
+    MPI_Aint lower;
+    RM_TRY(rm_mpi_check(MPI_Type_get_extent(type, &lower, &parts.extent), "MPI_Type_get_extent",
+                        error));
+    parts.piece = parts.extent < PIECE_BYTES ? (int)(PIECE_BYTES / parts.extent) : 1;
     int64_t longest = 0;
     for (int r = 0; r < axis->size; r++)
         if (bounds[r + 1] - bounds[r] > longest) longest = bounds[r + 1] - bounds[r];
-    for (int64_t offset = 0; offset < longest; offset += PIECE_ELEMENTS)
+    for (int64_t offset = 0; offset < longest; offset += parts.piece)
         for (int distance = 1; distance < axis->size; distance++) {
             int to = (axis->rank + distance) % axis->size;
             int from = (axis->rank - distance + axis->size) % axis->size;
-            RM_TRY(swap_piece(axis, array, extent, bounds, offset, to, from, type, error));
+            RM_TRY(swap_piece(axis, &parts, offset, to, from, error));
         }
     return RINGMOE_OK;
 }

@@ -109,7 +109,10 @@ rm_waiting rm_wait_begin(const rm_axis *axis, int partner, const char *what);
 /* Nothing has come: background transfers go on and others get the processor. */
 void rm_wait_idle(rm_waiting *waiting);
 void rm_wait_end(rm_waiting *waiting);
-/* Gives up requests whose partners cannot be counted on after a failure. */
+/* Give up requests whose partners cannot be counted on after a failure. A receive that is
+ * cancelled may have been matched already, so it is waited for: nothing writes to its memory
+ * afterwards. Other requests are let go; their memory is only read. */
+void rm_abandon_receives(const rm_axis *axis, int n, MPI_Request *requests);
 void rm_abandon(int n, MPI_Request *requests);
 
 /* Collectives in rm_wait's manner. The element types are those of `type`. */
@@ -119,7 +122,7 @@ ringmoe_status rm_broadcast(const rm_axis *axis, void *data, int count, MPI_Data
                             int root, rm_error *error);
 ringmoe_status rm_barrier(const rm_axis *axis, rm_error *error);
 /* Every rank's part of a shared array, [bounds[r], bounds[r+1]) elements of `type` each, to
- * every rank, in place. Parts above 2^30 elements travel in pieces. */
+ * every rank, in place. Large parts travel in pieces. */
 ringmoe_status rm_allgather_parts(const rm_axis *axis, void *array, const int64_t *bounds,
                                   MPI_Datatype type, rm_error *error);
 

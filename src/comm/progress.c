@@ -23,6 +23,7 @@ void rm_progress_at(rm_progress *progress, rm_label label)
     progress->here = label;
     if (progress->history) rm_history_at(progress->history, label);
     rm_progress_tick(progress);
+    rm_progress_poll(progress, true);
 }
 
 /* One thread writes, so that no locked addition is needed. */
@@ -33,21 +34,21 @@ void rm_progress_tick(rm_progress *progress)
     atomic_store_explicit(&progress->n_events, n + 1, memory_order_relaxed);
 }
 
-static void advance(rm_progress *progress, rm_background *transfer, bool may_compute)
+static void advance(rm_progress *progress, rm_background *transfer, bool has_threads)
 {
-    transfer->status = transfer->advance(transfer, may_compute, &transfer->error);
+    transfer->status = transfer->advance(transfer, has_threads, &transfer->error);
     if (transfer->status != RINGMOE_OK) transfer->done = true;
     if (transfer->done) rm_background_remove(progress, transfer);
 }
 
 /* An advance that computes may be polled again from within its own tasks. */
-void rm_progress_poll(rm_progress *progress, bool may_compute)
+void rm_progress_poll(rm_progress *progress, bool has_threads)
 {
     if (!progress || !progress->background || progress->is_polling) return;
     progress->is_polling = true;
     for (rm_background *transfer = progress->background, *next; transfer; transfer = next) {
         next = transfer->next;
-        advance(progress, transfer, may_compute);
+        advance(progress, transfer, has_threads);
     }
     progress->is_polling = false;
 }

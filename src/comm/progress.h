@@ -5,8 +5,9 @@
  * something else is computed.
  *
  * A background transfer is advanced whenever the rank waits (rm_wait), and between the tasks of
- * a product by the thread that called it (rm_compute's poll). No thread of its own, and no
- * MPI call from any other thread than the one that called the library.
+ * a product by the thread that called it (rm_compute's poll), and when the rank comes to
+ * another place. No thread of its own, and no MPI call from any other thread than the one that
+ * called the library.
  */
 #ifndef RM_PROGRESS_H
 #define RM_PROGRESS_H
@@ -53,8 +54,9 @@ typedef struct rm_label {
 /* A transfer behind the computation. Embedded in what it belongs to, from start to done. */
 typedef struct rm_background {
     /* Goes on as far as it can without waiting (so no rm_wait within) and sets `done` at the
-     * end. may_compute: called outside parallel regions, so that threads may be used. */
-    ringmoe_status (*advance)(struct rm_background *self, bool may_compute, rm_error *error);
+     * end. has_threads: called outside parallel regions, so that threads may be used; else
+     * between the tasks of a product, the others of which must not wait long for this one. */
+    ringmoe_status (*advance)(struct rm_background *self, bool has_threads, rm_error *error);
     bool done;
     ringmoe_status status; /* of the first advance that failed; the transfer is done then */
     rm_error error;
@@ -71,12 +73,13 @@ typedef struct rm_progress {
 
 /* A NULL progress, of an axis before its context, is allowed in at, tick and poll. */
 
-/* The place that the next waits belong to. */
+/* The place that the next waits belong to. Outside parallel regions: advances what goes on in
+ * the background. */
 void rm_progress_at(rm_progress *progress, rm_label label);
 /* Something was completed. */
 void rm_progress_tick(rm_progress *progress);
 /* Advances all background transfers. */
-void rm_progress_poll(rm_progress *progress, bool may_compute);
+void rm_progress_poll(rm_progress *progress, bool has_threads);
 
 /* Adds a transfer, with `advance` set, and advances it once. */
 void rm_background_start(rm_progress *progress, rm_background *transfer);

@@ -183,7 +183,8 @@ void rm_tree_add(const rm_compute *compute, const rm_tree_addition *additions, i
 {
     if (n_additions == 0) return;
     int64_t n_blocks = (n + ADD_BLOCK - 1) / ADD_BLOCK;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(static)
+#pragma omp parallel for num_threads(compute->n_threads)                                       \
+    schedule(static) if (compute->n_threads > 1)
     for (int64_t block = 0; block < n_blocks; block++) {
         int64_t at = first + block * ADD_BLOCK, left = n - block * ADD_BLOCK;
         for (int i = 0; i < n_additions; i++)

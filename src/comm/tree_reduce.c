@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Sums across ranks, in turns of one chunk of every shard each (tree_turn.c), behind other
- * work: the messages of a turn travel while the one before is added up, and all of it goes on
- * whenever the rank waits. Between the tasks of a product only messages are moved.
+ * work: the messages of a turn travel while the one before is added up. All of it goes on
+ * whenever the rank waits or comes to another layer, with all threads; between two tasks of a
+ * product the thread that looks after messages adds up one turn by itself, and takes fewer
+ * tasks.
  *
  *   turn 0   | messages | add |
  *   turn 1   | messages       | add |
@@ -49,8 +51,10 @@ static int first_tag(const rm_tree *tree, const rm_axis *axis)
 
 /* --- in the background --- */
 
-/* Posts the next turn if there is room, or adds up the oldest one if it is there. */
-static ringmoe_status go_on(rm_tree *tree, bool may_compute, bool *went_on, rm_error *error)
+/* Posts the next turn if there is room, or adds up the oldest one before turn `end` if it is
+ * there. */
+static ringmoe_status go_on(rm_tree *tree, const rm_compute *compute, int64_t end,
+                            bool *went_on, rm_error *error)
 {
     rm_tree_reduction *reduction = &tree->reduction;
     *went_on = false;
@@ -60,21 +64,28 @@ static ringmoe_status go_on(rm_tree *tree, bool may_compute, bool *went_on, rm_e
         return rm_tree_turn_post(tree, reduction->n_posted++, error);
     }
     bool is_there = false;
-    if (reduction->n_added < reduction->n_posted)
+    if (reduction->n_added < reduction->n_posted && reduction->n_added < end)
         RM_TRY(rm_tree_turn_test(tree, reduction->n_added, &is_there, error));
-    if (!is_there || !may_compute) return RINGMOE_OK;
-    rm_tree_turn_add(tree, reduction->n_added++);
+    if (!is_there) return RINGMOE_OK;
+    rm_tree_turn_add(tree, compute, reduction->n_added++);
     rm_progress_tick(reduction->axis->progress);
     *went_on = true;
     return RINGMOE_OK;
 }
 
-static ringmoe_status advance(rm_background *self, bool may_compute, rm_error *error)
+static ringmoe_status advance(rm_background *self, bool has_threads, rm_error *error)
 {
     rm_tree *tree = (rm_tree *)((char *)self - offsetof(rm_tree, reduction.background));
+    rm_tree_reduction *reduction = &tree->reduction;
+    rm_compute compute = *reduction->compute;
+    int64_t end = reduction->n_turns;
+    if (!has_threads) {
+        compute.n_threads = 1;
+        end = reduction->n_added + 1;
+    }
     bool went_on = true;
-    while (went_on) RM_TRY(go_on(tree, may_compute, &went_on, error));
-    self->done = tree->reduction.n_added == tree->reduction.n_turns;
+    while (went_on) RM_TRY(go_on(tree, &compute, end, &went_on, error));
+    self->done = reduction->n_added == reduction->n_turns;
     return RINGMOE_OK;
 }
 

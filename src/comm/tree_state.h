@@ -80,8 +80,8 @@ void rm_tree_empty(rm_tree *tree);
 ringmoe_status rm_tree_turn_post(rm_tree *tree, int64_t i, rm_error *error);
 /* Whether they have all arrived and left. */
 ringmoe_status rm_tree_turn_test(rm_tree *tree, int64_t i, bool *done, rm_error *error);
-/* Adds them up into the shard. */
-void rm_tree_turn_add(rm_tree *tree, int64_t i);
+/* Adds them up into the shard, with the threads of `compute`. */
+void rm_tree_turn_add(rm_tree *tree, const rm_compute *compute, int64_t i);
 /* Gives up those that are still under way; afterwards nothing more is received. */
 void rm_tree_turn_abandon(rm_tree *tree, int64_t i);
 

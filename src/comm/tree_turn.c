@@ -107,24 +107,17 @@ ringmoe_status rm_tree_turn_test(rm_tree *tree, int64_t i, bool *done, rm_error 
     return rm_mpi_check(code, "reducing gradients", error);
 }
 
-/* A receive that is cancelled may have been matched already: it is waited for, since its memory
- * is used again. A send's is only read. */
 void rm_tree_turn_abandon(rm_tree *tree, int64_t i)
 {
     rm_tree_turn *turn = place_of(tree, i);
-    for (int r = 0; r < turn->n_receives; r++) {
-        if (turn->requests[r] == MPI_REQUEST_NULL) continue;
-        MPI_Cancel(&turn->requests[r]);
-        rm_wait(tree->reduction.axis, RM_EVERYONE, &turn->requests[r],
-                "giving up a reduction of gradients", NULL);
-    }
+    rm_abandon_receives(tree->reduction.axis, turn->n_receives, turn->requests);
     rm_abandon(turn->n_requests - turn->n_receives, turn->requests + turn->n_receives);
     turn->n_receives = turn->n_requests = turn->n_done = 0;
 }
 
 /* --- sums --- */
 
-void rm_tree_turn_add(rm_tree *tree, int64_t i)
+void rm_tree_turn_add(rm_tree *tree, const rm_compute *compute, int64_t i)
 {
     const rm_tree_reduction *reduction = &tree->reduction;
     int64_t shard_first = reduction->bounds[reduction->axis->rank];
@@ -133,7 +126,7 @@ void rm_tree_turn_add(rm_tree *tree, int64_t i)
     int n_nodes = tree->n_all_nodes;
     int n_additions = rm_tree_join(tree->all_nodes, &n_nodes, tree->additions);
     n_additions += rm_tree_fold(tree->all_nodes, n_nodes, tree->additions + n_additions);
-    rm_tree_add(reduction->compute, tree->additions, n_additions, tree->slices, 0, own.count);
+    rm_tree_add(compute, tree->additions, n_additions, tree->slices, 0, own.count);
     rm_real *target = reduction->shard + (own.first - shard_first);
     if (own.count && target != tree->slices[0])
         memcpy(target, tree->slices[0], (size_t)own.count * sizeof *target);

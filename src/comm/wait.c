@@ -108,6 +108,15 @@ ringmoe_status rm_wait_background(const rm_axis *axis, rm_background *transfer,
     return rm_fail(error, transfer->status, "%s: %s", what, transfer->error.text);
 }
 
+void rm_abandon_receives(const rm_axis *axis, int n, MPI_Request *requests)
+{
+    for (int i = 0; i < n; i++) {
+        if (requests[i] == MPI_REQUEST_NULL) continue;
+        MPI_Cancel(&requests[i]);
+        rm_wait(axis, RM_EVERYONE, &requests[i], "giving up a message", NULL);
+    }
+}
+
 void rm_abandon(int n, MPI_Request *requests)
 {
     for (int i = 0; i < n; i++) {

@@ -61,7 +61,8 @@ static ringmoe_status swap_cards(const rm_axis *world, const rm_card *own, rm_ca
     if (code == MPI_SUCCESS)
         code = MPI_Isend(own, bytes, MPI_BYTE, next, CARD_TAG + 1, world->comm, &requests[3]);
     if (code != MPI_SUCCESS) {
-        rm_abandon(4, requests);
+        rm_abandon_receives(world, 2, requests);
+        rm_abandon(2, requests + 2);
         return rm_mpi_check(code, "introducing watchdogs", error);
     }
     return rm_wait_all(world, 4, requests, "introducing watchdogs", error);

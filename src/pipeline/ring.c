@@ -137,12 +137,12 @@ static void do_line(rm_run *run, int line)
 }
 
 /* While stages compute, messages move on when MPI is called at all. */
-static ringmoe_status advance(rm_background *self, bool may_compute, rm_error *error)
+static ringmoe_status advance(rm_background *self, bool has_threads, rm_error *error)
 {
     ringmoe_pipeline *pipeline =
         (ringmoe_pipeline *)(void *)((char *)self - offsetof(ringmoe_pipeline, background));
     int found;
-    (void)may_compute;
+    (void)has_threads;
     return rm_mpi_check(
         MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, pipeline->ring.comm, &found, MPI_STATUS_IGNORE),
         "MPI_Iprobe of a pipeline", error);

@@ -22,8 +22,8 @@ typedef struct rm_compute {
     int n_threads;
     ringmoe_precision precision;
     rm_arena scratch; /* n_threads * RM_SCRATCH_BYTES */
-    /* Called between tasks by the thread that called the library, where not NULL: transfers go
-     * on behind long products. */
+    /* Called between tasks by the thread that called the library, where not NULL: transfers,
+     * and sums of what they bring, go on behind long products. */
     void (*poll)(void *user);
     void *poll_user;
 } rm_compute;

@@ -94,7 +94,7 @@ void rm_optimizer_pack_rest(const rm_optimizer *optimizer, const ringmoe_model *
 
 /* --- weights handed round --- */
 
-enum { GATHER_TAG = 700, PIECE_ELEMENTS = 1 << 30 };
+enum { GATHER_TAG = 700, PIECE_ELEMENTS = 1 << 24 };
 
 /* Elements of a rank's part from `offset` on that travel in one message. */
 static int piece_of(const rm_shard *shard, int rank, int64_t offset)

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 
-enum { TIED_TAG = 600, PIECE_ELEMENTS = 1 << 28 };
+enum { TIED_TAG = 600, PIECE_ELEMENTS = 1 << 24 };
 
 static rm_matrix *find_matrix(const rm_tied *tied, const ringmoe_model *model)
 {

@@ -6,6 +6,7 @@
  */
 #include <ringmoe.h>
 
+#include "base/clock.h"
 #include "check.h"
 #include "comm/mesh.h"
 #include "tensor/products.h"
@@ -110,6 +111,20 @@ static void test_several(const rm_axis *axis)
     for (int i = 0; i < TREES; i++) free_running(&trees[i]);
 }
 
+/* Products alone, in which nothing is waited for, bring a reduction of many turns to its end.
+ */
+static void test_behind_products(const rm_axis *axis)
+{
+    running r = create(axis, 0, 8000001);
+    give(&r, 300);
+    start(&r, axis);
+    double deadline = rm_clock_seconds() + 60;
+    while (context->progress.background && rm_clock_seconds() < deadline) multiply(1);
+    CHECK(!context->progress.background);
+    finish_and_compare(&r, axis);
+    free_running(&r);
+}
+
 /* Rank 0 fails before it starts; the others have sent, and some finished, their messages. What
  * is on its way must not be taken for a message of the next attempt. */
 static void test_given_up(const rm_axis *axis)
@@ -150,6 +165,7 @@ int main(int argc, char **argv)
     CHECK(ringmoe_mesh_create(context, &dims, 0, &mesh) == RINGMOE_OK);
     test_states(&mesh->data);
     test_several(&mesh->data);
+    test_behind_products(&mesh->data);
     test_given_up(&mesh->data);
     test_several(&mesh->dense);
     ringmoe_mesh_destroy(&mesh);
