@@ -117,15 +117,19 @@ int session_default_threads(const tool_session *session)
     return threads > 1 ? threads : 1;
 }
 
-/* Until there is a context, its messages are the only place where a failure is explained. */
+/* Until there is a context, its messages are the only place where a failure is explained. Also
+ * called in the watchdog's thread. */
 static void receive_line(void *user, ringmoe_log_level level, const char *line)
 {
     tool_session *session = user;
+    char text[1280];
     if (level != RINGMOE_LOG_WARNING) return;
-    if (session->context)
-        fprintf(stderr, "ringmoe %s: warning: %s\n", session->command, line);
-    else
+    if (!session->context) {
         snprintf(session->line, sizeof session->line, "%s", line);
+        return;
+    }
+    int n = snprintf(text, sizeof text, "ringmoe %s: warning: %s\n", session->command, line);
+    watchdog_write(text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
 }
 
 void session_context_settings(tool_session *session, const tool_placement *placement,

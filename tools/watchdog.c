@@ -1,11 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "watchdog.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXT_BYTES = 8192 };
+enum { TEXT_BYTES = 8192, PATIENCE_MILLISECONDS = 300 };
+
+/* In pieces that a pipe takes whole when it takes anything. */
+void watchdog_write(const char *text, size_t n)
+{
+    while (n > 0) {
+        struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+        if (poll(&output, 1, PATIENCE_MILLISECONDS) != 1) return;
+        ssize_t written = write(STDERR_FILENO, text, n < PIPE_BUF ? n : PIPE_BUF);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return;
+        text += written;
+        n -= (size_t)written;
+    }
+}
 
 /* Adds "ringmoe train: watchdog: ..." for each line of `lines`. */
 static size_t add_lines(char *text, size_t used, const char *command, const char *before,
@@ -23,7 +40,7 @@ static size_t add_lines(char *text, size_t used, const char *command, const char
 }
 
 /* Called in the watchdog's thread while the others may be stuck anywhere, also within stdio: so
- * the text goes out in one piece, past stdio. */
+ * the text goes out at once, past stdio. */
 static void take_alarm(void *user, const ringmoe_alarm *alarm)
 {
     char text[TEXT_BYTES];
@@ -33,7 +50,7 @@ static void take_alarm(void *user, const ringmoe_alarm *alarm)
     if (alarm->is_witness) used = add_lines(text, used, command, "", alarm->verdict);
     used = add_lines(text, used, command, "", alarm->here);
     used = add_lines(text, used, command, "    before: ", alarm->past);
-    if (write(STDERR_FILENO, text, used) < 0) return;
+    watchdog_write(text, used);
 }
 
 void watchdog_set(ringmoe_context_settings *settings, double seconds, const char *command)

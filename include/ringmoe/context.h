@@ -16,8 +16,10 @@
  * an alarm when a rank's process ends before the context is destroyed, when a rank has not been
  * heard of for the limit (stopped, or cut off), or when all ranks wait in calls of the library
  * and none has completed anything for the limit. A rank that computes, however slowly, raises
- * none. Where ranks cannot connect, the log says so, and a rank raises an alarm when it has
- * waited for ten limits.
+ * none; where others wait for it and nothing has been completed for five limits, rank 0's log
+ * names it, in case it hangs outside the library. What comes before the context is created and
+ * after it is destroyed is not watched. Where ranks cannot connect, the log says so, and a rank
+ * raises an alarm when it has waited for ten limits.
  *
  * The library never calls MPI_Init or MPI_Finalize, prints, exits, or changes signal handlers,
  * floating-point modes or the process's OpenMP settings.
@@ -41,7 +43,8 @@ typedef enum ringmoe_log_level {
 } ringmoe_log_level;
 
 /** Receives one line without a newline. Called on the rank it concerns, from the calling
- * thread. */
+ * thread; with a watchdog also from a thread of the watchdog's, where it must call neither MPI
+ * nor the library. */
 typedef void (*ringmoe_log_function)(void *user, ringmoe_log_level level, const char *line);
 
 /** How ranks of one node hand tokens to one another. */
@@ -120,7 +123,7 @@ RINGMOE_API ringmoe_status ringmoe_context_create_f(MPI_Fint communicator,
                                                     ringmoe_context **context);
 
 /** Frees a context after everything made from it. Collective. NULL or *context NULL: nothing.
- * With a watchdog it waits for all ranks. */
+ * With a watchdog it waits for all ranks, unless an alarm has been raised. */
 RINGMOE_API void ringmoe_context_destroy(ringmoe_context **context);
 
 /**

@@ -25,9 +25,48 @@ static int start_thread(rm_watchdog *watchdog)
     return code;
 }
 
+/* Its neighbours hear that it leaves. */
+static void stop_thread(rm_watchdog *watchdog)
+{
+    if (!watchdog->is_running) return;
+    close(watchdog->wake[1]);
+    watchdog->wake[1] = -1;
+    pthread_join(watchdog->thread, NULL);
+    watchdog->is_running = false;
+}
+
+/* MPI_Finalize begins by deleting the attributes of MPI_COMM_SELF: so a program that ends well
+ * without destroying its context is not taken for one that died. */
+static int leave_at_finalize(MPI_Comm self, int keyval, void *watchdog, void *unused)
+{
+    stop_thread(watchdog);
+    return MPI_SUCCESS;
+}
+
+static ringmoe_status watch_finalize(rm_watchdog *watchdog, rm_error *error)
+{
+    RM_TRY(rm_mpi_check(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, leave_at_finalize,
+                                               &watchdog->keyval, NULL),
+                        "MPI_Comm_create_keyval", error));
+    return rm_mpi_check(MPI_Comm_set_attr(MPI_COMM_SELF, watchdog->keyval, watchdog),
+                        "MPI_Comm_set_attr", error);
+}
+
+static void withdraw(rm_watchdog *watchdog)
+{
+    int finalized = 0;
+    MPI_Finalized(&finalized);
+    if (!finalized && watchdog->keyval != MPI_KEYVAL_INVALID) {
+        MPI_Comm_delete_attr(MPI_COMM_SELF, watchdog->keyval);
+        MPI_Comm_free_keyval(&watchdog->keyval);
+    }
+    stop_thread(watchdog);
+}
+
 static void free_watchdog(rm_watchdog *watchdog)
 {
     if (!watchdog) return;
+    withdraw(watchdog);
     for (int end = 0; end < 2; end++)
         if (watchdog->wake[end] >= 0) close(watchdog->wake[end]);
     rm_ring_close(&watchdog->ring);
@@ -50,6 +89,8 @@ static ringmoe_status prepare(ringmoe_context *context,
     }
     *made = watchdog;
     watchdog->context = context;
+    watchdog->keyval = MPI_KEYVAL_INVALID;
+    atomic_init(&watchdog->is_raised, false);
     watchdog->limit = settings->watchdog_seconds;
     watchdog->interval = fmin(fmax(watchdog->limit / 8, SHORTEST_INTERVAL), LONGEST_INTERVAL);
     watchdog->alarm = settings->alarm;
@@ -93,17 +134,12 @@ static ringmoe_status let_loose(rm_watchdog *watchdog)
         watchdog->neighbours[side].last.begin = time;
         watchdog->neighbours[side].last.label.layer = -1;
     }
+    RM_TRY(watch_finalize(watchdog, &watchdog->context->error));
     int code = start_thread(watchdog);
+    watchdog->is_running = code == 0;
     if (code == 0) return RINGMOE_OK;
     return rm_fail(&watchdog->context->error, RINGMOE_ERROR_STATE,
                    "no thread for the watchdog: %s", strerror(code));
-}
-
-static void stop_thread(rm_watchdog *watchdog)
-{
-    close(watchdog->wake[1]);
-    watchdog->wake[1] = -1;
-    pthread_join(watchdog->thread, NULL);
 }
 
 ringmoe_status rm_watchdog_start(ringmoe_context *context,
@@ -116,16 +152,13 @@ ringmoe_status rm_watchdog_start(ringmoe_context *context,
     if (milliseconds == 0 || world->size == 1) return RINGMOE_OK;
 
     rm_watchdog *watchdog;
-    bool is_running = false;
     ringmoe_status status = rm_agree(world, prepare(context, settings, &watchdog), error);
     if (status == RINGMOE_OK) status = connect_ring(watchdog);
     if (status == RINGMOE_OK) {
         status = let_loose(watchdog);
-        is_running = status == RINGMOE_OK;
         status = rm_agree(world, status, error);
     }
     if (status != RINGMOE_OK) {
-        if (is_running) stop_thread(watchdog);
         free_watchdog(watchdog);
         return status;
     }
@@ -134,15 +167,30 @@ ringmoe_status rm_watchdog_start(ringmoe_context *context,
     return RINGMOE_OK;
 }
 
+/* All ranks leave together, or else the one that is first would be missed. Not after an alarm:
+ * some may never come, and the request is left to them. */
+static void meet_others(rm_watchdog *watchdog)
+{
+    const rm_axis *world = &watchdog->context->world;
+    MPI_Request request = MPI_REQUEST_NULL;
+    int done = 0;
+    if (atomic_load(&watchdog->is_raised)) return;
+    if (MPI_Ibarrier(world->comm, &request) != MPI_SUCCESS) return;
+    rm_waiting waiting = rm_wait_begin(world, RM_EVERYONE, "leaving the context");
+    while (MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done &&
+           !atomic_load(&watchdog->is_raised))
+        rm_wait_idle(&waiting);
+    rm_wait_end(&waiting);
+}
+
 void rm_watchdog_stop(ringmoe_context *context)
 {
     rm_watchdog *watchdog = context->watchdog;
     if (!watchdog) return;
     int finalized = 0;
     MPI_Finalized(&finalized);
-    if (!finalized) rm_barrier(&context->world, NULL);
+    if (!finalized) meet_others(watchdog);
     context->progress.history = NULL;
-    stop_thread(watchdog);
     free_watchdog(watchdog);
     context->watchdog = NULL;
 }

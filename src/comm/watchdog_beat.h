@@ -44,8 +44,9 @@ typedef struct rm_beat {
     int32_t n_waiting; /* of a ROUND: ranks so far */
     int64_t n_events;  /* of a ROUND: completed by the ranks so far */
     double seconds;    /* of a VERDICT: for how long; of a ROUND: when it began, by rank 0 */
-    /* Whom the rest is about. ALIVE: the sender; ROUND: the rank that began to wait first;
-     * VERDICT: the rank at fault; HELLO: the rank that it is meant for. */
+    /* Whom the rest is about. ALIVE: the sender; ROUND: the rank that computes for longest or,
+     * if all wait, that has waited for longest; VERDICT: the rank at fault; HELLO: the rank
+     * that it is meant for. */
     int32_t rank, process;
     rm_occupation occupation; /* begin: seconds ago */
     char host[RM_HOST_BYTES];

@@ -60,6 +60,18 @@ static void add_occupation(char *text, size_t size, size_t *used, const rm_occup
     add_place(text, size, used, &now->label);
 }
 
+void rm_report_standstill(const rm_beat *round, int n_ranks, double seconds,
+                          char text[RM_REPORT_BYTES])
+{
+    const size_t size = RM_REPORT_BYTES;
+    size_t used = 0;
+    add(text, size, &used,
+        "%d of %d ranks wait and none has got on for %.1f s: rank %d (process %d on %s) is ",
+        round->n_waiting, n_ranks, seconds, round->rank, round->process, round->host);
+    add_occupation(text, size, &used, &round->occupation);
+    add(text, size, &used, ", or hangs in something that the watchdog does not see");
+}
+
 void rm_report_verdict(const rm_beat *verdict, int n_ranks, char text[RM_REPORT_BYTES])
 {
     const size_t size = RM_REPORT_BYTES;

@@ -5,6 +5,8 @@
 #ifndef RM_WATCHDOG_STATE_H
 #define RM_WATCHDOG_STATE_H
 
+#include <stdatomic.h>
+
 #include "comm/watchdog.h"
 #include "comm/watchdog_link.h"
 
@@ -14,6 +16,14 @@ typedef struct rm_neighbour {
     rm_occupation last; /* begin: by this rank's clock */
 } rm_neighbour;
 
+/* Rank 0: rounds in which nothing has been completed anywhere. */
+typedef struct rm_standstill {
+    double since; /* when the first of them began; 0: none */
+    int64_t n_events;
+    int n_waiting;
+    double warn_after; /* seconds, until the next warning */
+} rm_standstill;
+
 struct rm_watchdog {
     ringmoe_context *context;
     rm_history history;
@@ -21,14 +31,16 @@ struct rm_watchdog {
     ringmoe_alarm_function alarm;
     void *alarm_user;
     pthread_t thread;
+    bool is_running;
+    int keyval;  /* of an attribute of MPI_COMM_SELF, or MPI_KEYVAL_INVALID */
     int wake[2]; /* a pipe whose other end is closed to end the thread */
     bool is_alone;
     rm_ring ring;
     rm_neighbour neighbours[2]; /* RM_NEXT, RM_BEFORE */
     double turned;              /* time of the last turn */
-    double stuck_since;         /* rank 0: when the first of the rounds alike began; 0: none */
-    int64_t stuck_events;       /* what was completed then */
-    rm_beat verdict;            /* cause NONE: all is well */
+    rm_standstill standstill;
+    rm_beat verdict;       /* cause NONE: all is well */
+    atomic_bool is_raised; /* the verdict stands; read by the thread that leaves */
     bool is_witness;
     double over; /* when to end, after the verdict */
 };

@@ -17,6 +17,8 @@ static const double GRACE_SECONDS = 1;
 /* A rank that hears no other cannot tell who computes from who is gone: it waits so much
  * longer. */
 static const double ALONE_LIMITS = 10;
+/* Before the first warning that nothing is completed while some rank computes. */
+static const double WARNING_LIMITS = 5;
 
 static int size_of(const rm_watchdog *watchdog)
 {
@@ -89,6 +91,7 @@ static void raise_alarm(rm_watchdog *watchdog, const rm_beat *verdict, bool is_w
 {
     if (is_alarmed(watchdog)) return;
     watchdog->verdict = *verdict;
+    atomic_store(&watchdog->is_raised, true);
     watchdog->is_witness = is_witness;
     watchdog->over = rm_clock_seconds() + GRACE_SECONDS;
     rm_beat passed_on = *verdict;
@@ -113,11 +116,18 @@ static void accuse_neighbour(rm_watchdog *watchdog, int side, rm_cause cause)
     raise_alarm(watchdog, &verdict, true);
 }
 
+/* Whether a rank rather than the one in the round keeps the others waiting. */
+static bool is_longer(const rm_occupation *now, const rm_occupation *longest)
+{
+    if (now->is_waiting != longest->is_waiting) return !now->is_waiting;
+    return now->begin > longest->begin;
+}
+
 /* Adds this rank to a round. */
 static void join_round(rm_watchdog *watchdog, rm_beat *round, double time)
 {
     rm_occupation now = occupation_now(watchdog, time);
-    if (now.is_waiting && (round->n_waiting == 0 || now.begin > round->occupation.begin)) {
+    if (rank_of(watchdog) == 0 || is_longer(&now, &round->occupation)) {
         sign(watchdog, round);
         round->occupation = now;
     }
@@ -127,22 +137,39 @@ static void join_round(rm_watchdog *watchdog, rm_beat *round, double time)
         atomic_load_explicit(&watchdog->context->progress.n_events, memory_order_relaxed);
 }
 
-/* Rank 0 looks at a round that has come back. */
-static void judge_round(rm_watchdog *watchdog, const rm_beat *round, double time)
+static void warn_of_standstill(rm_watchdog *watchdog, const rm_beat *round, double seconds)
 {
-    bool all_wait = round->n_waiting == size_of(watchdog);
-    bool is_alike = watchdog->stuck_since > 0 && round->n_events == watchdog->stuck_events;
-    if (!all_wait)
-        watchdog->stuck_since = 0;
-    else if (!is_alike)
-        watchdog->stuck_since = round->seconds;
-    watchdog->stuck_events = round->n_events;
-    if (!all_wait || time - watchdog->stuck_since < watchdog->limit) return;
+    char text[RM_REPORT_BYTES];
+    watchdog->standstill.warn_after = 2 * seconds;
+    rm_report_standstill(round, size_of(watchdog), seconds, text);
+    rm_log(watchdog->context, RINGMOE_LOG_WARNING, "%s", text);
+}
+
+static void accuse_stuck(rm_watchdog *watchdog, const rm_beat *round, double seconds)
+{
     rm_beat verdict = *round;
     verdict.kind = RM_BEAT_VERDICT;
     verdict.cause = RM_CAUSE_STUCK;
-    verdict.seconds = time - watchdog->stuck_since;
+    verdict.seconds = seconds;
     raise_alarm(watchdog, &verdict, true);
+}
+
+/* Rank 0 looks at a round that has come back. Where none waits, long work is the program's. */
+static void judge_round(rm_watchdog *watchdog, const rm_beat *round, double time)
+{
+    rm_standstill *still = &watchdog->standstill;
+    bool is_alike = round->n_events == still->n_events && round->n_waiting == still->n_waiting;
+    if (still->since == 0 || !is_alike)
+        *still = (rm_standstill){.since = round->seconds,
+                                 .n_events = round->n_events,
+                                 .n_waiting = round->n_waiting,
+                                 .warn_after = WARNING_LIMITS * watchdog->limit};
+    double seconds = time - still->since;
+    if (round->n_waiting == size_of(watchdog)) {
+        if (seconds >= watchdog->limit) accuse_stuck(watchdog, round, seconds);
+    } else if (round->n_waiting > 0 && seconds >= still->warn_after) {
+        warn_of_standstill(watchdog, round, seconds);
+    }
 }
 
 static void take_round(rm_watchdog *watchdog, rm_beat *round, double time)
@@ -191,8 +218,11 @@ static void forgive_own_pause(rm_watchdog *watchdog, double time)
     double pause = time - watchdog->turned;
     watchdog->turned = time;
     if (pause < 3 * watchdog->interval) return;
-    for (int side = 0; side < 2; side++) watchdog->neighbours[side].heard += pause;
-    watchdog->stuck_since = 0;
+    for (int side = 0; side < 2; side++) {
+        rm_neighbour *other = &watchdog->neighbours[side];
+        other->heard = fmin(other->heard + pause, time); /* it may have been heard since */
+    }
+    watchdog->standstill.since = 0;
 }
 
 /* Beats to both sides, and a look at when they were last heard of. */

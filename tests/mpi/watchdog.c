@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "comm/context.h"
@@ -36,6 +37,14 @@ static void take_alarm(void *user, const ringmoe_alarm *alarm)
     snprintf(alarms->here, sizeof alarms->here, "%s", alarm->here);
     snprintf(alarms->past, sizeof alarms->past, "%s", alarm->past);
     atomic_fetch_add(&alarms->n_calls, 1);
+}
+
+/* Waits in the library for what never comes, until the alarm. */
+static void wait_in_vain(ringmoe_context *context, const struct alarms *alarms)
+{
+    rm_waiting waiting = rm_wait_begin(&context->world, RM_EVERYONE, "what never comes");
+    while (!alarms->n_calls) rm_wait_idle(&waiting);
+    rm_wait_end(&waiting);
 }
 
 /* A context's log has nothing to say in these tests. */
@@ -154,8 +163,46 @@ static void test_deadlock(int rank, int size)
     CHECK_TEXT(alarms.here, "(backward, step 12, microbatch 2, layer 3)");
     CHECK_TEXT(alarms.past, "MPI_Ibarrier with ranks 0 ");
     while (!alarms.n_over) pass_time(0.01);
+    /* The others get away without rank 0. */
+    if (rank == 0) MPI_Barrier(MPI_COMM_WORLD);
     ringmoe_context_destroy(&context);
+    if (rank > 0) MPI_Barrier(MPI_COMM_WORLD);
     CHECK(alarms.n_calls == 1 && alarms.n_over == 1);
+}
+
+/* All but rank 0 want to leave, and do so when the alarm has been raised. */
+static void test_left_behind(int rank)
+{
+    struct alarms alarms = {0};
+    ringmoe_context *context = watched_context(&alarms);
+    if (rank == 0) wait_in_vain(context, &alarms);
+    ringmoe_context_destroy(&context);
+    CHECK(alarms.n_calls == 1);
+}
+
+/* The last rank computes, or hangs: rank 0 says so. */
+static void keep_line(void *user, ringmoe_log_level level, const char *line)
+{
+    snprintf(user, 512, "%s", line);
+}
+
+static void test_standstill(int rank, int size)
+{
+    char line[512] = "", expected[128];
+    ringmoe_context_settings settings;
+    ringmoe_context *context;
+    ringmoe_context_settings_default(&settings);
+    settings.watchdog_seconds = LIMIT_SECONDS / 2;
+    settings.log = keep_line;
+    settings.log_user = line;
+    CHECK(ringmoe_context_create(MPI_COMM_WORLD, &settings, &context) == RINGMOE_OK);
+    if (rank == size - 1) pass_time(7 * settings.watchdog_seconds);
+    ringmoe_context_destroy(&context);
+    snprintf(expected, sizeof expected, "%d of %d ranks wait and none has got on for ",
+             size - 1, size);
+    CHECK(rank == 0 ? strncmp(line, expected, strlen(expected)) == 0 : !line[0]);
+    snprintf(expected, sizeof expected, "rank %d (process ", size - 1);
+    CHECK(rank > 0 || (strstr(line, expected) && strstr(line, ") is computing since")));
 }
 
 /* The same in waits of the program's own, without an alarm function: to the log. */
@@ -193,6 +240,24 @@ static void test_settings(int rank)
           RINGMOE_ERROR_MISMATCH);
 }
 
+/* No rank that ends well is missed by those that end later. */
+static void fail_at_once(void *user, const ringmoe_alarm *alarm)
+{
+    fprintf(stderr, "%s\n", alarm->verdict);
+    _exit(1);
+}
+
+static ringmoe_context *context_to_be_forgotten(void)
+{
+    ringmoe_context_settings settings;
+    ringmoe_context *context;
+    ringmoe_context_settings_default(&settings);
+    settings.watchdog_seconds = LIMIT_SECONDS;
+    settings.alarm = fail_at_once;
+    CHECK(ringmoe_context_create(MPI_COMM_WORLD, &settings, &context) == RINGMOE_OK);
+    return context;
+}
+
 int main(int argc, char **argv)
 {
     int provided, rank, size;
@@ -204,6 +269,12 @@ int main(int argc, char **argv)
     test_settings(rank);
     test_slow_rank(rank);
     test_deadlock(rank, size);
+    test_left_behind(rank);
+    test_standstill(rank, size);
     test_own_wait(rank);
-    return check_finish("watchdog");
+    ringmoe_context *forgotten = context_to_be_forgotten();
+    int status = check_finish("watchdog");
+    if (rank == 0) pass_time(LIMIT_SECONDS / 2);
+    ringmoe_context_destroy(&forgotten);
+    return status;
 }
