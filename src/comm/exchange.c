@@ -4,7 +4,7 @@
  * ranks which disagree about the layer, and with it about the number of counts, still
  * understand one another. A message to or from a rank, in 32-bit words:
  *
- *   | step (2) | layer | microbatch | operation | n | counts, if n <= 58, else unused |
+ *   | step (2) | layer | microbatch | operation | n | round | counts, if n <= 57, else unused |
  *
  * Longer counts follow in a second MPI_Alltoall, once all places are known to be the same.
  */
@@ -24,7 +24,9 @@ typedef struct place {
 enum {
     MESSAGE_WORDS = 64,
     PLACE_WORDS = sizeof(place) / sizeof(int32_t),
-    INLINE_COUNTS = MESSAGE_WORDS - PLACE_WORDS,
+    ROUND_WORD = PLACE_WORDS,
+    COUNTS_WORD,
+    INLINE_COUNTS = MESSAGE_WORDS - COUNTS_WORD,
 };
 
 int64_t rm_exchange_counts_workspace(const rm_axis *axis, int n)
@@ -60,6 +62,15 @@ static ringmoe_status compare_places(const rm_axis *axis, const int32_t *receive
     return RINGMOE_OK;
 }
 
+/* All ranks go on with the latest round of any. */
+static void settle_round(const rm_axis *axis, const int32_t *received)
+{
+    for (int64_t r = 0; r < axis->size; r++) {
+        int32_t round = received[r * MESSAGE_WORDS + ROUND_WORD];
+        if (round > axis->progress->round) axis->progress->round = round;
+    }
+}
+
 /* MPI_Alltoall of `words` 32-bit words for each pair of ranks. */
 static ringmoe_status swap_words(const rm_axis *axis, int words, const int32_t *send,
                                  int32_t *recv, rm_error *error)
@@ -80,13 +91,15 @@ static ringmoe_status swap_counts(const rm_axis *axis, const place *here, const 
         int32_t *message = workspace + r * MESSAGE_WORDS;
         memset(message, 0, MESSAGE_WORDS * sizeof *message);
         memcpy(message, here, sizeof *here);
-        memcpy(message + PLACE_WORDS, send + r * n, (size_t)n_inline * sizeof *send);
+        message[ROUND_WORD] = axis->progress->round;
+        memcpy(message + COUNTS_WORD, send + r * n, (size_t)n_inline * sizeof *send);
     }
     RM_TRY(swap_words(axis, MESSAGE_WORDS, workspace, incoming, error));
+    settle_round(axis, incoming);
     RM_TRY(compare_places(axis, incoming, error));
     if (n > n_inline) return swap_words(axis, n, send, recv, error);
     for (int64_t r = 0; r < axis->size; r++)
-        memcpy(recv + r * n, incoming + r * MESSAGE_WORDS + PLACE_WORDS,
+        memcpy(recv + r * n, incoming + r * MESSAGE_WORDS + COUNTS_WORD,
                (size_t)n * sizeof *recv);
     return RINGMOE_OK;
 }

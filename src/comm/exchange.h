@@ -2,7 +2,9 @@
  *
  * The exchange of counts that precedes every token exchange. It carries what it is for: ranks
  * that are not in the same place of the program get a named error instead of a hang or a wrong
- * answer. Rows then travel through shared memory (comm/shared.h) and by messages (comm/mail.h).
+ * answer. And the ranks settle on the round of the messages that follow (comm/mail.h), which
+ * one of them may have begun after a failure. Rows then travel through shared memory
+ * (comm/shared.h) and by messages (comm/mail.h).
  */
 #ifndef RM_EXCHANGE_H
 #define RM_EXCHANGE_H

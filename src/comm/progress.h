@@ -68,6 +68,7 @@ typedef struct rm_progress {
     _Atomic int64_t n_events; /* grows with everything that is completed */
     rm_background *background;
     bool is_polling;
+    int32_t round; /* grows with each set of messages that was given up (comm/mail.h) */
     struct rm_history *history; /* for the watchdog; NULL: nobody looks */
 } rm_progress;
 

@@ -22,12 +22,12 @@ typedef struct sum {
     const rm_compute *compute;
     rm_real **slots;         /* [size] */
     rm_real *received;       /* room for `piece` elements */
-    MPI_Request *requests;   /* [2 * size] */
+    MPI_Request *requests;   /* [2 * size], receives first */
     int *partners;           /* of the requests */
     rm_tree_node *nodes;     /* [size] */
     rm_tree_addition *order; /* [size], all into this rank's slot in the end */
     int64_t piece;
-    int n_requests;
+    int n_receives, n_requests;
 } sum;
 
 /* One leaf a rank. Both a + b and b + a have the same bits, so where this rank's slot takes
@@ -78,7 +78,9 @@ static int receive(sum *work, int rank, rm_real *to, int64_t n)
     if (n == 0) return MPI_SUCCESS;
     int code = MPI_Irecv(to, (int)n, RM_MPI_REAL, rank, SUM_TAG, work->axis->comm,
                          &work->requests[work->n_requests]);
-    return note(work, code, rank);
+    code = note(work, code, rank);
+    work->n_receives = work->n_requests;
+    return code;
 }
 
 static int send(sum *work, int rank, const rm_real *from, int64_t n)
@@ -92,12 +94,14 @@ static int send(sum *work, int rank, const rm_real *from, int64_t n)
 static ringmoe_status complete(sum *work, int code, rm_error *error)
 {
     ringmoe_status status = rm_mpi_check(code, "summing over ranks", error);
-    int n = work->n_requests, done = 0;
+    int n = work->n_requests;
     work->n_requests = 0;
-    for (; done < n && status == RINGMOE_OK; done++)
-        status = rm_wait(work->axis, work->partners[done], &work->requests[done],
+    for (int i = 0; i < n && status == RINGMOE_OK; i++)
+        status = rm_wait(work->axis, work->partners[i], &work->requests[i],
                          "summing over ranks", error);
-    rm_abandon(n - done, work->requests + done);
+    if (status == RINGMOE_OK) return RINGMOE_OK;
+    rm_abandon_receives(work->axis, work->n_receives, work->requests);
+    rm_abandon(n - work->n_receives, work->requests + work->n_receives);
     return status;
 }
 

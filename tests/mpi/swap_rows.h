@@ -16,16 +16,22 @@ static inline ringmoe_status start_rows(rm_mail *mail, int64_t width, const rm_r
                                         const int64_t *recv_rows, rm_error *error)
 {
     int number;
+    rm_real *own = recv;
     for (int r = 0; r < mail->axis->size; r++) {
-        if (r == mail->axis->rank) {
-            memcpy(recv, send, (size_t)(send_rows[r] * width) * sizeof *send);
-        } else {
+        if (r != mail->axis->rank) {
             RM_TRY(rm_mail_receive(mail, r, RM_MAIL_OUT, recv, recv_rows[r], &number, error));
-            RM_TRY(rm_mail_send(mail, r, RM_MAIL_OUT, send, send_rows[r], error));
             CHECK((number < 0) == (recv_rows[r] == 0));
+        } else {
+            own = recv;
         }
-        send += send_rows[r] * width;
         recv += recv_rows[r] * width;
+    }
+    for (int r = 0; r < mail->axis->size; r++) {
+        if (r != mail->axis->rank)
+            RM_TRY(rm_mail_send(mail, r, RM_MAIL_OUT, send, send_rows[r], error));
+        else
+            memcpy(own, send, (size_t)(send_rows[r] * width) * sizeof *send);
+        send += send_rows[r] * width;
     }
     return RINGMOE_OK;
 }
