@@ -52,18 +52,32 @@ static void print_steps(const train_job *job)
             text_count(all).text, all / (double)ringmoe_tokens_count(job->data));
 }
 
+/* "stages of 3, 2, 2, 3 layers", of many the first. */
+static void print_stages(const train_job *job)
+{
+    enum { MOST = 16 };
+    int bounds[RINGMOE_MAX_LAYERS + 1], n_stages = ringmoe_trainer_stages(job->trainer, bounds);
+    fprintf(job->screen, "           %d stages of ", n_stages);
+    for (int stage = 0; stage < n_stages && stage < MOST; stage++)
+        fprintf(job->screen, "%s%d", stage ? ", " : "", bounds[stage + 1] - bounds[stage]);
+    fprintf(job->screen, "%s layers\n", n_stages > MOST ? ", ..." : "");
+}
+
 static void print_layout(const train_job *job)
 {
     ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(job->session->mesh);
     int experts = job->config.num_local_experts;
+    ringmoe_train_settings in_force;
     fprintf(job->screen, "  layout   %s", session_layout_words(job->session).text);
     if (experts)
         fprintf(job->screen, ", %d of %d experts a rank", experts / dims.expert, experts);
     fprintf(job->screen, ", %s, kernels %s\n",
             job->options.placement.precision ? "bf16" : "fp32",
             ringmoe_context_kernel_level(job->session->context));
-    placement_text words = execution_words(&dims, &job->options.train);
+    ringmoe_trainer_settings(job->trainer, &in_force);
+    placement_text words = execution_words(&dims, &in_force);
     if (words.text[0]) fprintf(job->screen, "           %s\n", words.text);
+    if (dims.pipeline > 1) print_stages(job);
 }
 
 static void print_memory(const train_job *job, const ringmoe_machine *machine)

@@ -59,18 +59,31 @@ static json_t *config_to_json(const ringmoe_model_config *config)
     return object;
 }
 
+/* Stage s has the layers from the s-th number up to the next. */
+static json_t *stage_bounds_to_json(const train_job *job)
+{
+    int bounds[RINGMOE_MAX_LAYERS + 1], n_stages = ringmoe_trainer_stages(job->trainer, bounds);
+    json_t *list = json_array();
+    for (int stage = 0; stage <= n_stages; stage++)
+        json_array_append_new(list, json_integer(bounds[stage]));
+    return list;
+}
+
+/* As it is in force; what was left to be chosen is empty or 0 among the settings. */
 static json_t *layout_to_json(const train_job *job)
 {
     const tool_session *session = job->session;
-    const ringmoe_train_settings *train = &job->options.train;
+    ringmoe_train_settings in_force, *train = &in_force;
     ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(session->mesh);
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:s, s:b, s:s}", "ranks",
-                     session->size, "nodes", session->n_nodes, "pp", dims.pipeline, "dp",
-                     dims.data, "ep", dims.expert, "tp", dims.tensor, "threads",
+    ringmoe_trainer_settings(job->trainer, &in_force);
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:o, s:s, s:b, s:s}",
+                     "ranks", session->size, "nodes", session->n_nodes, "pp", dims.pipeline,
+                     "dp", dims.data, "ep", dims.expert, "tp", dims.tensor, "threads",
                      ringmoe_context_threads(session->context), "schedule", train->schedule,
-                     "chunks", (json_int_t)train->chunks, "recompute",
-                     recompute_name(train->recompute), "reproducible", train->reproducible != 0,
-                     "kernels", ringmoe_context_kernel_level(session->context));
+                     "chunks", (json_int_t)train->chunks, "stage_bounds",
+                     stage_bounds_to_json(job), "recompute", recompute_name(train->recompute),
+                     "reproducible", train->reproducible != 0, "kernels",
+                     ringmoe_context_kernel_level(session->context));
 }
 
 json_t *train_describe(const train_job *job)

@@ -134,21 +134,31 @@ RINGMOE_API ringmoe_status ringmoe_trainer_layer_load(const ringmoe_trainer *tra
 RINGMOE_API ringmoe_status ringmoe_trainer_waits(const ringmoe_trainer *trainer,
                                                  double *wait_ms);
 
+/** Ways through the space of weights along which a gradient is checked. */
+typedef enum ringmoe_direction {
+    RINGMOE_DIRECTION_GRADIENT = 0, /**< the gradient itself, along which the loss changes most;
+                                         tells nothing of parts that are missing from it */
+    RINGMOE_DIRECTION_SIGNS = 1,    /**< 1 or -1 at each element, fixed by its global index, as
+                                         in a digest's projection; what is missing shows */
+} ringmoe_direction;
+
 /**
  * Compares the gradient with the loss itself, in the manner of a finite difference, on the next
  * step's global batch: the loss with its auxiliary parts at w + step * u and w - step * u,
- * where u is the gradient of one parameter, or of all, scaled to length 1. The weights are
- * afterwards what they were, bit for bit, and no step is counted. Collective. Needs as much
- * memory again as weights and gradients.
+ * where u is a direction in one parameter, or in all, scaled to length 1. The weights are
+ * afterwards what they were, bit for bit, and no step is counted; the last step's gradients are
+ * forgotten. Collective. Needs as much memory again as weights and gradients.
  *   parameter      in   index below ringmoe_trainer_parameter_count; -1: the whole model
  *   step           in   > 0, a length in the space of weights
- *   from_gradient  out  the length of the gradient
+ *   from_gradient  out  the gradient's part along u: along itself its length, along signs the
+ *                       projection over the root of the number of elements
  *   from_losses    out  (difference of the losses) / (2 * step), which should be close to it
  * Returns OK; ARGUMENT; NUMERIC; MISMATCH; MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_check_gradient(ringmoe_trainer *trainer,
-                                                          int parameter, double step,
-                                                          double *from_gradient,
+                                                          int parameter,
+                                                          ringmoe_direction direction,
+                                                          double step, double *from_gradient,
                                                           double *from_losses);
 
 /** Bytes of AdamW's moments that this rank keeps: those of its shards. Local. */
@@ -156,6 +166,13 @@ RINGMOE_API int64_t ringmoe_trainer_optimizer_bytes(const ringmoe_trainer *train
 /** The settings in force: schedule and chunks as they were chosen. Local. */
 RINGMOE_API void ringmoe_trainer_settings(const ringmoe_trainer *trainer,
                                           ringmoe_train_settings *settings);
+/**
+ * How the layers are cut into stages: stage s has layers bounds[s]..bounds[s + 1] - 1, and is
+ * chunk s / P of pipeline rank s % P. Local; the same on every rank.
+ *   bounds  out  [RINGMOE_MAX_LAYERS + 1], of which stages + 1 are filled; or NULL
+ * Returns the number of stages; 0 without a trainer.
+ */
+RINGMOE_API int ringmoe_trainer_stages(const ringmoe_trainer *trainer, int *bounds);
 /** Steps done so far. Local. */
 RINGMOE_API int64_t ringmoe_trainer_steps_done(const ringmoe_trainer *trainer);
 /** The model being trained; belongs to the trainer. Local. */

@@ -20,6 +20,11 @@ uint64_t rm_element_hash(uint64_t stream, int64_t index, rm_real value)
     return mixed ^ (mixed >> 31);
 }
 
+double rm_element_sign(uint64_t stream, int64_t index)
+{
+    return rm_element_hash(stream, index, 0) & 1 ? -1 : 1;
+}
+
 static uint64_t hash_elements(const rm_parameter *parameter, const rm_parameter_part *part,
                               uint64_t stream, rm_share elements, const rm_real *values)
 {

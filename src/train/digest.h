@@ -41,5 +41,7 @@ const rm_real *rm_values_of_shards(const void *source, const ringmoe_trainer *tr
 
 /* The mix for one element. */
 uint64_t rm_element_hash(uint64_t stream, int64_t index, rm_real value);
+/* 1 or -1, as it were by lot: an element's sign in a projection. */
+double rm_element_sign(uint64_t stream, int64_t index);
 
 #endif

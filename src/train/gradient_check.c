@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
  * The gradient against the loss: the loss of the next global batch is measured at two points a
- * little up and down the gradient, or one parameter's part of it, with the very passes that
- * train. So it checks every layer, the exchanges, the sums over microbatches and ranks, and the
- * tied head at once, on whatever layout the trainer has.
+ * little up and down a direction in all weights, or in one parameter's, with the very passes
+ * that train. So it checks every layer, the exchanges, the sums over microbatches and ranks,
+ * and the tied head at once, on whatever layout the trainer has.
+ *
+ * Along the gradient itself everything that is in it counts, but elements that are wrongly 0 do
+ * not move and are not missed; along signs that have nothing to do with it they are.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "train/accumulate.h"
+#include "train/digest.h"
 
 typedef struct gradient_check {
     ringmoe_trainer *trainer;
     const rm_parameter *parameter;     /* NULL: all */
-    rm_real *direction[RM_MAX_SPACES]; /* this rank's shards of the gradient */
+    rm_real *direction[RM_MAX_SPACES]; /* in this rank's shards, of any length */
     rm_real *weights[RM_MAX_SPACES];   /* as they were */
+    double length, slope;              /* of the direction; of the gradient along it */
 } gradient_check;
 
 static ringmoe_status copy_of(const rm_real *values, int64_t n, rm_real **copy, rm_error *error)
@@ -63,7 +69,7 @@ static void move_block(const gradient_check *check, int space, const rm_block *b
             to[i] = (rm_real)((double)from[i] + factor * (double)along[i]);
 }
 
-/* weights = kept weights + factor * gradient, on all ranks. Collective. */
+/* weights = kept weights + factor * direction, on all ranks. Collective. */
 static ringmoe_status move_weights(const gradient_check *check, double factor)
 {
     ringmoe_trainer *trainer = check->trainer;
@@ -100,10 +106,9 @@ static ringmoe_status measure_loss(const gradient_check *check, double factor, d
     return RINGMOE_OK;
 }
 
-static ringmoe_status compare(gradient_check *check, double step, double length,
-                              double *from_losses)
+static ringmoe_status compare(gradient_check *check, double step, double *from_losses)
 {
-    double above = 0, below = 0, factor = length > 0 ? step / length : 0;
+    double above = 0, below = 0, factor = check->length > 0 ? step / check->length : 0;
     ringmoe_status status = measure_loss(check, factor, &above);
     if (status == RINGMOE_OK) status = measure_loss(check, -factor, &below);
     restore_weights(check);
@@ -111,43 +116,97 @@ static ringmoe_status compare(gradient_check *check, double step, double length,
     return status;
 }
 
-static ringmoe_status check_all(gradient_check *check, int parameter, double step,
-                                double *from_gradient, double *from_losses)
+/* In place of the gradient the signs of this rank's elements. */
+static void take_signs(gradient_check *check, const rm_parameter *parameter)
+{
+    ringmoe_trainer *trainer = check->trainer;
+    rm_share share = rm_share_in_shard(trainer, parameter);
+    if (share.n == 0) return;
+    rm_parameter_part part = rm_own_part(trainer, parameter);
+    uint64_t stream = rm_random_stream(parameter->name);
+    rm_real *signs = rm_shards_at(trainer, check->direction, parameter, share.first);
+    for (int64_t done = 0; done < share.n;) {
+        rm_part_run run = rm_part_run_at(parameter, &part, share.first + done, share.n - done);
+        for (int64_t i = 0; i < run.n; i++)
+            signs[done + i] = (rm_real)rm_element_sign(stream, run.global + i);
+        done += run.n;
+    }
+}
+
+/* The gradient's projection on the signs is in its digests. */
+static ringmoe_status turn_to_signs(gradient_check *check)
+{
+    ringmoe_trainer *trainer = check->trainer;
+    rm_error *error = &trainer->mesh->context->error;
+    const rm_parameter_table *table = rm_model_parameters(trainer->model);
+    int n_digests = ringmoe_trainer_parameter_count(trainer);
+    ringmoe_parameter_digest *digests = calloc((size_t)n_digests, sizeof *digests);
+    ringmoe_status status = RINGMOE_OK;
+    if (!digests)
+        status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %d digests", n_digests);
+    status = rm_agree(&trainer->mesh->context->world, status, error);
+    if (status == RINGMOE_OK)
+        status = ringmoe_trainer_digests(trainer, RINGMOE_DIGEST_GRADIENTS, digests);
+    double projection = 0, n_elements = 0;
+    const ringmoe_parameter_digest *digest = digests;
+    for (int i = 0; i < table->n_parameters && status == RINGMOE_OK; i++) {
+        const rm_parameter *parameter = &table->parameters[i];
+        if (parameter->tied) continue;
+        if (!check->parameter || parameter == check->parameter) {
+            take_signs(check, parameter);
+            projection += digest->projection;
+            n_elements += (double)digest->n_elements;
+        }
+        digest++;
+    }
+    free(digests);
+    check->length = sqrt(n_elements);
+    check->slope = projection / check->length;
+    return status;
+}
+
+static ringmoe_status check_all(gradient_check *check, int parameter,
+                                ringmoe_direction direction, double step, double *from_gradient,
+                                double *from_losses)
 {
     ringmoe_trainer *trainer = check->trainer;
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
     ringmoe_context *context = trainer->mesh->context;
     ringmoe_step_metrics metrics;
     RM_TRY(rm_gradients_of_step(trainer, &metrics));
-    double length = metrics.grad_norm;
+    check->length = metrics.grad_norm;
     if (parameter >= 0) {
         check->parameter = &table->parameters[parameter];
-        length = sqrt(rm_gradients_squares(&trainer->gradients, table, parameter));
+        check->length = sqrt(rm_gradients_squares(&trainer->gradients, table, parameter));
     }
-    *from_gradient = length;
+    check->slope = check->length;
     RM_TRY(rm_agree(&context->world, keep(check, &context->error), &context->error));
-    return compare(check, step, length, from_losses);
+    if (direction == RINGMOE_DIRECTION_SIGNS) RM_TRY(turn_to_signs(check));
+    *from_gradient = check->slope;
+    return compare(check, step, from_losses);
 }
 
 ringmoe_status ringmoe_trainer_check_gradient(ringmoe_trainer *trainer, int parameter,
-                                              double step, double *from_gradient,
-                                              double *from_losses)
+                                              ringmoe_direction direction, double step,
+                                              double *from_gradient, double *from_losses)
 {
     if (!trainer) return RINGMOE_ERROR_ARGUMENT;
     ringmoe_context *context = trainer->mesh->context;
     ringmoe_status status = RINGMOE_OK;
     int n_parameters = ringmoe_trainer_parameter_count(trainer);
-    if (parameter < -1 || parameter >= n_parameters || !(step > 0) || !isfinite(step) ||
-        !from_gradient || !from_losses)
+    bool is_known =
+        direction == RINGMOE_DIRECTION_GRADIENT || direction == RINGMOE_DIRECTION_SIGNS;
+    if (parameter < -1 || parameter >= n_parameters || !is_known || !(step > 0) ||
+        !isfinite(step) || !from_gradient || !from_losses)
         status = rm_fail(&context->error, RINGMOE_ERROR_ARGUMENT,
-                         "a gradient check of parameter %d with a step of %g: the parameter "
-                         "must be -1..%d, the step positive, and the places for the results "
-                         "not NULL",
-                         parameter, step, n_parameters - 1);
+                         "a gradient check of parameter %d in direction %d with a step of %g: "
+                         "the parameter must be -1..%d, the direction 0 or 1, the step "
+                         "positive, and the places for the results not NULL",
+                         parameter, (int)direction, step, n_parameters - 1);
     RM_TRY(rm_agree(&context->world, status, &context->error));
     gradient_check check = {.trainer = trainer};
-    status = check_all(&check, parameter, step, from_gradient, from_losses);
-    if (status != RINGMOE_OK) rm_gradients_clear(&trainer->gradients);
+    status = check_all(&check, parameter, direction, step, from_gradient, from_losses);
+    rm_gradients_clear(&trainer->gradients);
     free_copies(&check);
     return status;
 }

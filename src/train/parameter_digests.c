@@ -95,9 +95,8 @@ static void add_element(element_sums *sums, uint64_t stream, int64_t index, rm_r
         return;
     }
     double share = (double)value * scale;
-    bool negative = rm_element_hash(stream, index, 0) & 1;
     add_term(sums->squares, share * share);
-    add_term(sums->projection, negative ? -share : share);
+    add_term(sums->projection, share * rm_element_sign(stream, index));
 }
 
 static void add_atomically(element_sums *to, const element_sums *sums)

@@ -6,6 +6,7 @@
 #include "train/trainer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "format/config.h"
 
@@ -170,6 +171,15 @@ int64_t ringmoe_trainer_steps_done(const ringmoe_trainer *trainer)
 void ringmoe_trainer_settings(const ringmoe_trainer *trainer, ringmoe_train_settings *settings)
 {
     if (trainer && settings) *settings = trainer->settings;
+}
+
+int ringmoe_trainer_stages(const ringmoe_trainer *trainer, int *bounds)
+{
+    if (!trainer) return 0;
+    const rm_partition *partition = &trainer->stages.partition;
+    size_t n_bounds = (size_t)partition->n_stages + 1;
+    if (bounds) memcpy(bounds, partition->bounds, n_bounds * sizeof *bounds);
+    return partition->n_stages;
 }
 
 ringmoe_model *ringmoe_trainer_model(ringmoe_trainer *trainer)

@@ -31,6 +31,8 @@ has 'layout +2 pipeline ranks x 1 thread' out
 has 'schedule zb-h1' out
 has '"schedule": "zb-h1"' pp2/run.json
 has '"pp": 2' pp2/run.json
+has '"chunks": 1' pp2/run.json
+has '  2 stages of [0-4], [0-4] layers' out
 run pp2ep2 4 --pp 2 --ep 2 --schedule gpipe --recompute full
 has '2 pipeline x 2 expert ranks x 1 thread, 2 of 4 experts' out
 has 'recompute full' out
@@ -49,6 +51,11 @@ column bytes_within_nodes one/metrics.jsonl | grep -qv '^0$' && fail "one rank m
 "$mpiexec" -n 4 "$ringmoe" train $small_run --threads 1 --pp 4 --chunks 2 --out pp4 >out 2>err ||
     fail "pp4: status $?: $(cat err)"
 has 'warning: [4-7] of 8 pipeline stages have no layer' err
+# What nobody gave is told as it was chosen.
+has 'schedule interleaved, 2 chunks a rank' out
+has '"schedule": "interleaved"' pp4/run.json
+tr -d ' \n' <pp4/run.json | grep -Eq '"stage_bounds":\[0(,[0-4]){7},4\]' ||
+    fail "run.json: no bounds of 8 stages: $(grep -A10 stage_bounds pp4/run.json)"
 cmp -s <(column loss one/metrics.jsonl) <(column loss pp4/metrics.jsonl) ||
     fail "pp4: stages without layers change the losses"
 
