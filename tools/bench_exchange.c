@@ -36,7 +36,7 @@ static const option_set set = {
     .usage = "mpiexec -n RANKS ringmoe bench exchange [options]",
     .summary =
         "Moving tokens to the experts of all ranks and back, beside a bare MPI_Alltoallv of\n"
-        "the same bytes on the same ranks: through the node's shared memory, and by messages\n"
+        "the bytes that the messages carry: through the node's shared memory, and by messages\n"
         "as between nodes (each rank is taken for one). Then experts of real size: what of\n"
         "the exchange is hidden behind their work.",
     .rows = rows,
@@ -63,13 +63,18 @@ typedef struct exchange_bench {
     exchange_bare bare;
 } exchange_bench;
 
+/* The baseline moves what a pass by messages has been seen to move: a token once to each rank,
+ * and the sum of what its experts there made of it back. */
 static int open_bench(tool_session *session, const exchange_options *options,
                       exchange_bench *bench)
 {
-    int status = exchange_bare_open(session, options, &bench->bare);
+    exchange_layer *counted = &bench->layers[LIGHT_MESSAGES];
+    int status = EXIT_DONE;
     for (int i = 0; !status && i < N_WAYS; i++)
         status = exchange_layer_open(session, options, &ways[i], &bench->layers[i]);
-    return status;
+    if (!status) status = exchange_layer_run(session, options, counted, false);
+    if (status) return status;
+    return exchange_bare_open(session, counted->bytes_between_nodes, &bench->bare);
 }
 
 static int run_turns(tool_session *session, const exchange_options *options,
@@ -90,7 +95,8 @@ static const double least_exposed = 0.02;
 /* What is printed: milliseconds of a pass, and ratios. */
 typedef struct exchange_figures {
     double bare_ms, node_ms, messages_ms;                /* of the exchange alone */
-    double node_ratio, messages_ratio;                   /* rate over the bare one's */
+    double node_ratio, messages_ratio;                   /* rate over the bare one's; NaN */
+    double choices;                                      /* rows of choices over rows moved */
     double alone_ms, whole_node_ms, with_ms, without_ms; /* with experts of real size */
     double hidden;                                       /* share of the exchange by messages */
 } exchange_figures;
@@ -100,7 +106,21 @@ static double median_of(const exchange_bench *bench, int way)
     return bench_median(&bench->layers[way].ms);
 }
 
-static exchange_figures work_out(const exchange_bench *bench)
+/* A difference of medians may come out as nothing, which has no rate. */
+static double ratio_of(double bare_ms, double ms)
+{
+    return ms > 0 ? bare_ms / ms : NAN;
+}
+
+/* What leaves a rank and comes back under an even load if each choice has a row of its own. */
+static double choice_bytes(const tool_session *session, const exchange_options *options)
+{
+    double choices = (double)(options->tokens * options->top_k) * (session->size - 1);
+    return 2 * choices / session->size * (double)options->d_model * sizeof(ringmoe_real);
+}
+
+static exchange_figures work_out(const tool_session *session, const exchange_options *options,
+                                 const exchange_bench *bench)
 {
     double alone = median_of(bench, LIGHT_ALONE);
     exchange_figures f = {
@@ -112,8 +132,9 @@ static exchange_figures work_out(const exchange_bench *bench)
         .with_ms = median_of(bench, MESSAGES),
         .without_ms = median_of(bench, MESSAGES_BARE),
     };
-    f.node_ratio = f.bare_ms / f.node_ms;
-    f.messages_ratio = f.bare_ms / f.messages_ms;
+    f.node_ratio = ratio_of(f.bare_ms, f.node_ms);
+    f.messages_ratio = ratio_of(f.bare_ms, f.messages_ms);
+    f.choices = choice_bytes(session, options) / bench->bare.bytes;
     double exposed = f.without_ms - f.alone_ms;
     bool can_tell = exposed > least_exposed * f.alone_ms;
     f.hidden = can_tell ? 1 - (f.with_ms - f.alone_ms) / exposed : NAN;
@@ -122,12 +143,17 @@ static exchange_figures work_out(const exchange_bench *bench)
 
 static double gb_per_s(const exchange_bench *bench, double ms)
 {
-    return 2 * bench->bare.bytes / ms * 1e-6;
+    return ms > 0 ? bench->bare.bytes / ms * 1e-6 : NAN;
 }
 
 static void print_line(const exchange_bench *bench, const char *name, double ms, double ratio)
 {
-    printf("  %-34s %8.3f ms  %6.2f GB/s", name, ms, gb_per_s(bench, ms));
+    printf("  %-34s ", name);
+    if (!(ms > 0)) {
+        printf("too short to tell from its pass\n");
+        return;
+    }
+    printf("%8.3f ms  %6.2f GB/s", ms, gb_per_s(bench, ms));
     if (ratio > 0) printf("  %5.2f times the bare rate", ratio);
     putchar('\n');
 }
@@ -146,9 +172,10 @@ static void print_text(const tool_session *session, const exchange_options *opti
                                     : "within the node, shared memory",
                f->node_ms, f->node_ratio);
     print_line(bench, "by messages, as between nodes", f->messages_ms, f->messages_ratio);
-    printf("  %s leave a rank there and back; by messages %s, tokens once for each rank\n",
-           text_bytes(2 * bench->bare.bytes).text,
-           text_bytes(bench->layers[LIGHT_MESSAGES].bytes_between_nodes).text);
+    printf("  %s there and back in all of these, tokens once for each rank; a row for each\n"
+           "  choice would be %s: in such rows, %.2f times these rates\n",
+           text_bytes(bench->bare.bytes).text, text_bytes(choice_bytes(session, options)).text,
+           f->choices);
     printf("\na pass with experts of %lld\n", (long long)options->d_ff);
     printf("  nothing travels          %8.3f ms\n", f->alone_ms);
     printf("  as the ranks lie         %8.3f ms\n", f->whole_node_ms);
@@ -168,7 +195,8 @@ static int print_json(const tool_session *session, const exchange_bench *bench,
         const char *name;
         double value;
     } figures[] = {
-        {"bare_bytes", 2 * bench->bare.bytes},
+        {"bare_bytes", bench->bare.bytes},
+        {"choice_bytes_over_bare", f->choices},
         {"bare_ms", f->bare_ms},
         {"bare_gb_per_s", gb_per_s(bench, f->bare_ms)},
         {"node_ms", f->node_ms},
@@ -219,7 +247,7 @@ static int run_bench(tool_session *session, const exchange_options *options,
     if (!status) status = open_bench(session, options, bench);
     if (!status) status = run_turns(session, options, bench);
     if (status || session->rank != 0) return status;
-    exchange_figures figures = work_out(bench);
+    exchange_figures figures = work_out(session, options, bench);
     if (options->json) return print_json(session, bench, &figures);
     print_text(session, options, bench, &figures);
     return EXIT_DONE;

@@ -45,16 +45,18 @@ int exchange_layer_run(tool_session *session, const exchange_options *options,
                        exchange_layer *layer, bool is_timed);
 void exchange_layer_close(exchange_layer *layer);
 
-/* The baseline's buffers: every rank sends the others the same number of rows. */
+/* The baseline's buffers: what a rank sends is shared out evenly among the others. */
 typedef struct exchange_bare {
     ringmoe_real *send, *receive;
-    int *counts, *places; /* [ranks], in elements */
-    double bytes;         /* a rank sends in one of the two calls */
-    bench_samples ms;     /* of both */
+    int *out, *out_at; /* [ranks], in elements: to each rank there, and from it back */
+    int *in, *in_at;   /* from each rank there, and to it back */
+    double bytes;      /* that leave this rank and come back to it, together */
+    bench_samples ms;  /* of both calls */
 } exchange_bare;
 
-int exchange_bare_open(tool_session *session, const exchange_options *options,
-                       exchange_bare *bare);
+/* `bytes`: what this rank's tokens move there and back, as a layer has counted it. Ranks may
+ * differ. */
+int exchange_bare_open(tool_session *session, double bytes, exchange_bare *bare);
 int exchange_bare_run(tool_session *session, exchange_bare *bare, bool is_timed);
 void exchange_bare_close(exchange_bare *bare);
 
