@@ -82,14 +82,15 @@ static int open_layouts(verify_job *job)
     char text[256];
     verify_layouts *layouts = &job->layouts;
     if (!job->options->layouts)
-        verify_layouts_default(job->session->size, &job->work, layouts);
+        verify_layouts_default(job->session->size, &job->work, job->options->reproducible,
+                               layouts);
     else if (!verify_layouts_parse(job->options->layouts, layouts, text, sizeof text))
         return session_fail(job->session, EXIT_USAGE, "%s", text);
     for (int i = 0; i < layouts->count; i++) {
         char name[VERIFY_NAME];
         int ranks = verify_layout_ranks(&layouts->rows[i]);
-        verify_layout_name(&layouts->rows[i], name);
         if (job->options->reproducible) layouts->rows[i].reproducible = 1;
+        verify_layout_name(&layouts->rows[i], name);
         if (ranks > job->session->size)
             return session_fail(job->session, EXIT_USAGE,
                                 "--layouts %s: has %d ranks, and there are %d: start more with "
@@ -207,8 +208,9 @@ static json_t *result_to_json(verify_job *job, const char *verdict, bool is_well
     json_t *differences = json_pack("{s:i, s:i, s:o, s:s}", "checked", gradient->n_checked,
                                     "wrong", gradient->n_wrong, "largest_error",
                                     json_number(gradient->worst), "at", gradient->name);
-    return json_pack("{s:s, s:b, s:i, s:O, s:o}", "verdict", verdict, "well", is_well, "ranks",
-                     job->session->size, "layouts", job->rows, "finite_differences",
+    return json_pack("{s:s, s:b, s:i, s:O, s:i, s:o}", "verdict", verdict, "well", is_well,
+                     "ranks", job->session->size, "layouts", job->rows, "left_out",
+                     job->layouts.n_unfit + job->layouts.n_beyond, "finite_differences",
                      differences);
 }
 
@@ -225,6 +227,7 @@ static int conclude(verify_job *job)
                 session_print_json(job->session, result_to_json(job, verdict, is_well));
             if (status) return status;
         } else {
+            verify_print_left_out(&job->layouts);
             verify_print_gradient(&job->gradient);
             printf("\nverdict  %s\n", verdict);
         }

@@ -33,6 +33,7 @@ typedef struct verify_layout {
 typedef struct verify_layouts {
     verify_layout rows[VERIFY_MAX_LAYOUTS];
     int count;
+    int n_unfit, n_beyond; /* left out: the work cannot be divided so; there are too many */
 } verify_layouts;
 
 int verify_layout_ranks(const verify_layout *layout);
@@ -53,7 +54,8 @@ typedef struct verify_work {
 void verify_work_default(int n_ranks, verify_work *work);
 /* Layouts for all ranks that fit the work: each way of splitting them over the axes, schedules
  * and recomputation in turns. */
-void verify_layouts_default(int n_ranks, const verify_work *work, verify_layouts *layouts);
+void verify_layouts_default(int n_ranks, const verify_work *work, int reproducible,
+                            verify_layouts *layouts);
 
 /* What a training came to: after each step its metrics, and a digest of each parameter. */
 typedef struct verify_record {
@@ -61,13 +63,14 @@ typedef struct verify_record {
     ringmoe_step_metrics *metrics;       /* [n_steps] */
     ringmoe_parameter_digest *gradients; /* [n_steps][n_parameters] */
     ringmoe_parameter_digest *weights;   /* [n_steps][n_parameters] */
+    double final_loss;                   /* of an evaluation after the last step */
     double seconds;
     ringmoe_status status; /* of the library; a line in `text` if it is not OK */
     char text[1024];
 } verify_record;
 
-/* Derivatives of the loss along the gradient, one for each kind of parameter, by finite
- * differences. */
+/* Derivatives of the loss along the gradient and along fixed signs, two for each kind of
+ * parameter, by finite differences. */
 typedef struct verify_gradient {
     int n_checked, n_wrong;
     double worst;   /* the largest relative error */
@@ -109,6 +112,7 @@ ringmoe_status verify_check_gradient(ringmoe_trainer *trainer, verify_gradient *
 void verify_print_header(const tool_session *session, const verify_work *work);
 void verify_print_row(const verify_layout *layout, const verify_record *record,
                       const verify_outcome *outcome);
+void verify_print_left_out(const verify_layouts *layouts);
 void verify_print_gradient(const verify_gradient *gradient);
 
 #endif

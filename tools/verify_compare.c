@@ -9,6 +9,9 @@
 
 #include "verify.h"
 
+/* Of a metric of counts, where a few tokens may change their experts. */
+static const double tolerance_of_counts = 0.25;
+
 /* How far apart values may be where a sum was made in another order, relative to the value. The
  * router's choices and Adam's division by a small root enlarge what begins at the last bit. */
 typedef struct verify_tolerance {
@@ -20,24 +23,26 @@ static const verify_tolerance tolerances[] = {
     [RINGMOE_PRECISION_BF16] = {1e-2, 1e-1, 1e-2},
 };
 
-/* A metric; `is_count` of those that move in whole tokens, which have no small differences. */
+/* A metric, a number or a whole one; `is_count` of those that move in whole tokens, which have
+ * no small differences. */
 typedef struct metric_row {
     const char *name;
     size_t offset;
-    bool is_count;
+    bool is_count, is_whole;
 } metric_row;
 
-#define METRIC(member, is_count)                                                               \
+#define METRIC(member, ...)                                                                    \
     {                                                                                          \
-#member, offsetof(ringmoe_step_metrics, member), is_count                              \
+#member, offsetof(ringmoe_step_metrics, member), __VA_ARGS__                           \
     }
 
 static const metric_row losses[] = {
-    METRIC(loss, false),   METRIC(balance_loss, false),
-    METRIC(z_loss, false), METRIC(load_max_over_mean, true),
-    METRIC(load_cv, true),
+    METRIC(loss, false, false),       METRIC(balance_loss, false, false),
+    METRIC(z_loss, false, false),     METRIC(load_max_over_mean, true, false),
+    METRIC(load_cv, true, false),     METRIC(n_dropped, true, true),
+    METRIC(dead_experts, true, true),
 };
-static const metric_row norms[] = {METRIC(grad_norm, false)};
+static const metric_row norms[] = {METRIC(grad_norm, false, false)};
 
 /* What is being compared, and where differences go. */
 typedef struct comparison {
@@ -63,19 +68,32 @@ static void note(comparison *at, verify_match match, verify_match *kept, const c
              at->step + 1, what, value, reference);
 }
 
+static double metric_at(const ringmoe_step_metrics *metrics, const metric_row *row)
+{
+    const char *place = (const char *)metrics + row->offset;
+    return row->is_whole ? (double)*(const int64_t *)place : *(const double *)place;
+}
+
+/* Of counts a quarter, and of those next to nothing a few. */
+static bool metric_close(const metric_row *row, double a, double b, double tolerance)
+{
+    static const double few = 8;
+    if (!isfinite(a) || !isfinite(b)) return false;
+    if (!row->is_count) return is_close(a, b, tolerance, fabs(a));
+    return is_close(a, b, tolerance_of_counts, row->is_whole ? fabs(a) + few : fabs(a));
+}
+
 static void compare_metrics(comparison *at, const metric_row *rows, int n_rows,
                             const ringmoe_step_metrics *reference,
                             const ringmoe_step_metrics *metrics, double tolerance,
                             verify_match *kept)
 {
     for (int i = 0; i < n_rows; i++) {
-        double a = *(const double *)((const char *)reference + rows[i].offset);
-        double b = *(const double *)((const char *)metrics + rows[i].offset);
+        double a = metric_at(reference, &rows[i]), b = metric_at(metrics, &rows[i]);
         verify_match match = VERIFY_SAME;
         if (!(a == b))
-            match = at->tolerance && (rows[i].is_count || is_close(a, b, tolerance, fabs(a)))
-                        ? VERIFY_CLOSE
-                        : VERIFY_DIFFER;
+            match = at->tolerance && metric_close(&rows[i], a, b, tolerance) ? VERIFY_CLOSE
+                                                                             : VERIFY_DIFFER;
         note(at, match, kept, "%s", rows[i].name, a, b);
     }
 }
@@ -129,6 +147,18 @@ static void compare_step(comparison *at, const verify_record *reference,
                     record->weights + at->step * n, n, tolerance->weights, &outcome->weights);
 }
 
+/* Counts as a loss of the step that would be next. */
+static void compare_evaluation(comparison *at, const verify_record *reference,
+                               const verify_record *record)
+{
+    double a = reference->final_loss, b = record->final_loss;
+    verify_match match = VERIFY_SAME;
+    if (!(a == b))
+        match = at->tolerance && is_close(a, b, at->tolerance->loss, fabs(a)) ? VERIFY_CLOSE
+                                                                              : VERIFY_DIFFER;
+    note(at, match, &at->outcome->losses, "%s", "loss of an evaluation", a, b);
+}
+
 void verify_compare(const verify_record *reference, const verify_record *record,
                     bool has_tolerance, ringmoe_precision precision, verify_outcome *outcome)
 {
@@ -143,6 +173,7 @@ void verify_compare(const verify_record *reference, const verify_record *record,
     comparison at = {.tolerance = has_tolerance ? &tolerances[precision] : NULL,
                      .outcome = outcome};
     for (; at.step < reference->n_steps; at.step++) compare_step(&at, reference, record);
+    compare_evaluation(&at, reference, record);
 }
 
 bool verify_is_well(const verify_outcome *outcome)

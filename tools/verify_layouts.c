@@ -33,20 +33,24 @@ static const number_word numbers[] = {
 static const verify_layout serial = {.dims = {1, 1, 1, 1}};
 static const char *const one_rank = "serial";
 
+static int number_of(const verify_layout *layout, const number_word *word)
+{
+    return *(const int *)((const char *)layout + word->offset);
+}
+
 int verify_layout_ranks(const verify_layout *layout)
 {
-    const ringmoe_mesh_dims *dims = &layout->dims;
-    return dims->pipeline * dims->data * dims->expert * dims->tensor;
+    int64_t ranks = 1;
+    for (int i = 0; i < N_AXES; i++) {
+        ranks *= number_of(layout, &axes[i]);
+        if (ranks > INT32_MAX) return INT32_MAX;
+    }
+    return (int)ranks;
 }
 
 static int *number_at(verify_layout *layout, const number_word *word)
 {
     return (int *)((char *)layout + word->offset);
-}
-
-static int number_of(const verify_layout *layout, const number_word *word)
-{
-    return *(const int *)((const char *)layout + word->offset);
 }
 
 void verify_layout_name(const verify_layout *layout, char name[VERIFY_NAME])
@@ -186,7 +190,11 @@ static bool fits(const verify_layout *layout, const verify_work *work)
 
 static void add(const verify_layout *layout, const verify_work *work, verify_layouts *layouts)
 {
-    if (fits(layout, work) && layouts->count < VERIFY_MAX_LAYOUTS)
+    if (!fits(layout, work))
+        layouts->n_unfit++;
+    else if (layouts->count == VERIFY_MAX_LAYOUTS)
+        layouts->n_beyond++;
+    else
         layouts->rows[layouts->count++] = *layout;
 }
 
@@ -236,20 +244,25 @@ static void add_split(verify_layout layout, const verify_work *work, verify_layo
     add(&layout, work, layouts);
 }
 
-void verify_layouts_default(int n_ranks, const verify_work *work, verify_layouts *layouts)
+void verify_layouts_default(int n_ranks, const verify_work *work, int reproducible,
+                            verify_layouts *layouts)
 {
-    layouts->count = 0;
+    verify_layout first = serial;
+    first.reproducible = reproducible;
+    *layouts = (verify_layouts){.count = 0};
     if (n_ranks == 1) {
         const char *text =
             "serial:threads2,serial:chunks2,serial:chunks3:selective,serial:full,"
             "serial:threads2:full:reproducible";
         char unused[256];
         verify_layouts_parse(text, layouts, unused, sizeof unused);
+        for (int i = 0; reproducible && i < layouts->count; i++)
+            layouts->rows[i].reproducible = 1;
     }
     for (int p = 1; n_ranks > 1 && p <= n_ranks; p++)
         for (int d = 1; n_ranks % p == 0 && d <= n_ranks / p; d++)
             for (int e = 1; n_ranks / p % d == 0 && e <= n_ranks / p / d; e++) {
-                verify_layout layout = serial;
+                verify_layout layout = first;
                 if (n_ranks / p / d % e) continue;
                 layout.dims = (ringmoe_mesh_dims){p, d, e, n_ranks / p / d / e};
                 add_split(layout, work, layouts);

@@ -3,11 +3,12 @@
  * The model that `ringmoe verify` trains unless it is given one: a few thousand parameters, but
  * with every part that a layout could get wrong: dense layers among those of experts, a head
  * tied to the embedding (which sit at opposite ends of a pipeline), fewer key-value heads than
- * heads, an inner size that is no multiple of a block, noise, all losses and a moving bias.
+ * heads, an inner size that is no multiple of a block, noise, all losses, a moving bias, and
+ * experts that have no room for some of their tokens.
  */
 #include "verify.h"
 
-enum { LEAST_EXPERTS = 8, LEAST_MICROBATCHES = 8, LEAST_LAYERS = 5, MOST_LAYERS = 13 };
+enum { LEAST_EXPERTS = 8, LEAST_MICROBATCHES = 8, LEAST_LAYERS = 5 };
 
 /* The smallest multiple of n that is at least `least`. */
 static int multiple_of(int n, int least)
@@ -19,7 +20,8 @@ static int multiple_of(int n, int least)
 static int count_layers(int n_ranks)
 {
     int layers = 2 * n_ranks + 1;
-    return layers < LEAST_LAYERS ? LEAST_LAYERS : layers > MOST_LAYERS ? MOST_LAYERS : layers;
+    if (layers > RINGMOE_MAX_LAYERS) return RINGMOE_MAX_LAYERS;
+    return layers < LEAST_LAYERS ? LEAST_LAYERS : layers;
 }
 
 static ringmoe_model_config default_config(int n_ranks)
@@ -42,6 +44,7 @@ static ringmoe_model_config default_config(int n_ranks)
         .initializer_range = 0.1,
         .router_aux_loss_coef = 0.01,
         .router_z_loss_coef = 0.001,
+        .capacity_factor = 1.25,
         .router_bias_rate = 0.001,
         .router_jitter_noise = 0.01,
         .router_balance_global = 1,

@@ -41,6 +41,18 @@ void verify_print_row(const verify_layout *layout, const verify_record *record,
     fflush(stdout);
 }
 
+void verify_print_left_out(const verify_layouts *layouts)
+{
+    if (layouts->n_unfit)
+        printf(
+            "\n  left out: %d whose axes do not divide the model's layers, heads, experts or "
+            "microbatches\n",
+            layouts->n_unfit);
+    if (layouts->n_beyond)
+        printf("\n  left out: %d beyond the first %d; name some with --layouts\n",
+               layouts->n_beyond, layouts->count);
+}
+
 void verify_print_gradient(const verify_gradient *gradient)
 {
     printf("\n  finite differences: %d derivatives, largest error %.2g %% (%s)\n",

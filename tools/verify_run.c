@@ -97,6 +97,18 @@ static ringmoe_status take_step(layout_job *job, int step, verify_record *record
     return status;
 }
 
+/* What the last step left behind is used too: weights gathered from their shards, copies, and
+ * the routers' biases. */
+static ringmoe_status evaluate(const verify_work *work, layout_job *job, verify_record *record)
+{
+    ringmoe_eval_result result;
+    ringmoe_status status = ringmoe_model_evaluate(
+        ringmoe_trainer_model(job->trainer), job->tokens, work->train.seq_len,
+        work->train.microbatch, work->train.global_batch, &result);
+    if (status == RINGMOE_OK) record->final_loss = result.loss;
+    return status;
+}
+
 /* A rank without memory for its record cannot leave the others alone in the steps, so they are
  * asked first. */
 static ringmoe_status run_steps(const verify_work *work, layout_job *job, verify_record *record)
@@ -112,7 +124,7 @@ static ringmoe_status run_steps(const verify_work *work, layout_job *job, verify
     }
     for (int step = 0; step < record->n_steps && status == RINGMOE_OK; step++)
         status = take_step(job, step, record);
-    return status;
+    return status == RINGMOE_OK ? evaluate(work, job, record) : status;
 }
 
 static void run_members(tool_session *session, const tool_placement *placement,

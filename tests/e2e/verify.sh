@@ -19,14 +19,16 @@ well() {
 # What the ranks find by themselves.
 for ranks in 1 2 3; do well "$ranks" --steps 2; done
 has 'finite differences: [0-9]+ derivatives' out
-well 2 --precision bf16 --steps 1
+well 2 --precision bf16 --steps 2
 
+# Two steps in all: weights that were gathered from their shards, and copies, are used only by
+# the second.
 # Every pair of axes, every schedule, recomputation, uneven stages, nodes, and all four axes.
 well 4 --steps 2 --layouts \
     tp4:reproducible,pp2xtp2:gpipe:reproducible,dp2xtp2,ep4:nodes2,pp2xep2:nodes4:zb-h1,dp2xep2
-well 6 --steps 1 --layouts \
+well 6 --steps 2 --layouts \
     pp2xep3:zb-h1:selective,pp3xdp2:interleaved:chunks2,dp3xep2:nodes3,ep3xtp2:reproducible:nodes2
-well 8 --steps 1 --layouts pp2xdp2xep2:1f1b:full,pp2xep2xtp2:reproducible,pp8:zb-h1,ep8:nodes4
+well 8 --steps 2 --layouts pp2xdp2xep2:1f1b:full,pp2xep2xtp2:reproducible,pp8:zb-h1,ep8:nodes4
 
 # differs PATTERN RANKS OPTIONS...: status 1, a verdict that names the layout, nothing on stderr.
 differs() {
@@ -45,6 +47,10 @@ has '^  dp2 +same +same +same +same' out
 differs '"well": false' 2 --steps 1 --layouts pp2:gpipe:seed1 --json
 has '"first_difference": "step 1: loss' out
 
+# Every tensor layout once, as all are reproducible.
+well 2 --steps 1 --reproducible
+[ "$(grep -c '^  tp2' out)" -eq 1 ] || fail "tensor layouts twice: $(cat out)"
+
 done_well 'verify --json' "$mpiexec" -n 2 "$ringmoe" verify --threads 1 --steps 1 --json
 has '"well": true' out
 has '"checked": [0-9]+' out
@@ -62,4 +68,5 @@ verify_refused 'an axis twice' 'axes joined by x' pp2xpp2
 verify_refused 'no layout' 'axes joined by x' dp2,
 verify_refused 'an unknown word' 'unknown word zb-h7' pp2:zb-h7
 verify_refused 'more ranks than there are' 'has 4 ranks, and there are 2' ep4
+verify_refused 'more ranks than can be' 'has 2147483647 ranks' pp1048576xdp1048576
 finish
