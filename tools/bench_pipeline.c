@@ -142,7 +142,8 @@ static int time_run(tool_session *session, const pipeline_options *options,
     return EXIT_DONE;
 }
 
-/* The share of time that the formula of the schedule's paper leaves idle. ZB-H1's depends on
+/* The share of time that the formula of the schedule's paper leaves idle; the interleaved one's
+ * is that of microbatches that the ranks divide, others have more. ZB-H1's depends on
  * what the three parts of the work cost (Qi et al. 2023, table 2). */
 static double formula(const tool_session *session, const pipeline_options *options,
                       const pipeline_subject *subject)
@@ -225,6 +226,19 @@ static int open_ring(tool_session *session, pipeline_options *options)
                          ringmoe_mesh_create(session->context, &dims, 0, &session->mesh));
 }
 
+static int check_options(const tool_session *session, const pipeline_options *options)
+{
+    if (session->size == 1)
+        return session_fail(session, EXIT_USAGE,
+                            "one rank has no bubble: start it with mpiexec -n 2 or more");
+    if (options->rows % options->chunks)
+        return session_fail(session, EXIT_USAGE,
+                            "--rows %lld: %lld chunks of a rank could not share them: give a "
+                            "multiple",
+                            (long long)options->rows, (long long)options->chunks);
+    return EXIT_DONE;
+}
+
 int bench_pipeline(tool_session *session, int argc, char **argv)
 {
     pipeline_options options = {.microbatches = 8,
@@ -237,9 +251,8 @@ int bench_pipeline(tool_session *session, int argc, char **argv)
     option_result given;
     int status;
     if (!session_parse(session, &set, argc, argv, &options, &given, &status)) return status;
-    if (session->size == 1)
-        return session_fail(session, EXIT_USAGE,
-                            "one rank has no bubble: start it with mpiexec -n 2 or more");
+    status = check_options(session, &options);
+    if (status) return status;
     pipeline_bench *bench = calloc(1, sizeof *bench);
     status = open_ring(session, &options);
     if (!status) status = session_settle(session, bench ? EXIT_DONE : EXIT_FAILED, "no memory");

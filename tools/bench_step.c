@@ -36,7 +36,7 @@ static const option_set set = {
         "measured peak, and memory against the plan. --against makes other steps in turns\n"
         "with these and tells the ratio: of the dense model of the same active size;\n"
         "without overlap of messages and work; reproducible over tensor ranks; by one rank\n"
-        "that has all the threads.",
+        "that has all the threads, which says something if all ranks share one node.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };
@@ -98,6 +98,10 @@ static int open_bench(tool_session *session, step_options *options,
     int status = session_execution(session, &options->execution, &options->train);
     if (!status) status = session_open(session, &options->placement);
     if (!status) status = source_config(session, options->model, config);
+    if (!status && options->against == AGAINST_REPRODUCIBLE && options->train.reproducible)
+        status = session_fail(session, EXIT_USAGE,
+                              "--against reproducible: these steps are so too: leave "
+                              "--reproducible out");
     if (!status && options->against == AGAINST_DENSE && config->num_local_experts == 0)
         status = session_fail(session, EXIT_USAGE, "--against dense: --model %s has no experts",
                               options->model);

@@ -36,7 +36,8 @@ static const option_set set = {
     .usage = "ringmoe eval --model FOLDER --data PATH [options]",
     .summary =
         "Loss, bits per byte and perplexity of a model on a text, cut into consecutive\n"
-        "sequences. Of the synthetic language the part that training holds out is taken.",
+        "sequences. Of the synthetic language the part that training holds out is taken.\n"
+        "Sums are made in one go: with --tp the last digits may differ from those of one rank.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };

@@ -42,7 +42,8 @@ static const option_set set = {
     .summary =
         "Continues a prompt with a trained model. The prompt is read as bytes, and bytes\n"
         "come out; those that are not printable as \\xNN. With a vocabulary above 256 the\n"
-        "prompt is token ids parted by blanks, and ids come out.",
+        "prompt is token ids parted by blanks, and ids come out. With --tp sums are made in\n"
+        "another order, which may change a token that is nearly as likely as another.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };

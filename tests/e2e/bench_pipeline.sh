@@ -17,13 +17,16 @@ done
 has '"formula": 0.333333' out
 
 # shellcheck disable=SC2086
-done_well 'products' "$mpiexec" -n 2 $bench --work products --rows 8 --width 16 --chunks 3
-has '^2 ranks, 4 microbatches, stages of products \[8\]\[16\]' out
+done_well 'products' "$mpiexec" -n 2 $bench --work products --rows 9 --width 16 --chunks 3
+has '^2 ranks, 4 microbatches, stages of products \[9\]\[16\]' out
 has '^1f1b +1 +20\.0 % +[-0-9.]+ % +[-0-9.]+ % +[0-9.]+ +1\.000 +2\.0$' out
 has '^interleaved +3 +7\.7 % ' out
 
 # shellcheck disable=SC2086
 refused 'one rank' 2 'one rank has no bubble: start it with mpiexec -n 2' $bench
+# shellcheck disable=SC2086
+refused 'rows that chunks cannot share' 2 '\-\-rows 8: 3 chunks' "$mpiexec" -n 2 $bench \
+    --rows 8 --chunks 3
 # shellcheck disable=SC2086
 refused 'no microbatches' 2 '\-\-microbatches' $bench --microbatches 0
 finish
