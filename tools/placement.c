@@ -50,6 +50,7 @@ ringmoe_batch_shape execution_batch(const ringmoe_train_settings *train)
     ringmoe_batch_shape batch = {.seq_len = train->seq_len,
                                  .microbatch = train->microbatch,
                                  .n_microbatches = train->global_batch / train->microbatch,
+                                 .reproducible = train->reproducible,
                                  .chunks = train->chunks,
                                  .recompute = train->recompute};
     snprintf(batch.schedule, sizeof batch.schedule, "%s", train->schedule);

@@ -96,6 +96,7 @@ typedef struct ringmoe_batch_shape {
     int64_t seq_len;        /**< tokens of a sequence */
     int64_t microbatch;     /**< sequences of a microbatch */
     int64_t n_microbatches; /**< microbatches of the global batch, over all ranks, 1..65536 */
+    int64_t reproducible;   /**< 1: the bits do not depend on the tensor axis */
     char schedule[16];      /**< of the pipeline; "": chosen */
     int64_t chunks;         /**< of a rank; 0: chosen */
     int64_t recompute;      /**< a ringmoe_recompute */

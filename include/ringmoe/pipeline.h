@@ -105,7 +105,12 @@ ringmoe_schedule_items(const ringmoe_schedule *schedule, int rank, int *n_items)
 /** Its sizes: P, m, v. Local. */
 RINGMOE_API void ringmoe_schedule_sizes(const ringmoe_schedule *schedule, int *n_ranks,
                                         int *n_microbatches, int *n_chunks);
-/** Microbatches whose activations a rank's chunk holds at once, at most. Local. */
+/** Microbatches whose activations a rank's chunk holds at once, at most. Over all v chunks of
+ * rank r they are at most m * v, and with groups of g microbatches (about P) on a ring
+ *   1f1b          (v - 1) * g + P - r          also interleaved, of one chunk
+ *   interleaved   (v - 1) * g + 2 * (P - r - 1) + 1
+ *   zb-h1         (v - 1) * g + P
+ * Local. */
 RINGMOE_API int ringmoe_schedule_slots(const ringmoe_schedule *schedule, int rank, int chunk);
 
 /** Seconds of one stage's operations, for ringmoe_schedule_simulate. */

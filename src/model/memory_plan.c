@@ -4,19 +4,19 @@
  * reduction trees, a rank's share of the optimizer's moments, the pipeline's buffers and the
  * threads' scratch; for each pipeline rank, since the plan is that of the rank that needs most.
  */
-#include <string.h>
-
 #include "format/config.h"
 #include "model/state.h"
+#include "pipeline/lists.h"
 
 ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_config *config,
                                 const rm_model_settings *settings,
-                                const rm_placement *placement, ringmoe_memory_plan *plan,
-                                rm_error *error)
+                                const rm_placement *placement, int n_near,
+                                ringmoe_memory_plan *plan, rm_error *error)
 {
     *plan = (ringmoe_memory_plan){0};
     ringmoe_model model;
     rm_shared exchange = rm_shared_measuring(NULL);
+    exchange.n_near = n_near;
     ringmoe_status status = rm_model_prepare(config, settings, placement, &model, error);
     model.exchange = &exchange;
     if (status == RINGMOE_OK) rm_model_layout(&model, compute);
@@ -49,10 +49,18 @@ static ringmoe_status check_batch(const ringmoe_batch_shape *batch, ringmoe_mesh
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "a global batch of %lld microbatches; at most %d: give larger ones",
                        (long long)batch->n_microbatches, RM_MICROBATCHES_MOST);
-    if (!memchr(batch->schedule, 0, sizeof batch->schedule))
+    if (batch->chunks < 0 || batch->recompute < RINGMOE_RECOMPUTE_NONE ||
+        batch->recompute > RINGMOE_RECOMPUTE_FULL)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "the name of the schedule is longer than %zu characters",
-                       sizeof batch->schedule - 1);
+                       "chunks is %lld and recompute %lld; chunks must be at least 0 and "
+                       "recompute one of ringmoe_recompute's values",
+                       (long long)batch->chunks, (long long)batch->recompute);
+    if (batch->reproducible && RM_INNER_BLOCKS % dims.tensor != 0)
+        return rm_fail(error, RINGMOE_ERROR_LAYOUT,
+                       "reproducible sums are made in %d fixed blocks, which %d tensor ranks "
+                       "cannot share; use 1, 2 or 4, or leave reproducible off",
+                       RM_INNER_BLOCKS, dims.tensor);
+    RM_TRY(rm_schedule_check_name(batch->schedule, sizeof batch->schedule, error));
     if (batch->n_microbatches % ranks != 0)
         return rm_fail(error, RINGMOE_ERROR_LAYOUT,
                        "%lld microbatches do not divide over %lld ranks; make the global batch "
@@ -86,6 +94,7 @@ typedef struct planned {
     const ringmoe_batch_shape *batch;
     const ringmoe_schedule *schedule;
     int n_chunks;
+    int n_near; /* ranks of an expert axis on one node */
     rm_model_settings settings;
     rm_placement placement;
 } planned;
@@ -137,7 +146,7 @@ static ringmoe_status plan_rank(const planned *work, ringmoe_memory_plan *plan, 
 {
     rm_parameter_table table;
     RM_TRY(rm_model_measure(work->compute, work->config, &work->settings, &work->placement,
-                            plan, error));
+                            work->n_near, plan, error));
     RM_TRY(rm_parameter_table_create(work->config, &work->placement, &table, error));
     ringmoe_status status = RINGMOE_OK;
     for (int space = 0; space < work->n_chunks * RM_N_KINDS && status == RINGMOE_OK; space++)
@@ -152,13 +161,10 @@ static ringmoe_status plan_rank(const planned *work, ringmoe_memory_plan *plan, 
 
 static void set_slots(planned *work)
 {
-    int rank = work->placement.pipeline_rank, n_items;
-    const ringmoe_schedule_item *items = ringmoe_schedule_items(work->schedule, rank, &n_items);
+    int rank = work->placement.pipeline_rank;
     for (int chunk = 0; chunk < work->n_chunks; chunk++)
         work->settings.n_slots[chunk] = ringmoe_schedule_slots(work->schedule, rank, chunk);
-    for (int i = 0; i < n_items; i++)
-        if (items[i].operation == RINGMOE_STAGE_BACKWARD_INPUT)
-            work->settings.split_backward = true;
+    work->settings.split_backward = rm_schedule_is_split(work->schedule, rank);
 }
 
 /* Of all pipeline ranks the one that needs most. The last tensor rank has the largest parts. */
@@ -193,7 +199,7 @@ static ringmoe_status plan_layout(ringmoe_context *context, planned *work,
                        "%lld chunks on each of %d pipeline ranks; at most %d a rank and %d in "
                        "all",
                        (long long)n_chunks, dims->pipeline, RM_MAX_CHUNKS, RM_MAX_STAGES);
-    const char *chosen = n_chunks > 1 && dims->pipeline > 1 ? "interleaved" : "1f1b";
+    const char *chosen = rm_schedule_choose(dims->pipeline, n_chunks);
     ringmoe_schedule *schedule;
     RM_TRY(ringmoe_schedule_create(
         context, batch->schedule[0] ? batch->schedule : chosen, dims->pipeline,
@@ -223,6 +229,23 @@ static ringmoe_status choose_dims(const ringmoe_context *context,
     return rm_mesh_choose((int)n_ranks, config->num_local_experts, dims, error);
 }
 
+/* The fewest ranks of an expert axis that a rank finds on its node, itself among them. Of ranks
+ * that are not there it is taken that they share one. */
+static int count_near(const ringmoe_context *context, const ringmoe_mesh_dims *dims)
+{
+    int n_ranks = dims->pipeline * dims->data * dims->expert * dims->tensor;
+    int fewest = dims->expert;
+    if (context->exchange == RINGMOE_EXCHANGE_MESSAGES) return 1;
+    if (n_ranks != context->world.size) return dims->expert;
+    for (int rank = 0; rank < n_ranks; rank++) {
+        int first = rank - rank / dims->tensor % dims->expert * dims->tensor, n_near = 0;
+        for (int e = 0; e < dims->expert; e++)
+            n_near += context->nodes[first + e * dims->tensor] == context->nodes[rank];
+        if (n_near < fewest) fewest = n_near;
+    }
+    return fewest;
+}
+
 RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
     ringmoe_context *context, const ringmoe_model_config *config, const ringmoe_mesh_dims *dims,
     ringmoe_precision precision, const ringmoe_batch_shape *batch, ringmoe_memory_plan *plan)
@@ -239,8 +262,10 @@ RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
     if (dims) work.dims = *dims;
     RM_TRY(rm_config_check(config, error));
     RM_TRY(choose_dims(context, config, &work.dims, error));
+    work.n_near = count_near(context, &work.dims);
     RM_TRY(check_batch(batch, work.dims, error));
     work.settings = (rm_model_settings){.use = RM_MODEL_TRAINING,
+                                        .reproducible = batch->reproducible != 0,
                                         .max_tokens = batch->seq_len * batch->microbatch,
                                         .recompute = (ringmoe_recompute)batch->recompute};
     return plan_layout(context, &work, plan);

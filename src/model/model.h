@@ -27,10 +27,14 @@
 
 /* The model cut into stages; zeroed: one stage. */
 typedef struct rm_partition {
-    int n_stages, n_pipeline; /* n_stages is a multiple of n_pipeline = P */
-    int bounds[RM_MAX_STAGES +
-               1]; /* stage s has layers [bounds[s], bounds[s + 1]), maybe none */
+    int n_stages, n_pipeline;      /* n_stages is a multiple of n_pipeline = P */
+    int bounds[RM_MAX_STAGES + 1]; /* stage s: layers [bounds[s], bounds[s + 1]), maybe none */
 } rm_partition;
+/* The bounds of stages with the same number of layers, or as nearly as can be. */
+void rm_partition_evenly(rm_partition *partition, int n_layers);
+
+bool rm_layer_is_dense(const ringmoe_model_config *config, int layer);
+int rm_moe_layer_count(const ringmoe_model_config *config);
 
 typedef enum rm_kind { RM_KIND_DENSE = 0, RM_KIND_EXPERT = 1, RM_N_KINDS = 2 } rm_kind;
 /* A space of a rank: chunk * RM_N_KINDS + kind. */
@@ -231,10 +235,10 @@ int rm_chunks_choose(const ringmoe_model_config *config, const ringmoe_mesh_dims
 
 /* Bytes by purpose of rm_model_create with these arguments for the rank of `placement`, whose
  * partition is the settings', without creating: parameters, packed, activations, exchange are
- * set. */
+ * set. `n_near` ranks of its expert axis share its node. */
 ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_config *config,
                                 const rm_model_settings *settings,
-                                const rm_placement *placement, ringmoe_memory_plan *plan,
-                                rm_error *error);
+                                const rm_placement *placement, int n_near,
+                                ringmoe_memory_plan *plan, rm_error *error);
 
 #endif

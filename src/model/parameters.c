@@ -2,8 +2,8 @@
  *
  * The parameter table: every parameter of a model by its Hugging Face name, in one fixed order.
  *
- *   embedding | layer 0: norm q k v o norm (gate up down | router, experts 0 .. n-1: w1 w2 w3)
- * | layer 1 ... | final norm | head
+ *   embedding | layer 0 | layer 1 | ... | final norm | head
+ *   a layer:    norm, q k v o, norm, gate up down or router and experts 0 .. n-1: w1 w2 w3
  *
  * Offsets grow in that order without gaps: dense parameters in their stage's dense space, an
  * expert's in the expert space of the rank that holds it. Experts are split evenly, so the

@@ -20,7 +20,7 @@ int rm_chunks_choose(const ringmoe_model_config *config, const ringmoe_mesh_dims
     return n_layers < CHUNKS_TO_OVERLAP ? n_layers : CHUNKS_TO_OVERLAP;
 }
 
-static void cut_evenly(int n_layers, rm_partition *partition)
+void rm_partition_evenly(rm_partition *partition, int n_layers)
 {
     for (int stage = 0; stage <= partition->n_stages; stage++)
         partition->bounds[stage] = (int)((int64_t)stage * n_layers / partition->n_stages);
@@ -35,7 +35,7 @@ void rm_placement_complete(const ringmoe_model_config *config, rm_placement *pla
     if (partition->n_stages == 0) partition->n_stages = partition->n_pipeline;
     if (partition->n_stages < 1 || partition->n_stages > RM_MAX_STAGES) return;
     if (partition->bounds[partition->n_stages] == 0)
-        cut_evenly(config->num_hidden_layers, partition);
+        rm_partition_evenly(partition, config->num_hidden_layers);
 }
 
 static ringmoe_status check_stages(const ringmoe_model_config *config,

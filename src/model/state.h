@@ -29,9 +29,6 @@
 #include "nn/norm.h"
 #include "nn/rope.h"
 
-bool rm_layer_is_dense(const ringmoe_model_config *config, int layer);
-int rm_moe_layer_count(const ringmoe_model_config *config);
-
 /* --- placement.c --- */
 
 int rm_stage_of_layer(const rm_partition *partition, int layer);

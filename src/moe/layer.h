@@ -75,8 +75,8 @@ int rm_moe_weights_matrices(rm_moe_weights *weights, const ringmoe_moe_settings 
 /* Takes the activations from the arena and from the memory of the exchange; *saved is NULL
  * while measuring. Buffers for received rows are reserved for the worst case but touched only
  * as far as rows arrive; `expected` (may be NULL) gets the bytes at balanced load added: [0]
- * activations, [1] exchange. The order of layouts and their sizes are the same on all ranks of
- * an expert axis. */
+ * the rank's own, with its messages, [1] what it shares with ranks of its node. The order of
+ * layouts and their sizes are the same on all ranks of an expert axis. */
 void rm_moe_saved_layout(rm_moe_saved **saved, const rm_moe_workspace *workspace,
                          const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
                          rm_arena *arena, rm_shared *shared, int64_t expected[2]);

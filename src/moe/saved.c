@@ -11,8 +11,11 @@ typedef struct layout_sizes {
     const ringmoe_moe_settings *settings;
     const rm_moe_layout *layout;
     int n_local;
-    int64_t max_rows; /* of this rank's experts */
-    int64_t far_rows; /* of a message, at most */
+    int n_far;              /* ranks that are reached by messages, at most */
+    int64_t max_rows;       /* of this rank's experts */
+    int64_t far_rows;       /* of a message, at most */
+    int64_t n_sent_far;     /* choices of experts that are reached by messages, at most */
+    int64_t n_received_far; /* rows of this rank's experts that come by messages, at most */
     int64_t width, d_ff, d_ff_shared;
 } layout_sizes;
 
@@ -21,23 +24,40 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* `expected`: with balanced load. */
-static layout_sizes sizes_of(const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
-                             bool expected)
+/* The worst case. */
+static layout_sizes sizes_of(const ringmoe_moe_settings *settings, const rm_moe_layout *layout)
 {
     int n_local = settings->n_experts / layout->expert_ranks;
     int64_t first, n_tokens = settings->max_tokens, most = least(settings->top_k, n_local);
+    int64_t max_rows = n_tokens * most * layout->expert_ranks;
     return (layout_sizes){
         .settings = settings,
         .layout = layout,
         .n_local = n_local,
-        .max_rows =
-            expected ? n_tokens * settings->top_k : n_tokens * most * layout->expert_ranks,
+        .n_far = layout->expert_ranks - 1,
+        .max_rows = max_rows,
         .far_rows = n_tokens + rm_far_notes(n_tokens * most, settings->d_model),
+        .n_sent_far = n_tokens * settings->top_k,
+        .n_received_far = max_rows,
         .width = settings->d_model,
         .d_ff = rm_split(settings->d_ff, layout->tensor_ranks, layout->tensor_rank, &first),
         .d_ff_shared =
             rm_split(settings->d_ff_shared, layout->tensor_ranks, layout->tensor_rank, &first)};
+}
+
+/* With balanced load, where messages go to `n_far` ranks. */
+static layout_sizes expected_sizes(const ringmoe_moe_settings *settings,
+                                   const rm_moe_layout *layout, int n_far)
+{
+    layout_sizes sizes = sizes_of(settings, layout);
+    int64_t ranks = layout->expert_ranks, n_tokens = settings->max_tokens;
+    int64_t n_choices = n_tokens * settings->top_k;
+    int64_t of_a_rank = (n_choices + ranks - 1) / ranks;
+    sizes.n_far = n_far;
+    sizes.max_rows = n_choices;
+    sizes.far_rows = least(n_tokens, of_a_rank) + rm_far_notes(of_a_rank, settings->d_model);
+    sizes.n_sent_far = sizes.n_received_far = n_far * of_a_rank;
+    return sizes;
 }
 
 /* --- in shared memory --- */
@@ -81,23 +101,27 @@ static bool is_measuring(const rm_shared *shared)
     return !shared->base;
 }
 
+/* Ranks that are reached through memory, this one among them. One rank shares nothing. */
+static int count_near(const rm_shared *shared)
+{
+    if (!shared) return 1;
+    return is_measuring(shared) ? shared->n_near : shared->n_members;
+}
+
 /* --- the workspace --- */
 
 static void lay_out_messages(rm_moe_workspace *workspace, const layout_sizes *sizes,
                              rm_arena *arena)
 {
-    const ringmoe_moe_settings *settings = sizes->settings;
     int64_t ranks = sizes->layout->expert_ranks, width = sizes->width;
-    int64_t n_choices = settings->max_tokens * settings->top_k;
+    int64_t sent = sizes->n_sent_far, received = sizes->n_received_far;
     rm_axis axis = {.size = sizes->layout->expert_ranks};
     int n_counts = sizes->n_local + 1;
-    workspace->sent = RM_TAKE(arena, (ranks - 1) * sizes->far_rows * width, rm_real);
-    workspace->came_back = RM_TAKE(
-        arena, (n_choices + rm_far_gradient_notes(n_choices, width) + ranks) * width, rm_real);
+    workspace->sent = RM_TAKE(arena, sizes->n_far * sizes->far_rows * width, rm_real);
+    workspace->came_back =
+        RM_TAKE(arena, (sent + rm_far_gradient_notes(sent, width) + ranks) * width, rm_real);
     workspace->sent_back = RM_TAKE(
-        arena,
-        (sizes->max_rows + rm_far_gradient_notes(sizes->max_rows, width) + ranks) * width,
-        rm_real);
+        arena, (received + rm_far_gradient_notes(received, width) + ranks) * width, rm_real);
     workspace->counts_out = RM_TAKE(arena, ranks * n_counts, int32_t);
     workspace->counts_in = RM_TAKE(arena, ranks * n_counts, int32_t);
     workspace->counts_room =
@@ -159,8 +183,7 @@ static rm_moe_workspace *make_workspace(const layout_sizes *sizes, rm_arena *are
     if (ranks == 1) return workspace;
     lay_out_messages(target, sizes, exchange);
     if (is_measuring(shared)) share_workspace(target, sizes, shared, &shared->alone, ranks - 1);
-    share_workspace(target, sizes, shared, &shared->arena,
-                    ranks - (is_measuring(shared) ? shared->n_near : shared->n_members));
+    share_workspace(target, sizes, shared, &shared->arena, ranks - count_near(shared));
     return workspace;
 }
 
@@ -168,15 +191,15 @@ void rm_moe_workspace_layout(rm_moe_workspace **workspace, const ringmoe_moe_set
                              const rm_moe_layout *layout, rm_arena *arena, rm_shared *shared,
                              int64_t expected[2])
 {
-    layout_sizes sizes = sizes_of(settings, layout, false);
+    layout_sizes sizes = sizes_of(settings, layout);
     *workspace = make_workspace(&sizes, arena, arena, shared);
     if (!expected) return;
-    rm_arena activations = {0}, exchange = {0};
-    rm_shared all_near = {.unit = RM_ARENA_ALIGN, .n_near = layout->expert_ranks};
-    sizes = sizes_of(settings, layout, true);
-    make_workspace(&sizes, &activations, &exchange, &all_near);
-    expected[0] += (int64_t)activations.used;
-    expected[1] += (int64_t)all_near.arena.used;
+    rm_arena own = {0};
+    rm_shared common = {.unit = RM_ARENA_ALIGN, .n_near = count_near(shared)};
+    sizes = expected_sizes(settings, layout, layout->expert_ranks - common.n_near);
+    make_workspace(&sizes, &own, &own, &common);
+    expected[0] += (int64_t)own.used;
+    expected[1] += (int64_t)common.arena.used;
 }
 
 /* --- what is saved --- */
@@ -225,8 +248,7 @@ static rm_moe_saved *make_saved(const layout_sizes *sizes, const rm_moe_workspac
         return saved;
     }
     if (is_measuring(shared)) share_saved(target, sizes, shared, &shared->alone, ranks - 1);
-    share_saved(target, sizes, shared, &shared->arena,
-                ranks - (is_measuring(shared) ? shared->n_near : shared->n_members));
+    share_saved(target, sizes, shared, &shared->arena, ranks - count_near(shared));
     return saved;
 }
 
@@ -234,13 +256,13 @@ void rm_moe_saved_layout(rm_moe_saved **saved, const rm_moe_workspace *workspace
                          const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
                          rm_arena *arena, rm_shared *shared, int64_t expected[2])
 {
-    layout_sizes sizes = sizes_of(settings, layout, false);
+    layout_sizes sizes = sizes_of(settings, layout);
     *saved = make_saved(&sizes, workspace, arena, arena, shared);
     if (!expected) return;
-    rm_arena activations = {0}, exchange = {0};
-    rm_shared all_near = {.unit = RM_ARENA_ALIGN, .n_near = layout->expert_ranks};
-    sizes = sizes_of(settings, layout, true);
-    make_saved(&sizes, workspace, &activations, &exchange, &all_near);
-    expected[0] += (int64_t)(activations.used + exchange.used);
-    expected[1] += (int64_t)all_near.arena.used;
+    rm_arena own = {0};
+    rm_shared common = {.unit = RM_ARENA_ALIGN, .n_near = count_near(shared)};
+    sizes = expected_sizes(settings, layout, layout->expert_ranks - common.n_near);
+    make_saved(&sizes, workspace, &own, &own, &common);
+    expected[0] += (int64_t)own.used;
+    expected[1] += (int64_t)common.arena.used;
 }

@@ -4,8 +4,9 @@
  * exp(logit - the part's own maximum); when the greatest maximum and the sum are known, each
  * part is scaled to them:
  *
- *   logits   |  part 0  |  part 1  | ..        p = exp(x - max_part) * exp(max_part - max) /
- * sum max, sum   max, sum
+ *   logits   |  part 0  |  part 1  | ..
+ *              max, sum   max, sum            p = exp(x - max_part) * (exp(max_part - max) /
+ * sum)
  *
  * Parts do not cross the bounds of blocks, one a rank or, reproducibly, RM_INNER_BLOCKS of the
  * whole vocabulary. Where ranks share it, each tells the others its blocks' maxima and sums and

@@ -211,3 +211,10 @@ int ringmoe_schedule_slots(const ringmoe_schedule *schedule, int rank, int chunk
         return 0;
     return schedule->slots[rank * schedule->n_chunks + chunk];
 }
+
+bool rm_schedule_is_split(const ringmoe_schedule *schedule, int rank)
+{
+    for (int i = 0; i < schedule->n_items[rank]; i++)
+        if (schedule->items[rank][i].operation == RINGMOE_STAGE_BACKWARD_INPUT) return true;
+    return false;
+}

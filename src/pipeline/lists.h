@@ -92,6 +92,13 @@ typedef struct rm_schedule_row {
     rm_mixing (*mixing)(const ringmoe_schedule *shape, int rank);
 } rm_schedule_row;
 
+/* The schedule of a training for which none is named. */
+const char *rm_schedule_choose(int n_ranks, int64_t n_chunks);
+/* A name of up to `bytes` characters is that of a schedule to train with, or "". */
+ringmoe_status rm_schedule_check_name(const char *name, size_t bytes, rm_error *error);
+/* A rank's backward operations come in two halves. */
+bool rm_schedule_is_split(const ringmoe_schedule *schedule, int rank);
+
 /* The row of a name, or NULL. */
 const rm_schedule_row *rm_schedule_find(const char *name);
 /* Fills an empty schedule by the row's rule. */

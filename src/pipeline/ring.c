@@ -184,10 +184,10 @@ ringmoe_status ringmoe_pipeline_run(ringmoe_pipeline *pipeline, int64_t step,
                                     ringmoe_pipeline_times *times)
 {
     if (!pipeline) return RINGMOE_ERROR_ARGUMENT;
-    if (!function)
-        return rm_fail(&pipeline->mesh->context->error, RINGMOE_ERROR_ARGUMENT,
-                       "the function of a pipeline's stages is NULL");
     rm_run run = {.pipeline = pipeline, .step = step, .function = function, .user = user};
+    if (!function)
+        run.status = rm_fail(&run.error, RINGMOE_ERROR_ARGUMENT,
+                             "the function of a pipeline's stages is NULL");
     double start = rm_clock_seconds();
     run_lines(&run);
     ringmoe_status status = settle(&run);

@@ -24,8 +24,11 @@ static int64_t fingerprint(const ringmoe_schedule *schedule)
 
 static ringmoe_status check_arguments(const ringmoe_mesh *mesh,
                                       const ringmoe_schedule *schedule, int64_t n_elements,
-                                      rm_error *error)
+                                      ringmoe_pipeline *const *pipeline, rm_error *error)
 {
+    if (!pipeline)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "the place for the pipeline's handle is NULL");
     if (!schedule)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "the pipeline's schedule is NULL");
     if (n_elements < 1)
@@ -121,7 +124,8 @@ ringmoe_status rm_pipeline_create(ringmoe_mesh *mesh, const ringmoe_schedule *sc
 {
     rm_error *error = &mesh->context->error;
     const rm_axis *axis = &mesh->pipeline;
-    RM_TRY(rm_agree(axis, check_arguments(mesh, schedule, n_elements, error), error));
+    if (pipeline) *pipeline = NULL;
+    RM_TRY(rm_agree(axis, check_arguments(mesh, schedule, n_elements, pipeline, error), error));
     const int64_t values[] = {fingerprint(schedule), schedule->n_microbatches,
                               schedule->n_chunks, n_elements};
     RM_TRY(rm_agree_equal(axis, values, 4,
@@ -148,10 +152,6 @@ ringmoe_status ringmoe_pipeline_create(ringmoe_mesh *mesh, const ringmoe_schedul
                                        int64_t n_elements, ringmoe_pipeline **pipeline)
 {
     if (!mesh) return RINGMOE_ERROR_ARGUMENT;
-    if (!pipeline)
-        return rm_fail(&mesh->context->error, RINGMOE_ERROR_ARGUMENT,
-                       "the place for the pipeline's handle is NULL");
-    *pipeline = NULL;
     return rm_pipeline_create(mesh, schedule, n_elements, PIECE_BYTES, pipeline);
 }
 

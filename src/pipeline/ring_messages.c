@@ -8,11 +8,6 @@
 
 #include "pipeline/ring.h"
 
-static rm_direction direction_of(const ringmoe_schedule_item *item)
-{
-    return item->operation == RINGMOE_STAGE_FORWARD ? RM_ACTIVATIONS : RM_GRADIENTS;
-}
-
 static const ringmoe_schedule_item *item_of(const ringmoe_pipeline *pipeline, int line)
 {
     return &pipeline->schedule->items[pipeline->ring.rank][line];
@@ -86,7 +81,7 @@ static int received_buffer(const ringmoe_pipeline *pipeline, int line, rm_direct
 ringmoe_status rm_ring_post(ringmoe_pipeline *pipeline, int line, rm_error *error)
 {
     const ringmoe_schedule_item *item = item_of(pipeline, line);
-    rm_direction direction = direction_of(item);
+    rm_direction direction = rm_direction_of(item);
     rm_ring_buffers *buffers = &pipeline->received[direction];
     int number = received_buffer(pipeline, line, direction);
     int stage = rm_stage_of(pipeline->schedule, pipeline->ring.rank, item->chunk);
@@ -121,7 +116,7 @@ ringmoe_status rm_ring_take(ringmoe_pipeline *pipeline, int line, ringmoe_status
 {
     static const char *const texts[RM_N_DIRECTIONS] = {"receiving activations",
                                                        "receiving gradients"};
-    rm_direction direction = direction_of(item_of(pipeline, line));
+    rm_direction direction = rm_direction_of(item_of(pipeline, line));
     const rm_ring_buffers *buffers = &pipeline->received[direction];
     int number = received_buffer(pipeline, line, direction);
     RM_TRY(wait_for(pipeline, buffers, number, giver(pipeline, direction), texts[direction],
@@ -135,7 +130,7 @@ static const char *const sending_texts[RM_N_DIRECTIONS] = {"sending activations"
 
 ringmoe_status rm_ring_clear(ringmoe_pipeline *pipeline, int line, rm_error *error)
 {
-    rm_direction direction = direction_of(item_of(pipeline, line));
+    rm_direction direction = rm_direction_of(item_of(pipeline, line));
     return wait_for(pipeline, &pipeline->sent[direction], pipeline->plan.lines[line].given,
                     taker(pipeline, direction), sending_texts[direction], error);
 }
@@ -144,7 +139,7 @@ ringmoe_status rm_ring_give(ringmoe_pipeline *pipeline, int line, ringmoe_status
                             rm_error *error)
 {
     const ringmoe_schedule_item *item = item_of(pipeline, line);
-    rm_direction direction = direction_of(item);
+    rm_direction direction = rm_direction_of(item);
     rm_ring_buffers *buffers = &pipeline->sent[direction];
     int number = pipeline->plan.lines[line].given;
     int stage = rm_line_gives(pipeline->schedule, pipeline->ring.rank, item).stage;

@@ -21,11 +21,6 @@ typedef struct rm_finder {
     rm_pool pools[RM_N_DIRECTIONS];
 } rm_finder;
 
-static rm_direction direction_of(const ringmoe_schedule_item *item)
-{
-    return item->operation == RINGMOE_STAGE_FORWARD ? RM_ACTIVATIONS : RM_GRADIENTS;
-}
-
 static ringmoe_status finder_create(const ringmoe_schedule *schedule, int rank,
                                     rm_finder *finder, rm_error *error)
 {
@@ -45,7 +40,7 @@ static ringmoe_status finder_create(const ringmoe_schedule *schedule, int rank,
         const ringmoe_schedule_item *item = &schedule->items[rank][i];
         int64_t cell = rm_cell(schedule, item->chunk, item->microbatch);
         if (rm_line_takes(schedule, rank, item).stage >= 0)
-            finder->taken[direction_of(item)][cell] = i;
+            finder->taken[rm_direction_of(item)][cell] = i;
         finder->last[cell] = i;
     }
     return RINGMOE_OK;
@@ -73,7 +68,7 @@ static void open_line(rm_finder *finder, rm_ring_plan *plan, int index)
 {
     if (index < 0 || index >= plan->n_lines) return;
     const ringmoe_schedule_item *item = &finder->schedule->items[finder->rank][index];
-    rm_direction direction = direction_of(item);
+    rm_direction direction = rm_direction_of(item);
     int64_t cell = rm_cell(finder->schedule, item->chunk, item->microbatch);
     if (finder->taken[direction][cell] != index) return;
     rm_ring_line *line = &plan->lines[index];
@@ -90,8 +85,8 @@ static int taker_of(const rm_finder *finder, int index)
     const ringmoe_schedule_item *item = &finder->schedule->items[finder->rank][index];
     rm_need gives = rm_line_gives(finder->schedule, finder->rank, item);
     if (gives.stage < 0) return -1;
-    return finder
-        ->taken[direction_of(item)][rm_cell(finder->schedule, gives.stage, item->microbatch)];
+    return finder->taken[rm_direction_of(item)]
+                        [rm_cell(finder->schedule, gives.stage, item->microbatch)];
 }
 
 static void open_buffers(rm_finder *finder, rm_ring_plan *plan, int index)

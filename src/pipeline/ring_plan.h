@@ -18,6 +18,11 @@
 /* The two directions of travel, and of buffers. */
 typedef enum rm_direction { RM_ACTIVATIONS, RM_GRADIENTS, RM_N_DIRECTIONS } rm_direction;
 
+static inline rm_direction rm_direction_of(const ringmoe_schedule_item *item)
+{
+    return item->operation == RINGMOE_STAGE_FORWARD ? RM_ACTIVATIONS : RM_GRADIENTS;
+}
+
 /* Buffers of a line, by number; -1: none. */
 typedef struct rm_ring_line {
     int input;   /* among received activations */

@@ -25,11 +25,6 @@ typedef struct rm_passage {
     int n_messages;
 } rm_passage;
 
-static rm_direction direction_of(const ringmoe_schedule_item *item)
-{
-    return item->operation == RINGMOE_STAGE_FORWARD ? RM_ACTIVATIONS : RM_GRADIENTS;
-}
-
 /* Whether the message for a cell has its receive posted by now. */
 static bool is_posted(const rm_passage *passage, rm_direction direction, int64_t cell)
 {
@@ -44,7 +39,7 @@ static bool do_line(rm_passage *passage, int rank)
     const ringmoe_schedule *schedule = passage->schedule;
     if (passage->next[rank] == schedule->n_items[rank]) return false;
     const ringmoe_schedule_item *item = &schedule->items[rank][passage->next[rank]];
-    rm_direction direction = direction_of(item);
+    rm_direction direction = rm_direction_of(item);
     int stage = rm_stage_of(schedule, rank, item->chunk);
     if (rm_line_takes(schedule, rank, item).stage >= 0 &&
         !passage->sent[direction][rm_cell(schedule, stage, item->microbatch)])
@@ -109,9 +104,8 @@ static ringmoe_status passage_create(const ringmoe_schedule *schedule, rm_passag
             const ringmoe_schedule_item *item = &schedule->items[rank][i];
             int stage = rm_stage_of(schedule, rank, item->chunk);
             if (rm_line_takes(schedule, rank, item).stage >= 0)
-                passage
-                    ->takers[direction_of(item)][rm_cell(schedule, stage, item->microbatch)] =
-                    i;
+                passage->takers[rm_direction_of(item)]
+                               [rm_cell(schedule, stage, item->microbatch)] = i;
         }
     }
     return RINGMOE_OK;
@@ -136,7 +130,7 @@ static void number_sends(const ringmoe_schedule *schedule, int rank, int n_buffe
     for (int i = 0; i < plan->n_lines; i++) {
         const ringmoe_schedule_item *item = &schedule->items[rank][i];
         if (rm_line_gives(schedule, rank, item).stage < 0) continue;
-        plan->lines[i].given = n_sent[direction_of(item)]++ % n_buffers;
+        plan->lines[i].given = n_sent[rm_direction_of(item)]++ % n_buffers;
     }
     for (int d = 0; d < RM_N_DIRECTIONS; d++)
         plan->n_sent[d] = n_sent[d] < n_buffers ? n_sent[d] : n_buffers;

@@ -22,14 +22,6 @@ int64_t rm_measures_counts(const rm_measures *measures)
     return (int64_t)measures->n_layers * measures->n_experts;
 }
 
-static int count_moe_layers(const ringmoe_model_config *config)
-{
-    int n = 0;
-    for (int layer = 0; layer < config->num_hidden_layers; layer++)
-        n += config->num_local_experts > 0 && !config->is_dense_layer[layer];
-    return n;
-}
-
 static void take_arrays(rm_measures *measures)
 {
     int64_t n_counts = rm_measures_counts(measures), n = measures->n_microbatches;
@@ -50,7 +42,7 @@ ringmoe_status rm_measures_create(rm_measures *measures, const ringmoe_model_con
 {
     *measures = (rm_measures){.n_microbatches = n_microbatches,
                               .n_layers = config->num_hidden_layers,
-                              .n_moe_layers = count_moe_layers(config),
+                              .n_moe_layers = rm_moe_layer_count(config),
                               .n_experts = config->num_local_experts};
     take_arrays(measures);
     if (measures->gathered && measures->bad_layers && measures->counts && measures->last_counts)

@@ -247,6 +247,7 @@ static ringmoe_status restore(ringmoe_trainer *trainer, const checkpoint *from,
         check_hash(trainer, &moments1, NULL, manifest->moment1_hash, "first moments", folder));
     RM_TRY(
         check_hash(trainer, &moments2, NULL, manifest->moment2_hash, "second moments", folder));
+    rm_gradients_clear(&trainer->gradients);
     read_weights(trainer, from);
     read_router_biases(trainer, from, rm_model_router_bias(trainer->model));
     if (manifest->balance_counts)

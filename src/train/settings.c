@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model/model.h"
+#include "pipeline/lists.h"
 
 #define INTEGER(name, least, most)                                                             \
     {                                                                                          \
@@ -121,30 +122,6 @@ static ringmoe_status check_batch(const ringmoe_train_settings *settings, int n_
     return RINGMOE_OK;
 }
 
-/* "gpipe, 1f1b, interleaved, zb-h1": the schedules that go backward. */
-static void list_schedules(char *text, size_t bytes)
-{
-    size_t used = 0;
-    text[0] = '\0';
-    for (const char *const *name = ringmoe_schedule_names(); *name && used < bytes; name++)
-        if (strcmp(*name, "forward"))
-            used +=
-                (size_t)snprintf(text + used, bytes - used, "%s%s", used ? ", " : "", *name);
-}
-
-static ringmoe_status check_schedule(const ringmoe_train_settings *settings, rm_error *error)
-{
-    char names[128];
-    bool ends = memchr(settings->schedule, '\0', sizeof settings->schedule) != NULL;
-    if (ends && !settings->schedule[0]) return RINGMOE_OK;
-    for (const char *const *name = ringmoe_schedule_names(); *name && ends; name++)
-        if (!strcmp(*name, settings->schedule) && strcmp(*name, "forward")) return RINGMOE_OK;
-    list_schedules(names, sizeof names);
-    return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                   "schedule is \"%.*s\"; it must be one of %s, or nothing to have it chosen",
-                   (int)sizeof settings->schedule, settings->schedule, names);
-}
-
 static ringmoe_status check_stages(const ringmoe_train_settings *settings,
                                    const ringmoe_mesh_dims *dims, rm_error *error)
 {
@@ -172,7 +149,7 @@ ringmoe_status rm_settings_check(const ringmoe_train_settings *settings,
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "seq_len is %lld; the model's max_position_embeddings allows at most %d",
                        (long long)settings->seq_len, config->max_position_embeddings);
-    RM_TRY(check_schedule(settings, error));
+    RM_TRY(rm_schedule_check_name(settings->schedule, sizeof settings->schedule, error));
     RM_TRY(check_stages(settings, dims, error));
     return check_batch(settings, dims->data * dims->expert, error);
 }
@@ -183,5 +160,5 @@ void rm_settings_choose(ringmoe_train_settings *settings, const ringmoe_model_co
     if (settings->chunks == 0) settings->chunks = rm_chunks_choose(config, dims);
     if (!settings->schedule[0])
         snprintf(settings->schedule, sizeof settings->schedule, "%s",
-                 settings->chunks > 1 && dims->pipeline > 1 ? "interleaved" : "1f1b");
+                 rm_schedule_choose(dims->pipeline, settings->chunks));
 }

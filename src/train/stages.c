@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/stages.h"
 
+#include "pipeline/lists.h"
 #include "train/costs.h"
-
-static bool is_dense(const ringmoe_model_config *config, int layer)
-{
-    return config->num_local_experts == 0 || config->is_dense_layer[layer];
-}
 
 /* Layers all of one kind divide evenly, and the head is so small that no layer would be moved
  * for its sake: products of a token are a measure good enough to see that. */
@@ -14,7 +10,7 @@ static bool is_even(const ringmoe_model_config *config, int n_stages)
 {
     int n_layers = config->num_hidden_layers;
     for (int layer = 1; layer < n_layers; layer++)
-        if (is_dense(config, layer) != is_dense(config, 0)) return false;
+        if (rm_layer_is_dense(config, layer) != rm_layer_is_dense(config, 0)) return false;
     double head = (double)config->vocab_size * config->hidden_size;
     double all = (double)ringmoe_model_config_active_parameters(config);
     return n_layers % n_stages == 0 && head < 0.25 * all / n_layers;
@@ -28,15 +24,9 @@ static ringmoe_status cut_by_cost(rm_partition *partition, ringmoe_mesh *mesh,
     double costs[RINGMOE_MAX_LAYERS];
     RM_TRY(rm_costs_measure(mesh, config, settings, &measured));
     for (int layer = 0; layer < config->num_hidden_layers; layer++)
-        costs[layer] = is_dense(config, layer) ? measured.dense : measured.moe;
+        costs[layer] = rm_layer_is_dense(config, layer) ? measured.dense : measured.moe;
     return ringmoe_partition_layers(mesh->context, costs, config->num_hidden_layers, 0,
                                     measured.head, partition->n_stages, partition->bounds);
-}
-
-static void cut_evenly(rm_partition *partition, int n_layers)
-{
-    for (int stage = 0; stage <= partition->n_stages; stage++)
-        partition->bounds[stage] = (int)((int64_t)stage * n_layers / partition->n_stages);
 }
 
 /* A word, once, of what is allowed but hardly meant. */
@@ -51,6 +41,7 @@ static void tell_of_empty_stages(const rm_partition *partition, const ringmoe_me
                n_empty, partition->n_stages);
 }
 
+/* May fail on some ranks only. */
 static ringmoe_status cut(rm_partition *partition, ringmoe_mesh *mesh,
                           const ringmoe_model_config *config,
                           const ringmoe_train_settings *settings)
@@ -58,7 +49,7 @@ static ringmoe_status cut(rm_partition *partition, ringmoe_mesh *mesh,
     int n_pipeline = mesh->pipeline.size;
     *partition = (rm_partition){.n_stages = n_pipeline * (int)settings->chunks,
                                 .n_pipeline = n_pipeline};
-    cut_evenly(partition, config->num_hidden_layers);
+    rm_partition_evenly(partition, config->num_hidden_layers);
     if (n_pipeline > 1 && !is_even(config, partition->n_stages))
         RM_TRY(cut_by_cost(partition, mesh, config, settings));
     tell_of_empty_stages(partition, mesh);
@@ -71,10 +62,11 @@ ringmoe_status rm_stages_create(rm_stages *stages, ringmoe_mesh *mesh,
 {
     ringmoe_context *context = mesh->context;
     *stages = (rm_stages){0};
-    RM_TRY(cut(&stages->partition, mesh, config, settings));
-    ringmoe_status status =
-        ringmoe_schedule_create(context, settings->schedule, mesh->pipeline.size,
-                                n_microbatches, (int)settings->chunks, &stages->schedule);
+    ringmoe_status status = cut(&stages->partition, mesh, config, settings);
+    if (status == RINGMOE_OK)
+        status =
+            ringmoe_schedule_create(context, settings->schedule, mesh->pipeline.size,
+                                    n_microbatches, (int)settings->chunks, &stages->schedule);
     return rm_agree(&context->world, status, &context->error);
 }
 
@@ -96,13 +88,10 @@ void rm_stages_free(rm_stages *stages)
 void rm_stages_model_settings(const rm_stages *stages, const ringmoe_mesh *mesh,
                               rm_model_settings *settings)
 {
-    int rank = mesh->pipeline.rank, n_items;
-    const ringmoe_schedule_item *items =
-        ringmoe_schedule_items(stages->schedule, rank, &n_items);
+    int rank = mesh->pipeline.rank;
     settings->partition = stages->partition;
     for (int chunk = 0; chunk < stages->partition.n_stages / stages->partition.n_pipeline;
          chunk++)
         settings->n_slots[chunk] = ringmoe_schedule_slots(stages->schedule, rank, chunk);
-    for (int i = 0; i < n_items; i++)
-        if (items[i].operation == RINGMOE_STAGE_BACKWARD_INPUT) settings->split_backward = true;
+    settings->split_backward = rm_schedule_is_split(stages->schedule, rank);
 }

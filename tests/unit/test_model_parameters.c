@@ -202,6 +202,35 @@ static void test_memory_plan(void **state)
     close_fixture(&f);
 }
 
+/* Between nodes rows are copied into messages, and those that arrive lie in buffers. */
+static void test_plan_of_messages(void **state)
+{
+    ringmoe_model_config config = fixture_config();
+    ringmoe_batch_shape batch = {.seq_len = 32, .microbatch = 4, .n_microbatches = 4};
+    ringmoe_mesh_dims dims = {.data = 1, .expert = 2};
+    model_fixture f = open_mesh(1, RINGMOE_PRECISION_FP32);
+    ringmoe_memory_plan plans[2];
+    for (int i = 0; i < 2; i++) {
+        f.context->exchange = i ? RINGMOE_EXCHANGE_MESSAGES : RINGMOE_EXCHANGE_AUTO;
+        assert_int_equal(ringmoe_model_memory_plan(f.context, &config, &dims,
+                                                   RINGMOE_PRECISION_FP32, &batch, &plans[i]),
+                         RINGMOE_OK);
+    }
+    int64_t half = 2 * 32 * config.hidden_size * (int64_t)sizeof(rm_real);
+    assert_true(plans[1].exchange >= plans[0].exchange + half);
+    assert_true(plans[1].activations >= plans[0].activations + 3 * half);
+    batch.schedule[0] = 'x';
+    assert_int_equal(ringmoe_model_memory_plan(f.context, &config, NULL, RINGMOE_PRECISION_FP32,
+                                               &batch, &plans[0]),
+                     RINGMOE_ERROR_ARGUMENT);
+    batch.schedule[0] = '\0';
+    batch.recompute = 7;
+    assert_int_equal(ringmoe_model_memory_plan(f.context, &config, NULL, RINGMOE_PRECISION_FP32,
+                                               &batch, &plans[0]),
+                     RINGMOE_ERROR_ARGUMENT);
+    close_fixture(&f);
+}
+
 static ringmoe_memory_plan plan_of(ringmoe_mesh_dims dims, const char *schedule,
                                    int64_t recompute)
 {
@@ -254,6 +283,7 @@ static int run(void)
         cmocka_unit_test(test_experts_that_do_not_divide),
         cmocka_unit_test(test_initial_values),
         cmocka_unit_test(test_memory_plan),
+        cmocka_unit_test(test_plan_of_messages),
         cmocka_unit_test(test_plans_of_layouts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
