@@ -13,8 +13,9 @@
 #include "verify.h"
 
 /* How far a parameter goes along its gradient, and each of its elements along the signs, where
- * the loss is less curved; and the error a loss in fp32 has of its own. */
-static const double way = 0.003, way_of_element = 0.003, loss_error = 1e-6;
+ * the loss is less curved, but more if those of all layers move; and the error a loss in fp32
+ * has of its own. */
+static const double way = 0.003, way_of_element = 0.001, way_of_all = 0.0002, loss_error = 1e-6;
 /* Of the gradient's length; along signs, of what is to be expected there of it. */
 static const double tolerance = 0.005, tolerance_of_signs = 0.03;
 
@@ -72,7 +73,7 @@ static ringmoe_status check_one(ringmoe_trainer *trainer, int parameter, const c
                                 double n_elements, verify_gradient *result)
 {
     double length = 0, from_gradient = 0, from_losses = 0;
-    double long_way = way_of_element * sqrt(n_elements);
+    double long_way = (parameter < 0 ? way_of_all : way_of_element) * sqrt(n_elements);
     ringmoe_status status = ringmoe_trainer_check_gradient(
         trainer, parameter, RINGMOE_DIRECTION_GRADIENT, way, &length, &from_losses);
     if (status != RINGMOE_OK) return status;

@@ -67,7 +67,7 @@ static int check_slopes(struct world *world, struct slope slopes[MOST_SLOPES])
     int n = 0, n_parameters = ringmoe_trainer_parameter_count(world->trainer);
     for (int parameter = -1; parameter < n_parameters && n < MOST_SLOPES;
          parameter += STRIDE, n += 2) {
-        double root = sqrt((double)count_elements(world, parameter)), way = 3e-3 * root;
+        double root = sqrt((double)count_elements(world, parameter)), way = 1e-3 * root;
         slopes[n] = slope_of(world, parameter, RINGMOE_DIRECTION_GRADIENT, 2e-2);
         slopes[n + 1] = slope_of(world, parameter, RINGMOE_DIRECTION_SIGNS, way);
         double length = slopes[n].from_gradient;
