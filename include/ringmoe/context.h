@@ -21,6 +21,10 @@
  * after it is destroyed is not watched. Where ranks cannot connect, the log says so, and a rank
  * raises an alarm when it has waited for ten limits.
  *
+ * Some MPI libraries report an error of a message to the error handler of MPI_COMM_WORLD, which
+ * by default ends the process: a program that wants statuses instead sets MPI_ERRORS_RETURN on
+ * MPI_COMM_WORLD after MPI_Init.
+ *
  * The library never calls MPI_Init or MPI_Finalize, prints, exits, or changes signal handlers,
  * floating-point modes or the process's OpenMP settings.
  */

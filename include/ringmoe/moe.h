@@ -137,7 +137,8 @@ typedef struct ringmoe_moe_stats {
  * A layer keeps the activations of its last forward pass only: an evaluation (train = 0)
  * between a training pass and its backward pass discards them, and the backward pass is then
  * STATE. Returns OK; ARGUMENT; STATE (too many forward passes in this step); MISMATCH (ranks
- * are in different steps, layers, microbatches or operations: named); MPI. ARGUMENT and STATE
+ * are in different steps, layers, microbatches or operations: named); MEMORY (no shared memory
+ * for the tokens that arrive; not returned on all ranks of a node alike); MPI. ARGUMENT, STATE
  * of one rank are returned on all of the expert axis, before anything is sent.
  */
 RINGMOE_API ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tokens,
@@ -151,8 +152,9 @@ RINGMOE_API ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tok
  * The auxiliary losses' gradients are added, times their coefficients. Scale d_y so that the
  * losses of all ranks and microbatches add up (an average over R*M microbatches: divide by
  * R*M); `aux_scale` is that same factor for the auxiliary losses.
- * Returns OK; ARGUMENT; STATE (no forward pass to go back through); MISMATCH; MPI. After a
- * failure other than ARGUMENT and STATE the step starts over: its gradients are forgotten.
+ * Returns OK; ARGUMENT; STATE (no forward pass to go back through); MISMATCH; MEMORY; MPI.
+ * After a failure other than ARGUMENT and STATE the step starts over: its gradients are
+ * forgotten.
  */
 RINGMOE_API ringmoe_status ringmoe_moe_backward(ringmoe_moe *layer, const ringmoe_real *d_y,
                                                 ringmoe_real aux_scale, ringmoe_real *d_x);

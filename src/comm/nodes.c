@@ -41,7 +41,6 @@ ringmoe_status rm_nodes_find(ringmoe_context *context, int ranks_per_node)
         status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the nodes of %d ranks",
                          world->size);
     RM_TRY(rm_agree(world, status, error));
-    world = &context->world;
     if (ranks_per_node > 0)
         context->nodes[world->rank] = world->rank / ranks_per_node * ranks_per_node;
     else

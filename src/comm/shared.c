@@ -6,6 +6,7 @@
 #include "comm/shared.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/statvfs.h>
 
 rm_shared rm_shared_measuring(const rm_axis *axis)
@@ -39,6 +40,8 @@ rm_real *rm_shared_take_rows(rm_shared *shared, rm_arena *arena, int64_t n_rows,
 {
     size_t unit = common_multiple(RM_ARENA_ALIGN, (size_t)width * sizeof(rm_real));
     shared->unit = common_multiple(shared->unit, unit);
+    size_t row = (size_t)width * sizeof(rm_real);
+    if (shared->row_bytes == 0 || row < shared->row_bytes) shared->row_bytes = row;
     arena->used = round_up(arena->used, unit);
     return RM_TAKE(arena, n_rows * width, rm_real);
 }
@@ -74,6 +77,23 @@ static bool has_room(const rm_shared *shared, int64_t expected)
     const rm_axis *axis = shared->axis;
     int64_t free_bytes = (int64_t)room.f_bavail * (int64_t)room.f_frsize;
     return expected <= free_bytes / (axis->node_ranks + 1);
+}
+
+/* Open MPI asks for the whole window, touched or not; other libraries' are sparse. */
+static bool has_room_for_all(const rm_shared *shared)
+{
+    char version[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int length = 0;
+    MPI_Get_library_version(version, &length);
+    if (!strstr(version, "Open MPI")) return true;
+    return has_room(shared, (int64_t)shared->part_bytes);
+}
+
+/* Whether 32 bits number the rows of all members. */
+static bool has_numbers(const rm_shared *shared, size_t row_bytes)
+{
+    return row_bytes == 0 ||
+           shared->part_bytes * (size_t)shared->n_members / row_bytes <= INT32_MAX;
 }
 
 static ringmoe_status allocate_window(rm_shared *shared, rm_error *error)
@@ -137,6 +157,16 @@ static void release_window(rm_shared *shared)
     if (shared->comm != MPI_COMM_NULL) MPI_Comm_free(&shared->comm);
 }
 
+/* Freeing a window takes all members: where one has none it is left to the end of MPI. */
+static void leave_window(rm_shared *shared)
+{
+    int all_have = shared->window != MPI_WIN_NULL;
+    rm_waiting waiting = rm_wait_begin(shared->axis, RM_EVERYONE, "giving up shared memory");
+    int code = MPI_Allreduce(MPI_IN_PLACE, &all_have, 1, MPI_INT, MPI_MIN, shared->comm);
+    rm_wait_end(&waiting);
+    if (code != MPI_SUCCESS || !all_have) shared->window = MPI_WIN_NULL;
+}
+
 /* True if the members have a window. What fails on one of them is no error: there is another
  * way, which then all ranks of the axis take. */
 static ringmoe_status make_window(rm_shared *shared, const rm_shared *measured,
@@ -151,12 +181,14 @@ static ringmoe_status make_window(rm_shared *shared, const rm_shared *measured,
     RM_TRY(status);
     name_members(shared);
     shared->part_bytes = round_up(measured->arena.used, measured->unit);
-    int fine = shareable && has_room(shared, expected);
+    int fine = shareable && has_room(shared, expected) && has_room_for_all(shared) &&
+               has_numbers(shared, measured->row_bytes);
     RM_TRY(rm_allreduce(axis, &fine, 1, MPI_INT, MPI_MIN, error));
     waiting = rm_wait_begin(axis, RM_EVERYONE, "making shared memory");
     if (fine && shared->n_members > 1) fine = allocate_window(shared, &trouble) == RINGMOE_OK;
     rm_wait_end(&waiting);
     RM_TRY(rm_allreduce(axis, &fine, 1, MPI_INT, MPI_MIN, error));
+    if (!fine && shared->n_members > 1) leave_window(shared);
     *made = fine;
     return RINGMOE_OK;
 }
@@ -210,6 +242,7 @@ static ringmoe_status make_memory(rm_shared *shared, const rm_shared *measured,
         status = use_own_part(shared, measured, error);
     }
     name_ways(shared);
+    shared->is_limited = made;
     if (status == RINGMOE_OK) status = prepare_part(shared, error);
     return rm_agree(axis, status, error);
 }
@@ -246,6 +279,7 @@ ringmoe_status rm_shared_create(const rm_axis *axis, const rm_shared *measured,
 ringmoe_status rm_shared_join(rm_shared *shared, const rm_axis *across, rm_error *error)
 {
     if (!shared) return RINGMOE_OK;
+    RM_TRY(rm_allreduce(across, &shared->is_limited, 1, MPI_INT, MPI_MAX, error));
     return rm_allreduce(across, shared->ways, shared->axis->size, MPI_INT, MPI_MAX, error);
 }
 

@@ -28,6 +28,8 @@ typedef enum rm_way { RM_WAY_MEMORY, RM_WAY_MESSAGES, RM_WAY_NODES } rm_way;
 
 typedef enum rm_mark { RM_PUBLISHED, RM_COMPUTED, RM_FINISHED, RM_N_MARKS } rm_mark;
 
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share these without a lock");
+
 /* Last turns of each mark, and of a failure; on cache lines of their own. */
 typedef struct rm_shared_board {
     struct {
@@ -40,17 +42,19 @@ typedef struct rm_shared_board {
 #define RM_SHARED_PIECE ((size_t)1 << 18)
 
 typedef struct rm_shared {
-    rm_arena arena; /* this rank's part; measuring at first */
-    rm_arena alone; /* measuring: the part if there are no other members */
-    size_t unit;    /* parts are a multiple of it */
-    int n_near;     /* measuring: ranks of the axis on this node, that may be members */
+    rm_arena arena;   /* this rank's part; measuring at first */
+    rm_arena alone;   /* measuring: the part if there are no other members */
+    size_t unit;      /* parts are a multiple of it */
+    int n_near;       /* measuring: ranks of the axis on this node, that may be members */
+    size_t row_bytes; /* measuring: of the shortest rows, which 32-bit numbers count */
 
     const rm_axis *axis;
     int *places; /* [axis->size], place of a rank among the members; -1: none */
     int *ranks;  /* [n_members], and back */
     int *ways;   /* [axis->size], the longest way to a rank (rm_shared_join) */
     int n_members, place;
-    char *base; /* of the window, or of the only part */
+    int is_limited; /* some rank of the axis may run out of shared memory (rm_shared_join) */
+    char *base;     /* of the window, or of the only part */
     size_t part_bytes;
     unsigned char *touched; /* of each piece of the part: there is memory behind it */
     long long turn;
@@ -73,7 +77,7 @@ ringmoe_status rm_shared_create(const rm_axis *axis, const rm_shared *measured,
                                 rm_error *error);
 /* The axes of `across`'s members do the same work side by side: what depends on how a rank is
  * reached, other than how it is reached, must be decided alike by all of them. Makes `ways` the
- * longest ones of any member. Collective over `across`. */
+ * longest ones of any member, and is_limited that of any. Collective over `across`. */
 ringmoe_status rm_shared_join(rm_shared *shared, const rm_axis *across, rm_error *error);
 /* Collective. NULL or *shared NULL: nothing. */
 void rm_shared_free(rm_shared **shared);

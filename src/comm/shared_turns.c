@@ -10,6 +10,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#if defined __linux__ && !defined MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* older than the kernel: headers of the C library */
+#endif
+
 const void *rm_shared_of(const rm_shared *shared, int place, const void *mine)
 {
     return (const char *)mine +

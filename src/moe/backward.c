@@ -24,8 +24,7 @@ static void combine_tokens(const rm_moe_call *call, rm_real *d_x)
     }
 }
 
-/* The experts' weights, then the others'; the router's need what comes back from the experts.
- */
+/* The weights beside the experts'; the router's need what comes back from the experts. */
 static void backward_weights(const rm_moe_call *call, const rm_router *router, const rm_real *x,
                              const rm_real *d_y, const rm_moe_sinks *sinks)
 {

@@ -37,8 +37,8 @@ static ringmoe_status publish(const rm_moe_call *call, const rm_real *rows, rm_r
     if (call->backward) return RINGMOE_OK;
     const rm_route_plan *plan = &saved->plan;
     int64_t n_sent = plan->n_sent;
-    RM_TRY(rm_shared_touch(shared, notices->first_slots,
-                           (char *)(notices->weights + n_sent) - (char *)notices->first_slots,
+    RM_TRY(rm_shared_touch(shared, notices->run_firsts,
+                           (char *)(notices->weights + n_sent) - (char *)notices->run_firsts,
                            error_of(call)));
     memcpy(notices->first_slots, plan->first_slots,
            ((size_t)call->settings->n_experts + 1) * sizeof *plan->first_slots);
@@ -182,6 +182,23 @@ ringmoe_status rm_dispatch_plan(rm_moe_call *call)
     for (int r = 0; r < n_ranks; r++)
         if (!saved->far.is_far[r]) read_choices(call, r);
     return RINGMOE_OK;
+}
+
+/* --- settle --- */
+
+/* Near ranks learn of a failure when they wait for this one's marks. Others would wait for its
+ * messages, and tensor ranks for its sums, so these agree; where no rank has shared memory
+ * there is nothing that it could run out of. */
+ringmoe_status rm_dispatch_settle(rm_moe_call *call, rm_real *block, ringmoe_status status)
+{
+    const rm_shared *shared = call->saved->workspace->shared;
+    const ringmoe_mesh *mesh = call->mesh;
+    bool has_far = false;
+    for (int r = 0; r < mesh->expert.size; r++) has_far |= shared->ways[r] != RM_WAY_MEMORY;
+    if (status == RINGMOE_OK) status = rm_dispatch_make_room(call, block);
+    if (!shared->is_limited) return status;
+    if (has_far) status = rm_agree(&mesh->expert, status, error_of(call));
+    return rm_agree(&mesh->tensor, status, error_of(call));
 }
 
 /* --- collect --- */

@@ -66,7 +66,9 @@ static ringmoe_status forward_group(rm_moe_call *call, const rm_real *x, int gro
 static ringmoe_status forward_groups(rm_moe_call *call, const rm_real *x)
 {
     rm_real *block = call->saved->x_block;
-    RM_TRY(rm_dispatch_plan(call));
+    ringmoe_status status = rm_dispatch_open(call, call->pass->label.operation, x, block);
+    if (status == RINGMOE_OK) status = rm_dispatch_plan(call);
+    RM_TRY(rm_dispatch_settle(call, block, status));
     RM_TRY(rm_dispatch_start(call, x, block));
     for (int group = 0; group < call->saved->arrivals.n_groups; group++) {
         RM_TRY(rm_dispatch_await_group(call, block, group));
@@ -83,7 +85,6 @@ ringmoe_status rm_experts_forward(rm_moe_call *call, const rm_real *x)
         RM_TRY(rm_dispatch_alone(call));
         return forward_group(call, x, 0);
     }
-    RM_TRY(rm_dispatch_open(call, call->pass->label.operation, x, call->saved->x_block));
     return forward_groups(call, x);
 }
 
@@ -128,7 +129,8 @@ ringmoe_status rm_experts_backward_inputs(rm_moe_call *call, const rm_real *x,
     rm_real *block = gradient_block(call);
     if (call->mesh->expert.size == 1)
         return backward_group(call, x, keep_gradient(call, d_y), 0);
-    RM_TRY(rm_dispatch_open(call, RM_OPERATION_DISPATCH_GRADIENT, d_y, block));
+    ringmoe_status status = rm_dispatch_open(call, RM_OPERATION_DISPATCH_GRADIENT, d_y, block);
+    RM_TRY(rm_dispatch_settle(call, block, status));
     RM_TRY(rm_dispatch_start(call, d_y, block));
     for (int group = 0; group < call->saved->arrivals.n_groups; group++) {
         RM_TRY(rm_dispatch_await_group(call, block, group));

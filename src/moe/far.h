@@ -4,8 +4,8 @@
  * travels once, and what they make of it comes back added up (moe/combine.h), one row for each
  * node of experts that lies within the rank.
  *
- *   out    | rows of x: t1 t4 t9 | weights | which row each choice is of |     in rows of
- * d_model back   | sums: t1 t1' t4 t9 | (gradients of the weights) |                 elements
+ *   out    | rows of x: t1 t4 t9 | weights | which row each choice is of |
+ *   back   | sums: t1 t1' t4 t9 | (gradients of the weights) |
  *
  * Choices are in send order: by expert, then token. In the backward pass rows of d_y travel in
  * the same places, and no weights.

@@ -57,6 +57,20 @@ static rm_real *arriving_rows(const rm_moe_call *call, rm_real *block, int rank)
     return block + row * call->settings->d_model;
 }
 
+ringmoe_status rm_dispatch_make_room(rm_moe_call *call, rm_real *block)
+{
+    const rm_moe_saved *saved = call->saved;
+    int64_t row = call->settings->d_model * (int64_t)sizeof *block;
+    for (int r = 0; r < call->mesh->expert.size; r++) {
+        const rm_partner *partner = &saved->far.partners[r];
+        if (!partner->far) continue;
+        int64_t n_rows = partner->got_rows + notes_out(call, partner->got_slots);
+        RM_TRY(rm_shared_touch(saved->workspace->shared, arriving_rows(call, block, r),
+                               n_rows * row, error_of(call)));
+    }
+    return RINGMOE_OK;
+}
+
 static ringmoe_status expect_messages(rm_moe_call *call, int rank, rm_real *block)
 {
     const rm_moe_workspace *workspace = call->saved->workspace;
@@ -64,8 +78,6 @@ static ringmoe_status expect_messages(rm_moe_call *call, int rank, rm_real *bloc
     int64_t width = call->settings->d_model;
     int64_t n_rows = partner->got_rows + notes_out(call, partner->got_slots);
     rm_real *rows = arriving_rows(call, block, rank);
-    RM_TRY(rm_shared_touch(workspace->shared, rows, n_rows * width * (int64_t)sizeof *rows,
-                           error_of(call)));
     RM_TRY(rm_mail_receive(&call->mail, rank, RM_MAIL_OUT, rows, n_rows,
                            &workspace->rows_numbers[rank], error_of(call)));
     return rm_mail_receive(&call->mail, rank, RM_MAIL_BACK,

@@ -83,10 +83,10 @@ static void share_workspace(rm_moe_workspace *workspace, const layout_sizes *siz
     const ringmoe_moe_settings *settings = sizes->settings;
     int64_t n_choices = settings->max_tokens * settings->top_k;
     workspace->notices =
-        (rm_notices){.first_slots = RM_TAKE(arena, settings->n_experts + 1, int32_t),
+        (rm_notices){.run_firsts = RM_TAKE(arena, settings->n_experts, int64_t),
+                     .first_slots = RM_TAKE(arena, settings->n_experts + 1, int32_t),
                      .tokens = RM_TAKE(arena, n_choices, int32_t),
-                     .weights = RM_TAKE(arena, n_choices, rm_real),
-                     .run_firsts = RM_TAKE(arena, settings->n_experts, int64_t)};
+                     .weights = RM_TAKE(arena, n_choices, rm_real)};
     workspace->outputs = rm_shared_take_rows(shared, arena, sizes->max_rows, sizes->width);
     if (!sizes->layout->with_backward) return;
     workspace->d_weights = RM_TAKE(arena, sizes->max_rows, rm_real);
@@ -94,8 +94,6 @@ static void share_workspace(rm_moe_workspace *workspace, const layout_sizes *siz
         workspace->d_y_block = take_block(sizes, shared, arena, n_far);
 }
 
-/* Ranks that are reached by messages: as it is, or while measuring, with and without members.
- */
 static bool is_measuring(const rm_shared *shared)
 {
     return !shared->base;
@@ -182,6 +180,7 @@ static rm_moe_workspace *make_workspace(const layout_sizes *sizes, rm_arena *are
     lay_out_workspace(target, sizes, arena);
     if (ranks == 1) return workspace;
     lay_out_messages(target, sizes, exchange);
+    /* Ranks that are reached by messages: as it is, or measured with and without members. */
     if (is_measuring(shared)) share_workspace(target, sizes, shared, &shared->alone, ranks - 1);
     share_workspace(target, sizes, shared, &shared->arena, ranks - count_near(shared));
     return workspace;

@@ -28,10 +28,10 @@
 
 /* What a rank tells the others of its node, in shared memory. */
 typedef struct rm_notices {
+    int64_t *run_firsts;  /* [n_local][ranks], where its outputs for a rank begin */
     int32_t *first_slots; /* [n_experts + 1] and below: its choices in send order */
     int32_t *tokens;      /* [T*k] */
     rm_real *weights;     /* [T*k] */
-    int64_t *run_firsts;  /* [n_local][ranks], where its outputs for a rank begin */
 } rm_notices;
 
 struct rm_moe_workspace {
@@ -84,6 +84,12 @@ ringmoe_status rm_dispatch_open(rm_moe_call *call, rm_operation operation, const
                                 rm_real *block);
 /* Forward: which rows this rank's experts have. */
 ringmoe_status rm_dispatch_plan(rm_moe_call *call);
+/* Has memory for what will arrive in `block`, and makes one rank's failure so far, its own or
+ * that of an earlier step (`status`), known to those who would wait for its messages or sums.
+ */
+ringmoe_status rm_dispatch_settle(rm_moe_call *call, rm_real *block, ringmoe_status status);
+/* Memory for the rows of far ranks. */
+ringmoe_status rm_dispatch_make_room(rm_moe_call *call, rm_real *block);
 /* Starts all messages but those back to others. */
 ringmoe_status rm_dispatch_start(rm_moe_call *call, const rm_real *rows, rm_real *block);
 /* Waits for the messages of a group. */
@@ -112,7 +118,7 @@ ringmoe_status rm_experts_backward_inputs(rm_moe_call *call, const rm_real *x,
 void rm_experts_backward_weights(const rm_moe_call *call, const rm_real *x, const rm_real *d_y,
                                  const rm_swiglu_sinks *sinks);
 
-/* --- shared.c: the expert every token passes --- */
+/* --- shared_expert.c: the expert every token passes --- */
 
 /* Writes its outputs, times its gate, to y. */
 ringmoe_status rm_shared_expert_forward(const rm_moe_call *call, const rm_real *x, rm_real *y);
