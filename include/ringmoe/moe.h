@@ -138,7 +138,7 @@ typedef struct ringmoe_moe_stats {
  * between a training pass and its backward pass discards them, and the backward pass is then
  * STATE. Returns OK; ARGUMENT; STATE (too many forward passes in this step); MISMATCH (ranks
  * are in different steps, layers, microbatches or operations: named); MEMORY (no shared memory
- * for the tokens that arrive; not returned on all ranks of a node alike); MPI. ARGUMENT and STATE
+ * for the tokens that arrive; perhaps not on all ranks); MPI. ARGUMENT and STATE
  * of one rank are returned on all of the expert axis, before anything is sent.
  */
 RINGMOE_API ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tokens,
