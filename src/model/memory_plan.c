@@ -242,6 +242,7 @@ RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
     RM_TRY(check_batch(batch, work.dims, error));
     work.settings = (rm_model_settings){.use = RM_MODEL_TRAINING,
                                         .max_tokens = batch->seq_len * batch->microbatch,
-                                        .recompute = (ringmoe_recompute)batch->recompute};
+                                        .recompute = (ringmoe_recompute)batch->recompute,
+                                        .shadows = batch->shadow != RINGMOE_SHADOW_OFF};
     return plan_layout(context, &work, plan);
 }
