@@ -42,6 +42,7 @@ void execution_apply(const tool_execution *execution, ringmoe_train_settings *tr
              execution->schedule ? execution->schedule : "");
     train->chunks = execution->chunks;
     train->recompute = execution->recompute;
+    train->shadow = execution->shadow;
     train->reproducible = execution->reproducible;
 }
 
@@ -52,7 +53,8 @@ ringmoe_batch_shape execution_batch(const ringmoe_train_settings *train)
                                  .n_microbatches = train->global_batch / train->microbatch,
                                  .reproducible = train->reproducible,
                                  .chunks = train->chunks,
-                                 .recompute = train->recompute};
+                                 .recompute = train->recompute,
+                                 .shadow = train->shadow};
     snprintf(batch.schedule, sizeof batch.schedule, "%s", train->schedule);
     return batch;
 }
@@ -93,6 +95,12 @@ const char *recompute_name(int64_t recompute)
     return recompute >= 0 && recompute < 3 ? names[recompute] : "unknown";
 }
 
+const char *shadow_name(int64_t shadow)
+{
+    static const char *const names[] = {"off", "auto", "on"};
+    return shadow >= 0 && shadow < 3 ? names[shadow] : "unknown";
+}
+
 placement_text execution_words(const ringmoe_mesh_dims *dims,
                                const ringmoe_train_settings *train)
 {
@@ -101,6 +109,7 @@ placement_text execution_words(const ringmoe_mesh_dims *dims,
         append(&line, ", ", "schedule %s", train->schedule);
     if (train->chunks > 1) append(&line, ", ", "%lld chunks a rank", (long long)train->chunks);
     if (train->recompute) append(&line, ", ", "recompute %s", recompute_name(train->recompute));
+    if (train->shadow) append(&line, ", ", "shadow %s", shadow_name(train->shadow));
     if (train->reproducible) append(&line, ", ", "reproducible");
     return line;
 }

@@ -20,6 +20,9 @@ typedef struct tool_placement {
 /* What a command's options start with. */
 #define PLACEMENT_DEFAULT .placement.watchdog = WATCHDOG_SECONDS
 
+/* The words of --shadow, in the order of ringmoe_shadow. */
+#define SHADOW_WORDS "off|auto|on"
+
 /* Their rows, for a settings struct `type` with a member tool_placement `placement`. */
 #define PLACEMENT_ROWS(type)                                                                   \
     OPTION_ROW(type, placement.precision, CHOICE, "precision", "fp32|bf16",                    \
@@ -50,6 +53,7 @@ typedef struct tool_execution {
     const char *schedule; /* NULL: chosen */
     int64_t chunks;       /* 0: chosen */
     int recompute;        /* a ringmoe_recompute */
+    int shadow;           /* a ringmoe_shadow */
     int reproducible;     /* this one has a part in the answer's bits */
 } tool_execution;
 
@@ -66,6 +70,8 @@ typedef struct tool_execution {
                    .forgotten = true),                                                         \
         OPTION_ROW(type, execution.recompute, CHOICE, "recompute", RECOMPUTE_WORDS,            \
                    "activations made again, not kept", .forgotten = true),                     \
+        OPTION_ROW(type, execution.shadow, CHOICE, "shadow", SHADOW_WORDS,                     \
+                   "copies of hot experts on all expert ranks", .forgotten = true),            \
         OPTION_ROW(type, execution.reproducible, FLAG, "reproducible", NULL,                   \
                    "the same bits for any --tp too; costs a little time")
 
@@ -93,5 +99,7 @@ placement_text execution_words(const ringmoe_mesh_dims *dims,
                                const ringmoe_train_settings *train);
 /* "none", "selective", "full". */
 const char *recompute_name(int64_t recompute);
+/* "off", "auto", "on". */
+const char *shadow_name(int64_t shadow);
 
 #endif

@@ -40,7 +40,8 @@ static json_t *metrics_to_json(const ringmoe_step_metrics *m, bool has_val, doub
                   {"dropped", m->n_dropped},
                   {"dead_experts", m->dead_experts},
                   {"bytes_within_nodes", m->bytes_within_nodes},
-                  {"bytes_between_nodes", m->bytes_between_nodes}};
+                  {"bytes_between_nodes", m->bytes_between_nodes},
+                  {"shadowed_experts", m->shadowed_experts}};
     json_t *line = json_object();
     json_object_set_new(line, "step", json_integer(m->step));
     for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)

@@ -76,14 +76,14 @@ static json_t *layout_to_json(const train_job *job)
     ringmoe_train_settings in_force, *train = &in_force;
     ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(session->mesh);
     ringmoe_trainer_settings(job->trainer, &in_force);
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:o, s:s, s:b, s:s}",
-                     "ranks", session->size, "nodes", session->n_nodes, "pp", dims.pipeline,
-                     "dp", dims.data, "ep", dims.expert, "tp", dims.tensor, "threads",
-                     ringmoe_context_threads(session->context), "schedule", train->schedule,
-                     "chunks", (json_int_t)train->chunks, "stage_bounds",
-                     stage_bounds_to_json(job), "recompute", recompute_name(train->recompute),
-                     "reproducible", train->reproducible != 0, "kernels",
-                     ringmoe_context_kernel_level(session->context));
+    return json_pack(
+        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:I, s:o, s:s, s:s, s:b, s:s}", "ranks",
+        session->size, "nodes", session->n_nodes, "pp", dims.pipeline, "dp", dims.data, "ep",
+        dims.expert, "tp", dims.tensor, "threads", ringmoe_context_threads(session->context),
+        "schedule", train->schedule, "chunks", (json_int_t)train->chunks, "stage_bounds",
+        stage_bounds_to_json(job), "recompute", recompute_name(train->recompute), "shadow",
+        shadow_name(train->shadow), "reproducible", train->reproducible != 0, "kernels",
+        ringmoe_context_kernel_level(session->context));
 }
 
 json_t *train_describe(const train_job *job)

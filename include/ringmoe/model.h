@@ -100,6 +100,7 @@ typedef struct ringmoe_batch_shape {
     char schedule[16];      /**< of the pipeline; "": chosen */
     int64_t chunks;         /**< of a rank; 0: chosen */
     int64_t recompute;      /**< a ringmoe_recompute */
+    int64_t shadow;         /**< a ringmoe_shadow */
 } ringmoe_batch_shape;
 
 /**

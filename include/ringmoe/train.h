@@ -46,7 +46,18 @@ typedef struct ringmoe_train_settings {
     int64_t reproducible; /**< 1: sums over inner dimensions are made in fixed blocks, so that
                              1, 2 or 4 tensor ranks give the same bits; 0 (default): in one
                              go */
+    int64_t shadow;       /**< a ringmoe_shadow; default RINGMOE_SHADOW_OFF */
 } ringmoe_train_settings;
+
+/** Hot experts of which every expert rank has a copy for a step, at most two a layer, so that
+ * the rank that owns them is not the one all others wait for. The answer is the same to the
+ * bit. */
+typedef enum ringmoe_shadow {
+    RINGMOE_SHADOW_OFF = 0,
+    RINGMOE_SHADOW_AUTO = 1, /**< those that make the step shorter, by the last step's loads and
+                                  the times that products and exchanges took */
+    RINGMOE_SHADOW_ON = 2,   /**< the two hottest of each layer */
+} ringmoe_shadow;
 
 /** Activations that are made again in the backward pass instead of being kept. The answer is
  * the same to the bit. */
@@ -78,8 +89,9 @@ typedef struct ringmoe_step_metrics {
     int64_t dead_experts; /**< experts without a token in the global batch, over all layers */
     int64_t bytes_within_nodes, bytes_between_nodes; /**< moved by token exchanges, summed over
                                                           all ranks */
-    double pipeline_wait_ms; /**< for activations and gradients of other stages; not in wait_ms
-                              */
+    double pipeline_wait_ms;  /**< for activations and gradients of other stages; not in wait_ms
+                               */
+    int64_t shadowed_experts; /**< copied to all expert ranks in this step, over all layers */
 } ringmoe_step_metrics;
 
 /** How a layer's experts were loaded by the last finished step's global batch. */

@@ -25,6 +25,7 @@
     X(RM_OPERATION_RECOMPUTE, "recomputation")                                                 \
     X(RM_OPERATION_EVALUATE, "evaluation")                                                     \
     X(RM_OPERATION_GENERATE, "generation")                                                     \
+    X(RM_OPERATION_SHADOW, "copying of experts")                                               \
     X(RM_OPERATION_FORWARD, "forward")                                                         \
     X(RM_OPERATION_BACKWARD, "backward")                                                       \
     X(RM_OPERATION_BACKWARD_INPUT, "backward of inputs")                                       \

@@ -41,13 +41,16 @@ static int64_t stream_elements(const ringmoe_model *model)
 rm_moe_layout rm_model_moe_layout(const ringmoe_model *model)
 {
     const rm_placement *placement = &model->table.placement;
+    bool shadows = model->settings.shadows && model->settings.use == RM_MODEL_TRAINING &&
+                   placement->expert_ranks > 1;
     return (rm_moe_layout){.expert_ranks = placement->expert_ranks,
                            .tensor_ranks = placement->tensor_ranks,
                            .tensor_rank = placement->tensor_rank,
                            .with_backward = model->settings.use == RM_MODEL_TRAINING,
                            .split_backward = model->settings.split_backward,
                            .reproducible = model->settings.reproducible,
-                           .recompute = model->settings.recompute};
+                           .recompute = model->settings.recompute,
+                           .shadows = shadows ? RM_MOST_SHADOWS : 0};
 }
 
 /* --- a layer --- */

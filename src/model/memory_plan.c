@@ -267,6 +267,7 @@ RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
     work.settings = (rm_model_settings){.use = RM_MODEL_TRAINING,
                                         .reproducible = batch->reproducible != 0,
                                         .max_tokens = batch->seq_len * batch->microbatch,
-                                        .recompute = (ringmoe_recompute)batch->recompute};
+                                        .recompute = (ringmoe_recompute)batch->recompute,
+                                        .shadows = batch->shadow != RINGMOE_SHADOW_OFF};
     return plan_layout(context, &work, plan);
 }

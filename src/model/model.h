@@ -109,6 +109,7 @@ typedef struct rm_model_settings {
     ringmoe_recompute recompute; /* with split_backward FULL is the same as SELECTIVE, since
                                     what the weights' half needs is kept anyway */
     bool reproducible;           /* bits do not depend on the tensor axis */
+    bool shadows;                /* rm_model_share_experts will be called */
 } rm_model_settings;
 
 /* Creation: shapes, memory for weights, packed forms and activations. Weights are zero
@@ -147,6 +148,11 @@ void rm_model_pack(ringmoe_model *model);
 rm_matrix *const *rm_model_matrices(const ringmoe_model *model, int *n_matrices);
 /* Selection biases of the routers, [n_layers][n_experts]; NULL without router_bias_rate. */
 rm_real *rm_model_router_bias(const ringmoe_model *model);
+
+/* Copies of hot experts to every rank of the expert axis, for the passes until the next call
+ * (moe/layer.h): shadows [n_layers], of dense layers none; NULL: no copies any more. The
+ * weights must not change meanwhile. Collective over the expert axis. */
+ringmoe_status rm_model_share_experts(ringmoe_model *model, const rm_shadows *shadows);
 
 /* Auxiliary losses of a layer, one microbatch of this rank. */
 typedef struct rm_layer_losses {

@@ -24,12 +24,15 @@ static void combine_tokens(const rm_moe_call *call, rm_real *d_x)
     }
 }
 
-/* The weights beside the experts'; the router's need what comes back from the experts. */
-static void backward_weights(const rm_moe_call *call, const rm_router *router, const rm_real *x,
-                             const rm_real *d_y, const rm_moe_sinks *sinks)
+/* The other weights than the experts' own: the router's need what comes back from the experts,
+ * and so do copies of experts, since whoever has that knows that all ranks take part. */
+static ringmoe_status backward_weights(const rm_moe_call *call, const rm_router *router,
+                                       const rm_real *x, const rm_real *d_y,
+                                       const rm_moe_sinks *sinks)
 {
     if (call->settings->d_ff_shared) rm_shared_expert_backward_weights(call, x, d_y, sinks);
     rm_router_backward_weights(router, x, sinks);
+    return rm_shadows_backward_weights(call, x, d_y, sinks->experts);
 }
 
 /* On one part or the first of two. `sinks`: NULL in the latter. */
@@ -38,6 +41,7 @@ static ringmoe_status backward(rm_moe_call *call, const rm_router *router, const
                                rm_real *d_x)
 {
     RM_TRY(rm_experts_backward_inputs(call, x, d_y));
+    RM_TRY(rm_shadows_backward_inputs(call, x, d_y));
     if (sinks) rm_experts_backward_weights(call, x, d_y, sinks->experts);
     if (call->mesh->expert.size > 1) RM_TRY(rm_dispatch_collect(call));
     rm_dispatch_weight_gradients(call);
@@ -45,11 +49,10 @@ static ringmoe_status backward(rm_moe_call *call, const rm_router *router, const
     if (call->settings->d_ff_shared)
         RM_TRY(rm_shared_expert_backward_inputs(call, x, d_y, d_x));
     combine_tokens(call, d_x);
-    if (sinks) backward_weights(call, router, x, d_y, sinks);
-    return RINGMOE_OK;
+    return sinks ? backward_weights(call, router, x, d_y, sinks) : RINGMOE_OK;
 }
 
-/* The second part: reads rows of other ranks of the node, but exchanges nothing. */
+/* The second part: reads rows of other ranks of the node; only gradients of copies are sent. */
 static ringmoe_status backward_later(rm_moe_call *call, const rm_router *router,
                                      const rm_real *x, const rm_moe_sinks *sinks)
 {
@@ -57,9 +60,9 @@ static ringmoe_status backward_later(rm_moe_call *call, const rm_router *router,
     rm_shared *shared = saved->workspace->shared;
     if (shared) rm_shared_begin_reading(shared);
     rm_experts_backward_weights(call, x, saved->d_y_block, sinks->experts);
-    backward_weights(call, router, x, saved->d_y_block, sinks);
-    if (shared) rm_shared_end(shared, RINGMOE_OK);
-    return RINGMOE_OK;
+    ringmoe_status status = backward_weights(call, router, x, saved->d_y_block, sinks);
+    if (shared) rm_shared_end(shared, status);
+    return status;
 }
 
 ringmoe_status rm_moe_layer_backward(const ringmoe_mesh *mesh,

@@ -261,6 +261,8 @@ static void count_bytes(const rm_moe_call *call)
 {
     const rm_axis *axis = &call->mesh->expert;
     rm_comm_times *times = &call->mesh->context->times;
+    const rm_route_plan *plan = &call->saved->plan;
+    times->bytes_own += 2 * (plan->n_sent - plan->n_away) * row_bytes(call);
     for (int r = 0; r < axis->size; r++) {
         const rm_partner *partner = &call->saved->far.partners[r];
         int64_t rows = partner->far ? partner->rows + partner->sums : 2 * partner->slots;
@@ -317,6 +319,11 @@ int rm_dispatch_terms(const rm_moe_call *call, int64_t token, rm_term *terms)
     int n = 0;
     for (int32_t i = plan->token_firsts[token]; i < plan->token_firsts[token + 1]; i++) {
         int32_t slot = plan->token_slots[i], expert = plan->experts[slot];
+        if (slot >= plan->n_away) {
+            terms[n++] = (rm_term){expert, saved->workspace->shadow_outputs +
+                                               (slot - plan->n_away) * call->settings->d_model};
+            continue;
+        }
         if (saved->places[slot] < 0) continue;
         const rm_real *rows = saved->workspace->outputs_of[expert / call->n_local];
         terms[n++] =
@@ -332,6 +339,8 @@ static const rm_real *weight_gradient(const rm_moe_call *call, int32_t slot)
     const rm_moe_saved *saved = call->saved;
     const rm_moe_workspace *workspace = saved->workspace;
     int rank = saved->plan.experts[slot] / call->n_local;
+    if (slot >= saved->plan.n_away)
+        return &workspace->shadow_d_weights[slot - saved->plan.n_away];
     if (!workspace->shared) return &workspace->d_weights[saved->places[slot]];
     if (!saved->far.is_far[rank]) {
         const rm_real *d_weights = rm_shared_of(

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "comm/sum.h"
 #include "moe/saved.h"
 
@@ -58,8 +59,10 @@ static ringmoe_status forward_group(rm_moe_call *call, const rm_real *x, int gro
     const rm_moe_saved *saved = call->saved;
     rm_real *outputs = saved->workspace->outputs;
     rm_swiglu_rows rows = group_rows(call, x, group);
+    double start = rm_clock_seconds();
     rm_swiglu_forward(call->compute, call->weights->experts, &rows, &saved->experts, outputs,
                       NULL);
+    call->mesh->context->times.experts += rm_clock_seconds() - start;
     return sum_group(call, group, call->settings->d_model, outputs);
 }
 
@@ -106,8 +109,12 @@ static ringmoe_status backward_group(rm_moe_call *call, const rm_real *x, const 
                                      .d_y_rows = rows.x_rows,
                                      .d_x = workspace->outputs,
                                      .d_weights = workspace->d_weights};
+    rm_comm_times *times = &call->mesh->context->times;
+    double start = rm_clock_seconds();
     rm_swiglu_backward_inputs(call->compute, call->weights->experts, &rows, &saved->experts,
                               &gradients);
+    times->experts += rm_clock_seconds() - start;
+    times->expert_rows += rows.offsets[call->n_local] - rows.offsets[0];
     RM_TRY(sum_group(call, group, call->settings->d_model, workspace->outputs));
     return sum_group(call, group, 1, workspace->d_weights);
 }
@@ -150,12 +157,20 @@ void rm_experts_backward_weights(const rm_moe_call *call, const rm_real *x, cons
     if (!alone) d_y = gradient_base(call, gradient_block(call));
     if (alone && saved->d_y_block) d_y = saved->d_y_block;
     rm_swiglu_rows rows = group_rows(call, x, 0);
+    const rm_shadows *shadows = &saved->plan.shadows;
+    int32_t skipped[RM_MOST_SHADOWS];
+    for (int i = 0; i < shadows->n; i++)
+        skipped[i] = shadows->experts[i] - call->mesh->expert.rank * call->n_local;
     rm_swiglu_gradients gradients = {.d_y = d_y,
                                      .d_y_rows = rows.x_rows,
+                                     .n_skipped = shadows->n,
+                                     .skipped = skipped,
                                      .n_sources = arrivals->n_sources,
                                      .run_rows = arrivals->run_rows,
                                      .run_first = arrivals->run_firsts,
                                      .sinks = sinks};
+    double start = rm_clock_seconds();
     rm_swiglu_backward_weights(call->compute, call->weights->experts, &rows, &saved->experts,
                                &gradients);
+    call->mesh->context->times.experts += rm_clock_seconds() - start;
 }

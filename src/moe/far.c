@@ -36,6 +36,18 @@ int64_t rm_far_gradient_notes(int64_t n_slots, int64_t width)
     return rows_for(n_slots * (int64_t)sizeof(rm_real), width);
 }
 
+/* The node of a choice's sum: the largest within the rank that has no expert whose rows stay at
+ * home, since those are missing in what the rank adds up. */
+static int32_t node_of(const rm_far *far, int32_t expert, int first, int last, int n_experts)
+{
+    for (int i = 0; i < far->shadows.n; i++) {
+        int shadow = far->shadows.experts[i];
+        if (shadow < expert && shadow >= first) first = shadow + 1;
+        if (shadow > expert && shadow < last) last = shadow;
+    }
+    return rm_combine_node(expert, first, last, n_experts);
+}
+
 /* --- out --- */
 
 /* The choices of one token, in the order of their experts. */
@@ -48,9 +60,9 @@ static void plan_token(rm_far *far, const rm_route_plan *plan, int n_experts,
         int32_t slot = plan->token_slots[i], expert = plan->experts[slot];
         int rank = expert / n_local;
         rm_partner *partner = &far->partners[rank];
-        if (!partner->far) continue;
+        if (!partner->far || slot >= plan->n_away) continue;
         int first = rank * n_local;
-        int32_t node = rm_combine_node(expert, first, first + n_local, n_experts);
+        int32_t node = node_of(far, expert, first, first + n_local, n_experts);
         bool is_new = rank != last_rank;
         if (is_new) far->row_tokens[rank * max_tokens + partner->rows++] = (int32_t)token;
         far->slot_rows[slot] = (int32_t)(partner->rows - 1);
@@ -65,6 +77,7 @@ void rm_far_plan_out(rm_far *far, const rm_route_plan *plan, int n_experts, int6
 {
     int n_local = n_experts / far->n_ranks;
     int64_t rows_at = 0, sums_at = 0;
+    far->shadows = plan->shadows;
     for (int r = 0; r < far->n_ranks; r++) {
         int64_t first = plan->first_slots[r * n_local],
                 end = plan->first_slots[(r + 1) * n_local];
@@ -139,8 +152,8 @@ static void cut_into_sums(rm_far *far, int source, int32_t start, int first_expe
     for (int64_t row = 0; row < partner->got_rows; row++) {
         int32_t last_node = -1;
         for (; place < far->counts[row]; place++) {
-            int32_t node = rm_combine_node(far->sum_experts[place], first_expert,
-                                           first_expert + n_local, n_experts);
+            int32_t node = node_of(far, far->sum_experts[place], first_expert,
+                                   first_expert + n_local, n_experts);
             if (node != last_node) {
                 far->sum_firsts[far->n_sums++] = place;
                 partner->got_sums++;

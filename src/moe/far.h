@@ -30,6 +30,7 @@ typedef struct rm_partner {
 
 typedef struct rm_far {
     int n_ranks;
+    rm_shadows shadows;   /* the plan's: no sum goes over their place */
     bool *is_far;         /* [ranks] */
     rm_partner *partners; /* [ranks] */
     int32_t *slot_rows;   /* [T*k] by slot: its row in the message */

@@ -26,6 +26,7 @@ static void combine_tokens(const rm_moe_call *call, rm_real *y)
 static ringmoe_status forward(rm_moe_call *call, const rm_real *x, rm_real *y)
 {
     RM_TRY(rm_experts_forward(call, x));
+    RM_TRY(rm_shadows_forward(call, x));
     if (call->settings->d_ff_shared) RM_TRY(rm_shared_expert_forward(call, x, y));
     if (call->mesh->expert.size > 1) RM_TRY(rm_dispatch_collect(call));
     combine_tokens(call, y);
@@ -49,6 +50,7 @@ ringmoe_status rm_moe_layer_forward(const ringmoe_mesh *mesh,
     saved->routing.n_tokens = n_tokens;
     rm_router router = {call.compute, settings, weights, pass, &saved->routing};
     rm_router_forward(&router, x, &measured);
+    saved->plan.shadows = weights->shadows;
     rm_route_plan_make(&saved->plan, settings, &saved->routing);
     measured.n_dropped = saved->plan.n_dropped;
     ringmoe_status status = forward(&call, x, y);

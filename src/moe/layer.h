@@ -17,6 +17,14 @@
 #include "comm/shared.h"
 #include "moe/swiglu.h"
 
+/* Hot experts that every rank of the expert axis has a copy of for a step, in ascending order
+ * (FasterMoE, He et al. 2022): rows for them stay where their tokens are. */
+enum { RM_MOST_SHADOWS = 2 };
+typedef struct rm_shadows {
+    int n;
+    int32_t experts[RM_MOST_SHADOWS];
+} rm_shadows;
+
 /* Weights of the layer on this rank. Matrices are laid out by rm_moe_weights_layout; the caller
  * sets their `weights` pointers, and packs them (rm_matrices_pack). */
 typedef struct rm_moe_weights {
@@ -24,6 +32,8 @@ typedef struct rm_moe_weights {
     rm_matrix router_noise;     /* likewise; weights NULL without noisy top-k */
     rm_real *bias;              /* [n_experts], selection bias; NULL without bias_rate */
     rm_swiglu *experts;         /* [n_local] */
+    rm_shadows shadows;         /* of the layer's experts; zeroed: none */
+    rm_swiglu *copies;          /* [layout's shadows]: of those that other ranks own */
     rm_swiglu shared;           /* with d_ff_shared */
     const rm_real *shared_gate; /* [d_model]; NULL without */
 } rm_moe_weights;
@@ -48,6 +58,7 @@ typedef struct rm_moe_layout {
     bool split_backward; /* the backward pass comes in two parts */
     bool reproducible;   /* over tensor ranks */
     ringmoe_recompute recompute;
+    int shadows; /* copies of experts there is room for: 0 or RM_MOST_SHADOWS */
 } rm_moe_layout;
 
 /* What a pass is told. */
@@ -85,6 +96,13 @@ void rm_moe_saved_layout(rm_moe_saved **saved, const rm_moe_workspace *workspace
 void rm_moe_workspace_layout(rm_moe_workspace **workspace, const ringmoe_moe_settings *settings,
                              const rm_moe_layout *layout, rm_arena *arena, rm_shared *shared,
                              int64_t expected[2]);
+
+/* Gives every rank of the expert axis a copy of these experts, whose rows stay at home until
+ * the next call; of none: ends that. For a layout with room for them. The results have the same
+ * bits. Collective over the expert axis. */
+ringmoe_status rm_moe_shadows_set(const ringmoe_mesh *mesh,
+                                  const ringmoe_moe_settings *settings, rm_moe_weights *weights,
+                                  const rm_moe_workspace *workspace, const rm_shadows *shadows);
 
 /* y = layer(x): [n_tokens][d_model]; y is written. counts (NULL: not wanted) gets the choices
  * of this rank's tokens for each of the n_experts, before dropping. */

@@ -20,6 +20,13 @@ void rm_route_layout(rm_route_plan *plan, const ringmoe_moe_settings *settings, 
                             .token_slots = RM_TAKE(arena, n_choices, int32_t)};
 }
 
+int rm_shadow_number(const rm_shadows *shadows, int expert)
+{
+    for (int i = 0; i < shadows->n; i++)
+        if (shadows->experts[i] == expert) return i;
+    return -1;
+}
+
 /* A factor such as 1.1 is not exact in binary; its rounding must not add a place. */
 int64_t rm_route_capacity(const ringmoe_moe_settings *settings, int64_t n_tokens)
 {
@@ -68,31 +75,56 @@ static void ends_to_firsts(int64_t n, int32_t *ends)
     if (n > 0) ends[0] = 0;
 }
 
+/* From the counts to the first slots: choices that stay here come last. */
+static void lay_out_slots(rm_route_plan *plan, int n_experts)
+{
+    int32_t *firsts = plan->first_slots, *shadows = plan->first_shadow_slots;
+    for (int i = 0; i < plan->shadows.n; i++) {
+        int32_t *count = &firsts[plan->shadows.experts[i]];
+        shadows[i] = *count;
+        *count = 0;
+    }
+    counts_to_firsts(n_experts, firsts);
+    counts_to_firsts(plan->shadows.n, shadows);
+    plan->n_away = firsts[n_experts];
+    for (int i = 0; i <= plan->shadows.n; i++) shadows[i] += firsts[n_experts];
+    plan->n_sent = shadows[plan->shadows.n];
+}
+
 static void hand_out_slots(rm_route_plan *plan, const ringmoe_moe_settings *settings,
                            const rm_routing *routing)
 {
     int32_t *next = plan->first_slots;
-    counts_to_firsts(settings->n_experts, next);
-    plan->n_sent = next[settings->n_experts];
+    int32_t *next_shadows = plan->first_shadow_slots;
+    lay_out_slots(plan, settings->n_experts);
     for (int64_t i = 0; i < routing->n_tokens * settings->top_k; i++) {
         if (plan->slots[i] < 0) continue;
-        int32_t slot = next[routing->chosen[i]]++;
+        int shadow = rm_shadow_number(&plan->shadows, routing->chosen[i]);
+        int32_t slot = shadow < 0 ? next[routing->chosen[i]]++ : next_shadows[shadow]++;
         plan->slots[i] = slot;
         plan->tokens[slot] = (int32_t)(i / settings->top_k);
         plan->experts[slot] = routing->chosen[i];
     }
     ends_to_firsts(settings->n_experts, next);
+    if (plan->shadows.n == 0) return;
+    ends_to_firsts(plan->shadows.n, next_shadows);
+    next_shadows[0] = (int32_t)plan->n_away;
 }
 
-/* Slots ascend by expert, so each token's come in the order of its experts. */
-static void sort_by_token(rm_route_plan *plan, int64_t n_tokens)
+/* Expert after expert, so each token's slots come in the order of its experts. */
+static void sort_by_token(rm_route_plan *plan, int n_experts, int64_t n_tokens)
 {
     int32_t *next = plan->token_firsts;
     memset(next, 0, (size_t)(n_tokens + 1) * sizeof *next);
     for (int64_t slot = 0; slot < plan->n_sent; slot++) next[plan->tokens[slot]]++;
     counts_to_firsts(n_tokens, next);
-    for (int64_t slot = 0; slot < plan->n_sent; slot++)
-        plan->token_slots[next[plan->tokens[slot]]++] = (int32_t)slot;
+    for (int expert = 0; expert < n_experts; expert++) {
+        int shadow = rm_shadow_number(&plan->shadows, expert);
+        const int32_t *firsts =
+            shadow < 0 ? plan->first_slots + expert : plan->first_shadow_slots + shadow;
+        for (int32_t slot = firsts[0]; slot < firsts[1]; slot++)
+            plan->token_slots[next[plan->tokens[slot]]++] = slot;
+    }
     ends_to_firsts(n_tokens, next);
 }
 
@@ -101,5 +133,5 @@ void rm_route_plan_make(rm_route_plan *plan, const ringmoe_moe_settings *setting
 {
     take_choices(plan, settings, routing, plan->first_slots);
     hand_out_slots(plan, settings, routing);
-    sort_by_token(plan, routing->n_tokens);
+    sort_by_token(plan, settings->n_experts, routing->n_tokens);
 }

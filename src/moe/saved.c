@@ -16,6 +16,7 @@ typedef struct layout_sizes {
     int64_t far_rows;       /* of a message, at most */
     int64_t n_sent_far;     /* choices of experts that are reached by messages, at most */
     int64_t n_received_far; /* rows of this rank's experts that come by messages, at most */
+    int64_t shadow_rows;    /* of experts that every rank has a copy of */
     int64_t width, d_ff, d_ff_shared;
 } layout_sizes;
 
@@ -39,6 +40,7 @@ static layout_sizes sizes_of(const ringmoe_moe_settings *settings, const rm_moe_
         .far_rows = n_tokens + rm_far_notes(n_tokens * most, settings->d_model),
         .n_sent_far = n_tokens * settings->top_k,
         .n_received_far = max_rows,
+        .shadow_rows = n_tokens * least(settings->top_k, layout->shadows),
         .width = settings->d_model,
         .d_ff = rm_split(settings->d_ff, layout->tensor_ranks, layout->tensor_rank, &first),
         .d_ff_shared =
@@ -148,6 +150,27 @@ static rm_swiglu_sizes shared_sizes(const layout_sizes *sizes)
                              .borrows_hidden = swiglu_sizes(sizes).borrows_hidden};
 }
 
+static rm_swiglu_sizes shadow_sizes(const layout_sizes *sizes)
+{
+    return (rm_swiglu_sizes){.n_experts = sizes->layout->shadows,
+                             .n_sources = 1,
+                             .max_rows = sizes->shadow_rows,
+                             .d_ff = sizes->d_ff,
+                             .borrows_hidden = swiglu_sizes(sizes).borrows_hidden};
+}
+
+static void lay_out_shadows(rm_moe_workspace *workspace, const layout_sizes *sizes,
+                            rm_arena *arena)
+{
+    int64_t n_leaves = sizes->layout->shadows + 1, n = sizes->width * sizes->d_ff;
+    if (swiglu_sizes(sizes).borrows_hidden)
+        workspace->shadow_hidden =
+            RM_TAKE(arena, rm_swiglu_hidden_elements(shadow_sizes(sizes)), rm_real);
+    workspace->shadow_outputs = RM_TAKE(arena, sizes->shadow_rows * sizes->width, rm_real);
+    workspace->shadow_d_weights = RM_TAKE(arena, sizes->shadow_rows, rm_real);
+    workspace->leaves = RM_TAKE(arena, n_leaves * 3 * n, rm_real);
+}
+
 static void lay_out_workspace(rm_moe_workspace *workspace, const layout_sizes *sizes,
                               rm_arena *arena)
 {
@@ -164,6 +187,7 @@ static void lay_out_workspace(rm_moe_workspace *workspace, const layout_sizes *s
     }
     if (has_shared && layout->with_backward)
         workspace->shared_d_x = RM_TAKE(arena, n_tokens * sizes->width, rm_real);
+    if (layout->shadows) lay_out_shadows(workspace, sizes, arena);
     if (layout->expert_ranks > 1) return;
     workspace->outputs = RM_TAKE(arena, sizes->max_rows * sizes->width, rm_real);
     if (layout->with_backward) workspace->d_weights = RM_TAKE(arena, sizes->max_rows, rm_real);
@@ -217,6 +241,15 @@ static void lay_out_shared_expert(rm_moe_saved *saved, const layout_sizes *sizes
         saved->d_gates = RM_TAKE(arena, settings->max_tokens, rm_real);
 }
 
+static void save_shadows(rm_moe_saved *saved, const layout_sizes *sizes,
+                         const rm_moe_workspace *workspace, rm_arena *arena)
+{
+    rm_swiglu_saved_layout(&saved->shadows, shadow_sizes(sizes), sizes->layout->with_backward,
+                           arena);
+    if (workspace && workspace->shadow_hidden) saved->shadows.hidden = workspace->shadow_hidden;
+    saved->shadow_weights = RM_TAKE(arena, sizes->shadow_rows, rm_real);
+}
+
 static void lay_out_plans(rm_moe_saved *saved, const layout_sizes *sizes, rm_arena *arena)
 {
     const ringmoe_moe_settings *settings = sizes->settings;
@@ -240,6 +273,7 @@ static rm_moe_saved *make_saved(const layout_sizes *sizes, const rm_moe_workspac
     rm_swiglu_saved_layout(&target->experts, swiglu_sizes(sizes), layout->with_backward, arena);
     if (workspace && workspace->hidden) target->experts.hidden = workspace->hidden;
     lay_out_shared_expert(target, sizes, workspace, arena);
+    if (layout->shadows) save_shadows(target, sizes, workspace, arena);
     if (ranks == 1) {
         if (layout->split_backward)
             target->d_y_block =

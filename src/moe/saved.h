@@ -42,6 +42,10 @@ struct rm_moe_workspace {
     rm_real *d_y_block;              /* NULL with split_backward */
     rm_real *hidden, *shared_hidden; /* of the experts; NULL where each layer has its own */
     rm_real *shared_d_x;             /* [T][d] */
+    /* Of rows for experts that every rank has a copy of; NULL without room for copies: */
+    rm_real *shadow_hidden, *shadow_outputs, *shadow_d_weights;
+    rm_real
+        *leaves; /* [shadows + 1][3][d * d_ff]: their weights' gradients, and one that came */
     rm_real *sent, *came_back, *sent_back; /* messages */
     const rm_real **outputs_of;            /* [ranks], where places count from */
     int32_t *counts_out, *counts_in, *counts_room;
@@ -60,6 +64,8 @@ struct rm_moe_saved {
     rm_real *x_block, *d_y_block;
     rm_swiglu_saved experts;
     rm_swiglu_saved shared;
+    rm_swiglu_saved shadows;
+    rm_real *shadow_weights;  /* [T * min(k, shadows)], of their rows */
     rm_real *gates, *d_gates; /* [T], sigmoid of the shared gate; NULL without one */
 };
 
@@ -117,6 +123,16 @@ ringmoe_status rm_experts_backward_inputs(rm_moe_call *call, const rm_real *x,
                                           const rm_real *d_y);
 void rm_experts_backward_weights(const rm_moe_call *call, const rm_real *x, const rm_real *d_y,
                                  const rm_swiglu_sinks *sinks);
+
+/* --- shadows.c: experts of which every rank has a copy, on this rank's own rows --- */
+
+ringmoe_status rm_shadows_forward(const rm_moe_call *call, const rm_real *x);
+ringmoe_status rm_shadows_backward_inputs(const rm_moe_call *call, const rm_real *x,
+                                          const rm_real *d_y);
+/* Makes this rank's leaf of each of their gradients and takes it to the expert's owner, who
+ * puts everyone's into `sinks`, in the order of ranks. Collective over the expert axis. */
+ringmoe_status rm_shadows_backward_weights(const rm_moe_call *call, const rm_real *x,
+                                           const rm_real *d_y, const rm_swiglu_sinks *sinks);
 
 /* --- shared_expert.c: the expert every token passes --- */
 

@@ -88,6 +88,9 @@ typedef struct rm_swiglu_gradients {
     int n_sources;
     const int64_t *run_rows, *run_first;
     const rm_swiglu_sinks *sinks;
+    /* Experts whose weights' gradients are not made here. */
+    int n_skipped;
+    const int32_t *skipped;
 } rm_swiglu_gradients;
 
 /* Once for each forward pass. d_x may be d_y. */

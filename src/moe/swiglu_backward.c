@@ -194,6 +194,13 @@ static void add_runs(rm_outer_batch *batch, const backward_pass *pass,
 
 #define MEMBER(name) offsetof(rm_swiglu, name), offsetof(rm_swiglu_sinks, name)
 
+static bool is_skipped(const rm_swiglu_gradients *gradients, int expert)
+{
+    for (int i = 0; i < gradients->n_skipped; i++)
+        if (gradients->skipped[i] == expert) return true;
+    return false;
+}
+
 /* All matrices of all experts in one batch. */
 static void backward_all_weights(const backward_pass *pass)
 {
@@ -204,7 +211,8 @@ static void backward_all_weights(const backward_pass *pass)
                                    {MEMBER(up), {pass->saved->up, NULL}, x},
                                    {MEMBER(down), d_y, {pass->saved->hidden, NULL}}};
     for (int e = 0; e < pass->rows->n_experts; e++)
-        for (int i = 0; i < 3; i++) add_runs(&batch, pass, &gradients[i], e);
+        for (int i = 0; i < 3 && !is_skipped(pass->gradients, e); i++)
+            add_runs(&batch, pass, &gradients[i], e);
     rm_outer_batch_run(&batch);
 }
 

@@ -27,6 +27,12 @@ void rm_moe_weights_layout(rm_moe_weights *weights, const rm_compute *compute,
         rm_swiglu unused, *expert = weights->experts ? &weights->experts[e] : &unused;
         rm_swiglu_layout(expert, compute, &shape, arena);
     }
+    weights->shadows = (rm_shadows){0};
+    weights->copies = RM_TAKE(arena, layout->shadows, rm_swiglu);
+    for (int i = 0; i < layout->shadows; i++) {
+        rm_swiglu unused, *copy = weights->copies ? &weights->copies[i] : &unused;
+        rm_swiglu_layout(copy, compute, &shape, arena);
+    }
     shape.d_ff = settings->d_ff_shared;
     if (settings->d_ff_shared) rm_swiglu_layout(&weights->shared, compute, &shape, arena);
 }

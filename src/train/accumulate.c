@@ -80,13 +80,26 @@ void rm_trainer_at(const ringmoe_trainer *trainer, rm_operation operation)
                               .operation = operation});
 }
 
+/* All microbatches through this rank's stages. */
+static ringmoe_status run_stages(ringmoe_trainer *trainer, ringmoe_step_metrics *metrics)
+{
+    rm_shadowing *shadowing = &trainer->shadowing;
+    rm_trainer_at(trainer, RM_OPERATION_SHADOW);
+    RM_TRY(rm_shadowing_begin(shadowing, &trainer->settings, trainer->model,
+                              trainer->n_microbatches, trainer->measures.last_counts));
+    metrics->shadowed_experts = shadowing->n_experts;
+    ringmoe_status status =
+        ringmoe_pipeline_run(trainer->stages.pipeline, trainer->steps_done + 1, run_stage,
+                             trainer, &trainer->pipeline_times);
+    rm_shadowing_end(shadowing, trainer->model, &trainer->mesh->context->times);
+    return status;
+}
+
 ringmoe_status rm_accumulate(ringmoe_trainer *trainer, ringmoe_step_metrics *metrics)
 {
     ringmoe_context *context = trainer->mesh->context;
     rm_measures_clear(&trainer->measures);
-    ringmoe_status status =
-        ringmoe_pipeline_run(trainer->stages.pipeline, trainer->steps_done + 1, run_stage,
-                             trainer, &trainer->pipeline_times);
+    ringmoe_status status = run_stages(trainer, metrics);
     double start = rm_clock_seconds();
     rm_trainer_at(trainer, RM_OPERATION_AGREE);
     RM_TRY(rm_agree(&context->world, status, &context->error));

@@ -34,7 +34,16 @@ typedef struct rm_gradients {
 } rm_gradients;
 
 /* What each rank tells all others along with its squares. */
-enum { RM_FIGURE_WAIT_MS, RM_FIGURE_BYTES_WITHIN, RM_FIGURE_BYTES_BETWEEN, RM_N_RANK_FIGURES };
+enum {
+    RM_FIGURE_WAIT_MS,
+    RM_FIGURE_BYTES_WITHIN,
+    RM_FIGURE_BYTES_BETWEEN,
+    RM_FIGURE_EXPERT_SECONDS,
+    RM_FIGURE_EXPERT_ROWS,
+    RM_FIGURE_EXCHANGE_SECONDS, /* of tokens and copies of experts */
+    RM_FIGURE_BYTES_COPIES,
+    RM_N_RANK_FIGURES
+};
 
 /* shards: [n_spaces], to outlive the gradients. n_leaves: microbatches of the global batch, a
  * multiple of the ranks of the dense axis. */

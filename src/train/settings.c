@@ -38,6 +38,7 @@ const rm_setting rm_settings[] = {
     INTEGER(reproducible, 0, 1),
     LAYOUT(chunks, 0, RM_MAX_CHUNKS),
     LAYOUT(recompute, RINGMOE_RECOMPUTE_NONE, RINGMOE_RECOMPUTE_FULL),
+    LAYOUT(shadow, RINGMOE_SHADOW_OFF, RINGMOE_SHADOW_ON),
 };
 const int rm_n_settings = (int)(sizeof rm_settings / sizeof *rm_settings);
 

@@ -85,7 +85,9 @@ static ringmoe_status measure_norm(ringmoe_trainer *trainer, ringmoe_step_metric
     figures[RM_FIGURE_WAIT_MS] = 1e3 * (times->wait + trainer->pipeline_times.waiting);
     figures[RM_FIGURE_BYTES_WITHIN] = (double)times->bytes_within_node;
     figures[RM_FIGURE_BYTES_BETWEEN] = (double)times->bytes_between_nodes;
+    rm_shadowing_tell(&trainer->shadowing, figures);
     RM_TRY(rm_gradients_norm(&trainer->gradients, &metrics->grad_norm));
+    rm_shadowing_learn(&trainer->shadowing, figures, trainer->mesh->context->world.size);
     for (int rank = 0; rank < trainer->mesh->context->world.size; rank++) {
         const double *of_rank = figures + (int64_t)rank * RM_N_RANK_FIGURES;
         metrics->bytes_within_nodes += (int64_t)of_rank[RM_FIGURE_BYTES_WITHIN];

@@ -64,7 +64,8 @@ static ringmoe_status create_model(ringmoe_trainer *trainer, const ringmoe_model
                                 .max_tokens = settings->microbatch * settings->seq_len,
                                 .seed = settings->seed,
                                 .recompute = (ringmoe_recompute)settings->recompute,
-                                .reproducible = settings->reproducible};
+                                .reproducible = settings->reproducible,
+                                .shadows = settings->shadow != RINGMOE_SHADOW_OFF};
     rm_stages_model_settings(&trainer->stages, trainer->mesh, &wanted);
     return rm_model_create(trainer->mesh, config, &wanted, &trainer->model);
 }
@@ -94,6 +95,7 @@ static ringmoe_status create_parts(ringmoe_trainer *trainer, const ringmoe_model
     RM_TRY(rm_tied_create(&trainer->tied, trainer->model, trainer->stages.partition.n_stages,
                           settings->reproducible, error));
     RM_TRY(rm_optimizer_create(&trainer->optimizer, trainer->model, trainer->shards, error));
+    RM_TRY(rm_shadowing_create(&trainer->shadowing, config, error));
     RM_TRY(rm_measures_create(&trainer->measures, config, trainer->n_microbatches, error));
     return rm_batch_buffer_create(&trainer->batch, settings->microbatch, settings->seq_len,
                                   error);
@@ -153,6 +155,7 @@ void ringmoe_trainer_destroy(ringmoe_trainer **trainer)
     ringmoe_trainer *old = *trainer;
     rm_batch_buffer_free(&old->batch);
     rm_measures_free(&old->measures);
+    rm_shadowing_free(&old->shadowing);
     rm_optimizer_free(&old->optimizer);
     rm_tied_free(&old->tied);
     rm_gradients_free(&old->gradients);

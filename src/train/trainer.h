@@ -13,6 +13,7 @@
 #include "train/optimizer.h"
 #include "train/order.h"
 #include "train/recipe.h"
+#include "train/shadowing.h"
 #include "train/stages.h"
 #include "train/tied.h"
 
@@ -32,6 +33,7 @@ struct ringmoe_trainer {
     rm_tied tied;
     rm_optimizer optimizer;
     rm_measures measures;
+    rm_shadowing shadowing;
     rm_batch_buffer batch;
     ringmoe_pipeline_times pipeline_times; /* of the last step */
     int64_t steps_done;
