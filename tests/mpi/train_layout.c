@@ -167,7 +167,9 @@ static void compare_cut_groups(const struct variant *variant, struct layout layo
  * tensor axis are compared by `reproducible`; without it only those that have nothing else. */
 static void compare_layouts(const struct variant *variant)
 {
-    struct arrangement serial = {.layout = {1, 1, 1, 1, 1}, .schedule = ""};
+    struct arrangement serial = {
+        .layout = {.data = 1, .expert = 1, .threads = 1, .pipeline = 1, .tensor = 1},
+        .schedule = ""};
     struct outcome expected;
     int number = 0;
     run(MPI_COMM_SELF, variant, &serial, &expected);

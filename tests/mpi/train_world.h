@@ -36,12 +36,14 @@ static inline int layouts_of_axes(int size, struct layout layouts[MAX_LAYOUTS])
         for (int tensor = 1; tensor <= 2; tensor++)
             for (int expert = 1; expert <= 4; expert *= 2)
                 if (size % (pipeline * tensor * expert) == 0 &&
-                    8 % (size / (pipeline * tensor)) == 0)
-                    layouts[n++] = (struct layout){.data = size / (pipeline * tensor * expert),
-                                                   .expert = expert,
-                                                   .threads = 1 + n % 2,
-                                                   .pipeline = pipeline,
-                                                   .tensor = tensor};
+                    8 % (size / (pipeline * tensor)) == 0) {
+                    layouts[n] = (struct layout){.data = size / (pipeline * tensor * expert),
+                                                 .expert = expert,
+                                                 .threads = 1 + n % 2,
+                                                 .pipeline = pipeline,
+                                                 .tensor = tensor};
+                    n++;
+                }
     return n;
 }
 
