@@ -22,6 +22,7 @@
 #include <ringmoe/pipeline.h>
 #include <ringmoe/model.h>
 #include <ringmoe/data.h>
+#include <ringmoe/checkpoint.h>
 #include <ringmoe/train.h>
 #include <ringmoe/generate.h>
 #include <ringmoe/machine.h>

@@ -222,27 +222,78 @@ RINGMOE_API ringmoe_status ringmoe_trainer_digests(ringmoe_trainer *trainer,
                                                    ringmoe_digest_kind kind,
                                                    ringmoe_parameter_digest *digests);
 
+/** How a checkpoint is written. */
+typedef struct ringmoe_save_settings {
+    /**
+     * Bytes on each rank between training and the disk. What fits into them is written while
+     * training goes on; the rest has been written when ringmoe_trainer_save_start returns.
+     * 0: a small buffer.
+     */
+    int64_t buffer_bytes;
+} ringmoe_save_settings;
+
+/** What became of a save. */
+typedef struct ringmoe_save_result {
+    int64_t step;           /**< that the checkpoint is of */
+    int64_t bytes;          /**< of all its files, over all ranks */
+    double seconds;         /**< from the start to the last rename */
+    double stalled_seconds; /**< of them training stood still, on the slowest rank */
+} ringmoe_save_result;
+
 /**
- * Writes a checkpoint: config.json, model-*.safetensors with its index, optimizer state and
- * state.json, to a temporary folder that is then renamed to `folder`. An older checkpoint of
- * that name is replaced. Collective. Rank 0 writes; it needs no more memory than a piece of a
- * tensor.
- * Returns OK; ARGUMENT (no name); FILE (disk full, no permission, a folder that is not a
- * checkpoint; nothing half-written stays, and training can go on); MEMORY; MPI.
+ * Writes a checkpoint: config.json, model-0000x-of-0000y.safetensors with their index,
+ * optimizer-0000x-of-0000y.safetensors, state.json and manifest.json (ringmoe/checkpoint.h), to
+ * a temporary folder that is renamed to `folder` when all of it is on the disk. An older
+ * checkpoint of that name is replaced. Each tensor is written once and whole, by a rank that
+ * holds it, all ranks at a time. Collective.
+ * Returns OK; ARGUMENT (no name); STATE (a save is under way); FILE (disk full, no permission,
+ * a folder that is not a checkpoint; nothing half-written stays, and training can go on);
+ * MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_save(ringmoe_trainer *trainer, const char *folder);
 
 /**
- * Goes on from a checkpoint, on any layout, to the last bit as if the run had not stopped.
- * Collective; each rank reads its own parts. A checkpoint that is refused changes nothing. If
- * there is no `folder` but the checkpoint that a save was about to replace when it was cut off
- * (`folder`.old), that gets its name back first.
- * Returns OK; FILE; FORMAT (a tensor is missing or misshapen, or the values are not those that
- * were written); ARGUMENT (the first setting that differs is named, with both values); MEMORY;
- * MPI.
+ * The same beside training: returns as soon as training may go on. The checkpoint is of the
+ * step that was done last, whatever is trained meanwhile. Collective.
+ * Returns as ringmoe_trainer_save; also ARGUMENT (settings NULL or negative). After a failure
+ * no save is under way.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_save_start(ringmoe_trainer *trainer,
+                                                      const char *folder,
+                                                      const ringmoe_save_settings *settings);
+/**
+ * Looks after a save that was started; to be called once a step. When every rank has written
+ * its part, rank 0 makes the checkpoint known by its name and *done becomes 1. Collective.
+ *   wait    in   1: until it is done
+ *   done    out  1: no save is under way any more; after a failure too
+ *   result  out  filled in when a save was finished by this call; or NULL
+ * Returns as ringmoe_trainer_save: a failure of the save, of which nothing half-written stays,
+ * and training can go on. OK and *done 1 if none is under way.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_save_poll(ringmoe_trainer *trainer, int wait,
+                                                     int *done, ringmoe_save_result *result);
+/** Bytes all ranks together write for one checkpoint, small files aside. Local. */
+RINGMOE_API int64_t ringmoe_trainer_checkpoint_bytes(const ringmoe_trainer *trainer);
+
+/**
+ * Goes on from a checkpoint, on any layout, to the last bit as if the run had not stopped; with
+ * another precision from the same weights and moments. Collective; each rank reads its own
+ * parts, and together the ranks check every byte against the manifest first. A checkpoint that
+ * is refused changes nothing. If there is no `folder` but the checkpoint that a save was about
+ * to replace when it was cut off (`folder`.old), that gets its name back first.
+ * Returns OK; FILE; FORMAT (damaged: a file is missing, cut short or not what was written, a
+ * tensor is missing or misshapen: an older checkpoint may be good); ARGUMENT (the first setting
+ * of the model, the data or the batch that differs is named, with both values); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_restore(ringmoe_trainer *trainer,
                                                    const char *folder);
+/**
+ * Takes the weights alone, from a checkpoint or another folder in Hugging Face's layout; step,
+ * moments and data order stay those of a new run. Collective.
+ * Returns OK; STATE (steps were done); FILE; FORMAT (as ringmoe_model_load); MEMORY; MPI.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_load_weights(ringmoe_trainer *trainer,
+                                                        const char *folder);
 
 typedef struct ringmoe_eval_result {
     double loss;          /**< mean cross-entropy, nats a token */
