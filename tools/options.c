@@ -115,8 +115,10 @@ static void say_unknown(const option_set *set, const char *word, option_result *
 static void make_getopt_table(const option_set *set, struct option *table)
 {
     for (int i = 0; i < set->count; i++) {
-        int argument = set->rows[i].kind == OPTION_FLAG ? no_argument : required_argument;
-        table[i] = (struct option){set->rows[i].name, argument, NULL, 256 + i};
+        const option_row *row = &set->rows[i];
+        int argument = row->kind == OPTION_FLAG ? no_argument : required_argument;
+        if (row->bare) argument = optional_argument;
+        table[i] = (struct option){row->name, argument, NULL, 256 + i};
     }
     table[set->count] = (struct option){"help", no_argument, NULL, 'h'};
     table[set->count + 1] = (struct option){0};
@@ -139,8 +141,40 @@ static bool take(const option_set *set, int found, char **argv, void *values,
         say_unknown(set, argv[optind - 1], result);
         return false;
     }
+    const option_row *row = &set->rows[found - 256];
+    const char *bare = row->bare ? row->bare : "";
     result->given |= UINT64_C(1) << (found - 256);
-    return store(&set->rows[found - 256], optarg ? optarg : "", values, result);
+    return store(row, optarg ? optarg : bare, values, result);
+}
+
+bool options_given(const option_set *set, const option_result *result, const char *name)
+{
+    for (int i = 0; i < set->count; i++)
+        if (strcmp(set->rows[i].name, name) == 0) return (result->given >> i) & 1;
+    return false;
+}
+
+/* A word without dashes. One that belongs to the option before it by = is told so. */
+static bool take_word(const option_set *set, const char *word, void *values,
+                      option_result *result)
+{
+    for (int i = 0; i < set->count; i++) {
+        const option_row *row = &set->rows[i];
+        if (row->bare && options_given(set, result, row->name) &&
+            find_choice(row->value, word) >= 0) {
+            snprintf(result->error, sizeof result->error,
+                     "unexpected word %.80s: did you mean --%s=%.80s?", word, row->name, word);
+            return false;
+        }
+    }
+    const char **place = (const char **)((char *)values + set->word_place);
+    if (set->word && !*place) {
+        *place = word;
+        return true;
+    }
+    snprintf(result->error, sizeof result->error, "unexpected word %.80s: %s", word,
+             set->word ? "give only one" : "options begin with --");
+    return false;
 }
 
 bool options_parse(const option_set *set, int argc, char **argv, void *values,
@@ -153,17 +187,9 @@ bool options_parse(const option_set *set, int argc, char **argv, void *values,
     optind = 1;
     for (int found; (found = getopt_long(argc, argv, ":h", table, NULL)) != -1;)
         if (!take(set, found, argv, values, result)) return false;
-    if (optind < argc)
-        snprintf(result->error, sizeof result->error,
-                 "unexpected word %.80s: options begin with --", argv[optind]);
-    return result->error[0] == '\0';
-}
-
-bool options_given(const option_set *set, const option_result *result, const char *name)
-{
-    for (int i = 0; i < set->count; i++)
-        if (strcmp(set->rows[i].name, name) == 0) return (result->given >> i) & 1;
-    return false;
+    for (; optind < argc; optind++)
+        if (!take_word(set, argv[optind], values, result)) return false;
+    return true;
 }
 
 static void print_default(const option_row *row, const void *values, FILE *out)
@@ -190,8 +216,9 @@ void options_help(const option_set *set, const void *values, FILE *out)
     for (int i = 0; i < set->count; i++) {
         const option_row *row = &set->rows[i];
         char head[64];
-        snprintf(head, sizeof head, "--%s%s%s", row->name, row->value ? " " : "",
-                 row->value ? row->value : "");
+        const char *between = row->bare ? "[=" : row->value ? " " : "";
+        snprintf(head, sizeof head, "--%s%s%s%s", row->name, between,
+                 row->value ? row->value : "", row->bare ? "]" : "");
         fprintf(out, "  %-27s %s", head, row->help);
         print_default(row, values, out);
         fputc('\n', out);

@@ -29,7 +29,9 @@ typedef struct option_row {
     const char *help;
     double low, high;      /* range of an integer or a number */
     const char *otherwise; /* shown as the default; NULL: the value itself */
-    bool forgotten;        /* belongs to this start, not to the run: not taken on --resume */
+    const char *bare; /* of a choice: what the option says alone, --name; another word takes
+                         its place by --name=WORD */
+    bool forgotten;   /* belongs to this start, not to the run: not taken on --resume */
 } option_row;
 
 /* OPTION_ROW(settings type, member, kind without OPTION_, name, value, help, more...) */
@@ -43,7 +45,9 @@ typedef struct option_set {
     const char *usage;   /* "ringmoe train --data PATH [options]" */
     const char *summary; /* one or two sentences below it */
     const option_row *rows;
-    int count; /* at most 64 */
+    int count;         /* at most 64 */
+    const char *word;  /* what a word without dashes is, e.g. "FOLDER"; NULL: none is taken */
+    size_t word_place; /* offset of its const char * in the command's settings */
 } option_set;
 
 typedef struct option_result {

@@ -8,13 +8,15 @@
 
 #include "format/config_fields.h"
 
-static void add_item(rm_recipe *recipe, const char *name, const char *value, bool is_word)
+static void add_item(rm_recipe *recipe, rm_subject subject, const char *name, const char *value,
+                     bool is_word)
 {
     assert(recipe->n_items < RM_RECIPE_ITEMS);
     rm_recipe_item *item = &recipe->items[recipe->n_items++];
     snprintf(item->name, sizeof item->name, "%s", name);
     snprintf(item->value, sizeof item->value, "%s", value);
     item->is_word = is_word;
+    item->subject = subject;
 }
 
 /* One character a layer up to the length of a value, then a hash of all. */
@@ -32,42 +34,58 @@ static void format_dense_layers(const ringmoe_model_config *config, char text[RM
 }
 
 static void add_settings(rm_recipe *recipe, const ringmoe_train_settings *settings,
-                         bool is_layout)
+                         rm_subject subject)
 {
     char text[RM_NUMBER_TEXT];
     for (int i = 0; i < rm_n_settings; i++) {
-        if (rm_settings[i].is_layout != is_layout) continue;
+        if (rm_settings[i].subject != subject) continue;
         rm_setting_format(&rm_settings[i], settings, text);
-        add_item(recipe, rm_settings[i].name, text, false);
+        add_item(recipe, subject, rm_settings[i].name, text, false);
     }
+}
+
+static void add_model(rm_recipe *recipe, const ringmoe_model_config *config)
+{
+    char text[RM_NUMBER_TEXT];
+    for (int i = 0; i < rm_n_config_fields; i++) {
+        double value = rm_config_field_get(&rm_config_fields[i], config);
+        const char *word = rm_config_field_word(&rm_config_fields[i], value);
+        rm_number_format(value, text);
+        add_item(recipe, RM_OF_MODEL, rm_config_fields[i].key, word ? word : text,
+                 word != NULL);
+    }
+    format_dense_layers(config, text);
+    add_item(recipe, RM_OF_MODEL, "layer_kinds", text, true);
 }
 
 void rm_recipe_write_layout(rm_recipe *recipe, const ringmoe_train_settings *settings)
 {
     char schedule[sizeof settings->schedule + 1] = "";
     memset(recipe, 0, sizeof *recipe);
-    add_settings(recipe, settings, true);
+    add_settings(recipe, settings, RM_OF_LAYOUT);
     memcpy(schedule, settings->schedule, sizeof settings->schedule);
-    add_item(recipe, "schedule", schedule[0] ? schedule : "left open", true);
+    add_item(recipe, RM_OF_LAYOUT, "schedule", schedule[0] ? schedule : "left open", true);
 }
 
 void rm_recipe_write(rm_recipe *recipe, const ringmoe_train_settings *settings,
                      const ringmoe_model_config *config, ringmoe_precision precision,
                      const char *data_hash)
 {
-    char text[RM_NUMBER_TEXT];
     memset(recipe, 0, sizeof *recipe);
-    add_settings(recipe, settings, false);
-    for (int i = 0; i < rm_n_config_fields; i++) {
-        double value = rm_config_field_get(&rm_config_fields[i], config);
-        const char *word = rm_config_field_word(&rm_config_fields[i], value);
-        rm_number_format(value, text);
-        add_item(recipe, rm_config_fields[i].key, word ? word : text, word != NULL);
-    }
-    format_dense_layers(config, text);
-    add_item(recipe, "layer_kinds", text, true);
-    add_item(recipe, "precision", precision == RINGMOE_PRECISION_BF16 ? "bf16" : "fp32", true);
-    add_item(recipe, "data_hash", data_hash, true);
+    add_model(recipe, config);
+    add_item(recipe, RM_OF_DATA, "data_hash", data_hash, true);
+    add_settings(recipe, settings, RM_OF_DATA);
+    add_settings(recipe, settings, RM_OF_BATCH);
+    add_settings(recipe, settings, RM_OF_RUN);
+    add_item(recipe, RM_OF_RUN, "precision",
+             precision == RINGMOE_PRECISION_BF16 ? "bf16" : "fp32", true);
+}
+
+const rm_recipe_item *rm_recipe_find(const rm_recipe *recipe, const char *name)
+{
+    for (int i = 0; i < recipe->n_items; i++)
+        if (!strcmp(recipe->items[i].name, name)) return &recipe->items[i];
+    return NULL;
 }
 
 static ringmoe_status compare(const rm_recipe *recipe, const rm_recipe *first, rm_error *error)
@@ -86,4 +104,39 @@ ringmoe_status rm_recipe_agree(const rm_recipe *recipe, const rm_axis *axis, rm_
     rm_recipe first = *recipe;
     RM_TRY(rm_broadcast(axis, &first, (int)sizeof first, MPI_BYTE, 0, error));
     return rm_agree(axis, compare(recipe, &first, error), error);
+}
+
+ringmoe_status rm_recipe_check(const rm_recipe *own, const rm_recipe *found, const char *folder,
+                               rm_error *error)
+{
+    static const char *const words[] = {
+        [RM_OF_MODEL] = "model", [RM_OF_DATA] = "data", [RM_OF_BATCH] = "batch"};
+    for (int i = 0; i < own->n_items; i++) {
+        const rm_recipe_item *item = &own->items[i];
+        const rm_recipe_item *other = rm_recipe_find(found, item->name);
+        if (!other)
+            return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                           "%s: state.json does not say its %s; is it of another version?",
+                           folder, item->name);
+        if (item->subject >= RM_OF_RUN || !strcmp(item->value, other->value)) continue;
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "%s differs in the %s: %s is %s there and %s in this run; give the same "
+                       "to go on, or start a new run from its weights",
+                       folder, words[item->subject], item->name, other->value, item->value);
+    }
+    return RINGMOE_OK;
+}
+
+void rm_recipe_describe_changes(const rm_recipe *own, const rm_recipe *found, char *text,
+                                size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < own->n_items && used < size; i++) {
+        const rm_recipe_item *item = &own->items[i];
+        const rm_recipe_item *other = rm_recipe_find(found, item->name);
+        if (item->subject == RM_OF_RUN && other && strcmp(item->value, other->value))
+            used += (size_t)snprintf(text + used, size - used, "%s%s %s -> %s",
+                                     used ? ", " : "", item->name, other->value, item->value);
+    }
 }

@@ -8,37 +8,33 @@
 #include "model/model.h"
 #include "pipeline/lists.h"
 
-#define INTEGER(name, least, most)                                                             \
+#define INTEGER(name, least, most, subject)                                                    \
     {                                                                                          \
-#name, offsetof(ringmoe_train_settings, name), false, least, most, false               \
+#name, offsetof(ringmoe_train_settings, name), false, least, most, subject             \
     }
 #define NUMBER(name, least, most)                                                              \
     {                                                                                          \
-#name, offsetof(ringmoe_train_settings, name), true, least, most, false                \
-    }
-#define LAYOUT(name, least, most)                                                              \
-    {                                                                                          \
-#name, offsetof(ringmoe_train_settings, name), false, least, most, true                \
+#name, offsetof(ringmoe_train_settings, name), true, least, most, RM_OF_RUN            \
     }
 
 const rm_setting rm_settings[] = {
-    INTEGER(steps, 1, RM_STEPS_MOST),
-    INTEGER(seq_len, 1, 1 << 24),
-    INTEGER(microbatch, 1, 1 << 24),
-    INTEGER(global_batch, 1, 1 << 30),
+    INTEGER(seed, -DBL_MAX, DBL_MAX, RM_OF_DATA),
+    INTEGER(seq_len, 1, 1 << 24, RM_OF_BATCH),
+    INTEGER(microbatch, 1, 1 << 24, RM_OF_BATCH),
+    INTEGER(global_batch, 1, 1 << 30, RM_OF_BATCH),
+    INTEGER(steps, 1, RM_STEPS_MOST, RM_OF_RUN),
     NUMBER(lr, 0, 1e30),
     NUMBER(lr_min_ratio, 0, 1),
-    INTEGER(warmup_steps, 0, RM_STEPS_MOST),
+    INTEGER(warmup_steps, 0, RM_STEPS_MOST, RM_OF_RUN),
     NUMBER(weight_decay, 0, 1e6),
     NUMBER(beta1, 0, 0.999999),
     NUMBER(beta2, 0, 0.999999),
     NUMBER(epsilon, 1e-30, 1),
     NUMBER(clip_norm, 0, 1e30),
-    INTEGER(seed, -DBL_MAX, DBL_MAX),
-    INTEGER(reproducible, 0, 1),
-    LAYOUT(chunks, 0, RM_MAX_CHUNKS),
-    LAYOUT(recompute, RINGMOE_RECOMPUTE_NONE, RINGMOE_RECOMPUTE_FULL),
-    LAYOUT(shadow, RINGMOE_SHADOW_OFF, RINGMOE_SHADOW_ON),
+    INTEGER(reproducible, 0, 1, RM_OF_RUN),
+    INTEGER(chunks, 0, RM_MAX_CHUNKS, RM_OF_LAYOUT),
+    INTEGER(recompute, RINGMOE_RECOMPUTE_NONE, RINGMOE_RECOMPUTE_FULL, RM_OF_LAYOUT),
+    INTEGER(shadow, RINGMOE_SHADOW_OFF, RINGMOE_SHADOW_ON, RM_OF_LAYOUT),
 };
 const int rm_n_settings = (int)(sizeof rm_settings / sizeof *rm_settings);
 

@@ -15,12 +15,22 @@
 /* Steps of the longest run: times the largest global batch they still count in an int64. */
 #define RM_STEPS_MOST 1000000000
 
+/* What a setting belongs to: the first three must stay what they were when a run goes on from a
+ * checkpoint. */
+typedef enum rm_subject {
+    RM_OF_MODEL,
+    RM_OF_DATA,   /* which text, in which order */
+    RM_OF_BATCH,  /* what of it a step takes */
+    RM_OF_RUN,    /* decides the answer from here on, and may change */
+    RM_OF_LAYOUT, /* does not decide the answer, and so is no part of the recipe */
+} rm_subject;
+
 typedef struct rm_setting {
     const char *name;
     size_t offset;      /* in ringmoe_train_settings */
     bool is_double;     /* else int64_t */
     double least, most; /* both allowed */
-    bool is_layout;     /* does not decide the answer, and so is no part of the recipe */
+    rm_subject subject;
 } rm_setting;
 
 extern const rm_setting rm_settings[];

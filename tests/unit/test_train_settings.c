@@ -180,6 +180,63 @@ static void a_recipe_tells_what_matters(void **state)
     assert_int_equal(n_different, 3);
 }
 
+/* The recipe of such a run of a tiny model. */
+static rm_recipe recipe_with(const ringmoe_train_settings *settings, int n_layers,
+                             ringmoe_precision precision, const char *data_hash)
+{
+    ringmoe_model_config config = tiny();
+    rm_recipe recipe;
+    config.num_hidden_layers = n_layers;
+    rm_recipe_write(&recipe, settings, &config, precision, data_hash);
+    return recipe;
+}
+
+static void refused_for(const rm_recipe *own, const rm_recipe *found, const char *words)
+{
+    rm_error error = {""};
+    assert_int_equal(rm_recipe_check(own, found, "folder", &error), RINGMOE_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.text, words));
+}
+
+static void model_data_and_batch_must_stay(void **state)
+{
+    ringmoe_train_settings settings = defaults(), other = settings;
+    int n_layers = tiny().num_hidden_layers;
+    rm_recipe own = recipe_with(&settings, n_layers, RINGMOE_PRECISION_FP32, "a"), found;
+    found = recipe_with(&settings, n_layers - 1, RINGMOE_PRECISION_FP32, "b");
+    refused_for(&own, &found, "in the model: num_hidden_layers is");
+    found = recipe_with(&settings, n_layers, RINGMOE_PRECISION_FP32, "b");
+    refused_for(&own, &found, "in the data: data_hash is b there and a in this run");
+    other.seed = 7;
+    found = recipe_with(&other, n_layers, RINGMOE_PRECISION_FP32, "a");
+    refused_for(&own, &found, "in the data: seed is 7");
+    other = settings;
+    other.microbatch *= 2;
+    found = recipe_with(&other, n_layers, RINGMOE_PRECISION_FP32, "a");
+    refused_for(&own, &found, "in the batch: microbatch is 8 there and 4 in this run");
+}
+
+static void what_the_optimizer_does_may_change(void **state)
+{
+    char text[200];
+    rm_error error = {""};
+    ringmoe_train_settings settings = defaults(), other = settings;
+    int n_layers = tiny().num_hidden_layers;
+    rm_recipe own = recipe_with(&settings, n_layers, RINGMOE_PRECISION_FP32, "a"), found = own;
+    rm_recipe_describe_changes(&own, &found, text, sizeof text);
+    assert_string_equal(text, "");
+    other.steps *= 2;
+    other.lr /= 2;
+    other.chunks = 2;
+    found = recipe_with(&other, n_layers, RINGMOE_PRECISION_BF16, "a");
+    assert_int_equal(rm_recipe_check(&own, &found, "folder", &error), RINGMOE_OK);
+    rm_recipe_describe_changes(&own, &found, text, sizeof text);
+    assert_string_equal(text, "steps 2000 -> 1000, lr 0.0005 -> 0.001, precision bf16 -> fp32");
+    found.n_items--;
+    assert_int_equal(rm_recipe_check(&own, &found, "folder", &error), RINGMOE_ERROR_FORMAT);
+    assert_non_null(strstr(error.text, "precision"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +248,8 @@ int main(void)
         cmocka_unit_test(layouts_that_cannot_be_are_named),
         cmocka_unit_test(schedule_and_chunks_are_chosen),
         cmocka_unit_test(a_recipe_tells_what_matters),
+        cmocka_unit_test(model_data_and_batch_must_stay),
+        cmocka_unit_test(what_the_optimizer_does_may_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
