@@ -11,23 +11,43 @@
 #include "share.h"
 #include "watchdog.h"
 
+enum { STATUSES = 256 };
+
+/* An error of MPI between the ranks of the command leaves them nothing to agree by. */
+static void must(const tool_session *session, int code)
+{
+    char text[MPI_MAX_ERROR_STRING] = "unknown error";
+    int length;
+    if (code == MPI_SUCCESS) return;
+    MPI_Error_string(code, text, &length);
+    fprintf(stderr, "ringmoe%s%s: MPI failed on rank %d: %s: start the job again\n",
+            *session->command ? " " : "", session->command, session->rank, text);
+    MPI_Abort(MPI_COMM_WORLD, EXIT_FAILED);
+}
+
 /* Waits by testing and yielding: with more ranks than cores a blocking call would burn the
- * time slice that the awaited rank needs. The watchdog, if there is one, knows of it. */
-static void wait_yielding(const tool_session *session, const char *what, MPI_Request *request)
+ * time slice that the awaited rank needs. The watchdog, if there is one, knows of it. `started`
+ * is what the call that made the request returned. */
+static void wait_yielding(const tool_session *session, const char *what, int started,
+                          MPI_Request *request)
 {
     int done = 0;
+    must(session, started);
     if (session->context) ringmoe_context_wait_begin(session->context, what);
-    while (MPI_Test(request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done) sched_yield();
+    while (!done) {
+        must(session, MPI_Test(request, &done, MPI_STATUS_IGNORE));
+        if (!done) sched_yield();
+    }
     if (session->context) ringmoe_context_wait_end(session->context);
 }
 
 /* Each node has one rank that is its first. */
-static int count_nodes(MPI_Comm node)
+static int count_nodes(const tool_session *session, MPI_Comm node)
 {
     int place, count;
     MPI_Comm_rank(node, &place);
     int is_first = place == 0;
-    MPI_Allreduce(&is_first, &count, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    must(session, MPI_Allreduce(&is_first, &count, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD));
     return count;
 }
 
@@ -36,12 +56,13 @@ void session_begin(tool_session *session, const char *program, int thread_level)
     MPI_Comm node;
     ringmoe_machine machine;
     *session = (tool_session){.program = program, .command = "", .thread_level = thread_level};
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_rank(MPI_COMM_WORLD, &session->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &session->size);
-    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session->rank, MPI_INFO_NULL,
-                        &node);
+    must(session, MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session->rank,
+                                      MPI_INFO_NULL, &node));
     MPI_Comm_size(node, &session->node_size);
-    session->n_nodes = count_nodes(node);
+    session->n_nodes = count_nodes(session, node);
     ringmoe_machine_describe(&machine);
     session->cpu_share = share_of_cpus(node, machine.binding);
     MPI_Comm_free(&node);
@@ -81,18 +102,31 @@ int session_fail(const tool_session *session, int status, const char *format, ..
     return status;
 }
 
+/* One value of each rank becomes one on every rank; of one rank nothing changes. */
+static void reduce(const tool_session *session, const char *what, MPI_Op operation,
+                   MPI_Datatype type, const void *value, void *result)
+{
+    MPI_Request request;
+    if (session->size == 1) return;
+    int started = MPI_Iallreduce(value, result, 1, type, operation, MPI_COMM_WORLD, &request);
+    wait_yielding(session, what, started, &request);
+}
+
 int session_settle(const tool_session *session, int status, const char *text)
 {
     /* The smallest key wins: the lowest failing rank, with its status in the low bits. */
-    int key = status == EXIT_DONE ? INT_MAX : session->rank * 4 + status, first = key;
-    if (session->size > 1) {
-        MPI_Request request;
-        MPI_Iallreduce(&key, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD, &request);
-        wait_yielding(session, "an agreement of the command", &request);
-    }
+    int key = status == EXIT_DONE ? INT_MAX : session->rank * STATUSES + status, first = key;
+    reduce(session, "an agreement of the command", MPI_MIN, MPI_INT, &key, &first);
     if (first == INT_MAX) return EXIT_DONE;
-    if (first / 4 == session->rank) print_error(session, text);
-    return first % 4;
+    if (first / STATUSES == session->rank) print_error(session, text);
+    return first % STATUSES;
+}
+
+int session_union(const tool_session *session, int flags)
+{
+    int all = flags;
+    reduce(session, "an agreement on flags", MPI_BOR, MPI_INT, &flags, &all);
+    return all;
 }
 
 int session_check(const tool_session *session, ringmoe_status status)
@@ -189,8 +223,8 @@ void session_share(const tool_session *session, void *data, int bytes)
 {
     MPI_Request request;
     if (session->size == 1) return;
-    MPI_Ibcast(data, bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
-    wait_yielding(session, "news from rank 0", &request);
+    int started = MPI_Ibcast(data, bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
+    wait_yielding(session, "news from rank 0", started, &request);
 }
 
 void session_share_asleep(const tool_session *session, void *data, int bytes)
@@ -199,17 +233,16 @@ void session_share_asleep(const tool_session *session, void *data, int bytes)
     MPI_Request request;
     int done = 0;
     if (session->size == 1) return;
-    MPI_Ibcast(data, bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
-    while (MPI_Test(&request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && !done)
-        nanosleep(&nap, NULL);
+    must(session, MPI_Ibcast(data, bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request));
+    while (!done) {
+        must(session, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+        if (!done) nanosleep(&nap, NULL);
+    }
 }
 
 double session_largest(const tool_session *session, double value)
 {
-    MPI_Request request;
     double largest = value;
-    if (session->size == 1) return value;
-    MPI_Iallreduce(&value, &largest, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD, &request);
-    wait_yielding(session, "a maximum over all ranks", &request);
+    reduce(session, "a maximum over all ranks", MPI_MAX, MPI_DOUBLE, &value, &largest);
     return largest;
 }

@@ -12,7 +12,8 @@
 
 #include "placement.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+/* Beside them EXIT_STUCK of watchdog.h. */
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_PREEMPTED = 85 };
 
 typedef struct tool_session {
     const char *program; /* as it was started, for lines a user may copy */
@@ -68,6 +69,8 @@ placement_text session_layout_words(const tool_session *session);
 void session_share(const tool_session *session, void *data, int bytes);
 /* The same where rank 0 may take long: the others sleep. */
 void session_share_asleep(const tool_session *session, void *data, int bytes);
+/* The bits that are set on any rank, on every rank. */
+int session_union(const tool_session *session, int flags);
 /* The largest over all ranks, on every rank. */
 double session_largest(const tool_session *session, double value);
 

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What started the ranks. srun without a process manager that MPI speaks with starts N programs
+ * of one rank each without a word, and each would train a copy of the model into one folder.
+ */
+#ifndef TOOLS_LAUNCHER_H
+#define TOOLS_LAUNCHER_H
+
+#include <stdbool.h>
+
+/* Tasks of srun that do not know of each other, of which this process, with an MPI of `size`
+ * ranks, is one; 0: it is as it should be. */
+int launcher_lone_tasks(int size);
+/* Of such tasks one speaks for all. */
+bool launcher_is_first_task(void);
+
+#endif
