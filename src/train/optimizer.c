@@ -104,51 +104,60 @@ static int piece_of(const rm_shard *shard, int rank, int64_t offset)
     return left < PIECE_ELEMENTS ? (int)left : PIECE_ELEMENTS;
 }
 
-/* What a turn has under way. */
+/* What a turn has under way: receives first. */
 typedef struct gather_turn {
+    const ringmoe_model *model;
+    const rm_shard *shards;
     int64_t offset; /* within each part */
     int distance;   /* to the rank that gets this one's parts */
     MPI_Request requests[2 * RM_MAX_SPACES];
-    int n_requests, code;
+    int n_receives, n_requests, code;
 } gather_turn;
 
-/* Sends this rank's part of a space to the rank `distance` above and receives that of the one
- * as far below. */
-static void swap_parts(gather_turn *turn, const rm_axis *axis, const rm_shard *shard,
-                       rm_real *space, int tag)
+/* The part of a space that the rank `distance` below has. */
+static void receive_part(gather_turn *turn, const rm_axis *axis, int space)
 {
     if (turn->distance >= axis->size || turn->code != MPI_SUCCESS) return;
-    int to = (axis->rank + turn->distance) % axis->size;
+    const rm_shard *shard = &turn->shards[space];
     int from = (axis->rank - turn->distance + axis->size) % axis->size;
-    int n_in = piece_of(shard, from, turn->offset);
-    int n_out = piece_of(shard, axis->rank, turn->offset);
-    if (n_in)
-        turn->code =
-            MPI_Irecv(space + shard->updated_bounds[from] + turn->offset, n_in, RM_MPI_REAL,
-                      from, tag, axis->comm, &turn->requests[turn->n_requests]);
-    if (n_in && turn->code == MPI_SUCCESS) turn->n_requests++;
-    if (n_out && turn->code == MPI_SUCCESS) {
-        turn->code = MPI_Isend(space + shard->first + turn->offset, n_out, RM_MPI_REAL, to, tag,
-                               axis->comm, &turn->requests[turn->n_requests]);
-        if (turn->code == MPI_SUCCESS) turn->n_requests++;
-    }
+    int n = piece_of(shard, from, turn->offset);
+    if (n == 0) return;
+    turn->code = MPI_Irecv(
+        rm_model_space(turn->model, space) + shard->updated_bounds[from] + turn->offset, n,
+        RM_MPI_REAL, from, GATHER_TAG + space, axis->comm, &turn->requests[turn->n_requests]);
+    if (turn->code == MPI_SUCCESS) turn->n_receives = ++turn->n_requests;
+}
+
+/* This rank's part to the rank `distance` above. */
+static void send_part(gather_turn *turn, const rm_axis *axis, int space)
+{
+    if (turn->distance >= axis->size || turn->code != MPI_SUCCESS) return;
+    const rm_shard *shard = &turn->shards[space];
+    int to = (axis->rank + turn->distance) % axis->size;
+    int n = piece_of(shard, axis->rank, turn->offset);
+    if (n == 0) return;
+    turn->code = MPI_Isend(rm_model_space(turn->model, space) + shard->first + turn->offset, n,
+                           RM_MPI_REAL, to, GATHER_TAG + space, axis->comm,
+                           &turn->requests[turn->n_requests]);
+    if (turn->code == MPI_SUCCESS) turn->n_requests++;
 }
 
 /* One turn of all spaces together, so that a rank waits once for all. */
-static ringmoe_status run_turn(const ringmoe_model *model, const rm_shard *shards,
-                               int64_t offset, int distance)
+static ringmoe_status run_turn(gather_turn *turn)
 {
-    const ringmoe_mesh *mesh = rm_model_mesh(model);
+    const ringmoe_mesh *mesh = rm_model_mesh(turn->model);
     ringmoe_context *context = mesh->context;
-    gather_turn turn = {.offset = offset, .distance = distance, .code = MPI_SUCCESS};
-    for (int s = 0; s < rm_model_spaces(model); s++)
-        swap_parts(&turn, rm_kind_axis(mesh, shards[s].place.kind), &shards[s],
-                   rm_model_space(model, s), GATHER_TAG + s);
-    if (turn.code == MPI_SUCCESS)
-        return rm_wait_all(&context->world, turn.n_requests, turn.requests, "gathering weights",
-                           &context->error);
-    rm_abandon(turn.n_requests, turn.requests);
-    return rm_mpi_check(turn.code, "gathering weights", &context->error);
+    int n_spaces = rm_model_spaces(turn->model);
+    for (int s = 0; s < n_spaces; s++)
+        receive_part(turn, rm_kind_axis(mesh, turn->shards[s].place.kind), s);
+    for (int s = 0; s < n_spaces; s++)
+        send_part(turn, rm_kind_axis(mesh, turn->shards[s].place.kind), s);
+    if (turn->code == MPI_SUCCESS)
+        return rm_wait_all(&context->world, turn->n_requests, turn->requests,
+                           "gathering weights", &context->error);
+    rm_abandon_receives(&context->world, turn->n_receives, turn->requests);
+    rm_abandon(turn->n_requests - turn->n_receives, turn->requests + turn->n_receives);
+    return rm_mpi_check(turn->code, "gathering weights", &context->error);
 }
 
 static int64_t longest_part(const rm_shard *shards, int n_spaces)
@@ -169,7 +178,11 @@ ringmoe_status rm_weights_gather(const ringmoe_model *model, const rm_shard *sha
     double start = rm_clock_seconds();
     for (int64_t offset = 0; offset < longest; offset += PIECE_ELEMENTS)
         for (int distance = 1; distance < mesh->dense.size; distance++)
-            RM_TRY(run_turn(model, shards, offset, distance));
+            RM_TRY(run_turn(&(gather_turn){.model = model,
+                                           .shards = shards,
+                                           .offset = offset,
+                                           .distance = distance,
+                                           .code = MPI_SUCCESS}));
     mesh->context->times.exchange += rm_clock_seconds() - start;
     return RINGMOE_OK;
 }

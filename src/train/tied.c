@@ -93,11 +93,11 @@ static int world_rank(const ringmoe_mesh *mesh, int pipeline, int dense)
     return rm_mesh_rank(&dims, &place);
 }
 
-/* Requests that are under way. */
+/* Requests that are under way: receives first. */
 typedef struct transfers {
     const rm_axis *axis;
     MPI_Request *requests;
-    int n_requests, code;
+    int n_receives, n_requests, code;
 } transfers;
 
 /* Sends (or receives, with `receive`) n elements in pieces whose counts fit into an int. */
@@ -110,7 +110,9 @@ static void transfer(transfers *work, bool receive, int partner, rm_real *values
                                          work->axis->comm, request)
                              : MPI_Isend(values + done, count, RM_MPI_REAL, partner, TIED_TAG,
                                          work->axis->comm, request);
-        if (work->code == MPI_SUCCESS) work->n_requests++;
+        if (work->code != MPI_SUCCESS) return;
+        work->n_requests++;
+        work->n_receives += receive;
     }
 }
 
@@ -118,7 +120,8 @@ static ringmoe_status complete(transfers *work, const char *what, rm_error *erro
 {
     if (work->code == MPI_SUCCESS)
         return rm_wait_all(work->axis, work->n_requests, work->requests, what, error);
-    rm_abandon(work->n_requests, work->requests);
+    rm_abandon_receives(work->axis, work->n_receives, work->requests);
+    rm_abandon(work->n_requests - work->n_receives, work->requests + work->n_receives);
     return rm_mpi_check(work->code, what, error);
 }
 
