@@ -3,6 +3,7 @@
  * `ringmoe bench step`:
  *
  *   bench_step.c          the command: options, and what of the machine is measured beside it
+ *   bench_step_load.c     how the experts are loaded: models and steps that lead there
  *   bench_step_subject.c  one way of making a step, and its times
  *   bench_step_report.c   the figures, on the screen and as JSON
  */
@@ -18,8 +19,18 @@ typedef enum step_against {
     AGAINST_NO_OVERLAP,   /* nothing travels while something is computed */
     AGAINST_REPRODUCIBLE, /* sums in fixed blocks */
     AGAINST_ONE_RANK,     /* all threads as one rank's, without any message */
+    AGAINST_SHADOW,       /* the two other ways of --shadow */
 } step_against;
-#define AGAINST_WORDS "nothing|dense|no-overlap|reproducible|one-rank"
+#define AGAINST_WORDS "nothing|dense|no-overlap|reproducible|one-rank|shadow"
+enum { MOST_SUBJECTS = 3 };
+
+/* How tokens spread over the experts. */
+typedef enum step_load {
+    LOAD_EVEN,     /* as in most of a training */
+    LOAD_SKEWED,   /* some experts have twice their share */
+    LOAD_UNTRAINED /* the first steps of a training, where two experts take nearly all */
+} step_load;
+#define LOAD_WORDS "even|skewed|untrained"
 
 typedef struct step_options {
     tool_placement placement;
@@ -28,6 +39,7 @@ typedef struct step_options {
     const char *model;
     int64_t repeat;
     int against; /* a step_against */
+    int load;    /* a step_load */
     int json;
 } step_options;
 
@@ -42,15 +54,27 @@ typedef struct bench_subject {
     bool is_one_rank; /* of rank 0 alone; the others sleep */
     ringmoe_trainer *trainer;
     bench_samples step, compute, exchange, wait, pipeline_wait, optimizer; /* ms */
-    double tokens;                                                         /* of a step */
+    bench_samples load, worst_load; /* max/mean of the experts, of the mean and worst layer */
+    bench_samples shadows;          /* experts copied */
+    double tokens;                  /* of a step */
 } bench_subject;
 
-/* The model of the options as it is, or as `against` has it. */
+/* The model of the options as it is, or as `against` has it, and number `i` (from 1) of what
+ * that word stands for. */
 int subject_open(tool_session *session, const step_options *options, step_against against,
-                 const ringmoe_model_config *config, const ringmoe_tokens *tokens,
+                 int i, const ringmoe_model_config *config, const ringmoe_tokens *tokens,
                  bench_subject *subject);
 int subject_step(tool_session *session, bench_subject *subject, bool is_timed);
 void subject_close(bench_subject *subject);
+/* How many there are beside the steps themselves. */
+int against_subjects(step_against against);
+
+/* Changes a model and its training so that its load will be so. */
+void load_prepare(step_load load, ringmoe_model_config *config, ringmoe_train_settings *train);
+/* Steps that are not timed, until the load is what it should be. */
+int load_settle(tool_session *session, const step_options *options, bench_subject *subject);
+/* Max over mean of the experts of the last step: mean over the layers that have some. */
+double load_of_layers(const bench_subject *subject);
 
 /* Figures of the machine and of the memory beside the subjects' times. */
 typedef struct step_machine {
@@ -59,11 +83,10 @@ typedef struct step_machine {
     ringmoe_memory_plan plan, plan_one_rank;
 } step_machine;
 
+/* subjects: the steps themselves, and then what they are compared with. */
 void step_print_text(const tool_session *session, const step_options *options,
-                     const bench_subject *subject, const bench_subject *other,
-                     const step_machine *machine);
+                     const bench_subject *subjects, const step_machine *machine);
 int step_print_json(const tool_session *session, const step_options *options,
-                    const bench_subject *subject, const bench_subject *other,
-                    const step_machine *machine);
+                    const bench_subject *subjects, const step_machine *machine);
 
 #endif

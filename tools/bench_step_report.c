@@ -10,9 +10,9 @@ typedef struct step_figures {
 } step_figures;
 
 static step_figures work_out(const tool_session *session, const step_options *options,
-                             const bench_subject *subject, const bench_subject *other,
-                             const step_machine *machine)
+                             const bench_subject *subjects, const step_machine *machine)
 {
+    const bench_subject *subject = &subjects[0], *other = &subjects[1];
     bool is_bf16 = options->placement.precision == RINGMOE_PRECISION_BF16;
     double flops = subject->tokens * flops_of_token(&subject->config, options->train.seq_len);
     step_figures f = {.step_ms = bench_median(&subject->step),
@@ -25,8 +25,20 @@ static step_figures work_out(const tool_session *session, const step_options *op
     return f;
 }
 
-/* One line for what the steps were compared with. */
-static void print_against(const step_options *options, const bench_subject *other,
+/* A line for each way of --shadow, with the load it had to do with. */
+static void print_shadows(const bench_subject *subjects)
+{
+    for (int i = 0; i < MOST_SUBJECTS; i++)
+        printf(
+            "%-10s %.1f ms median with --shadow %s: %.3f of these steps, %.0f experts copied\n",
+            i == 0 ? "shadow" : "", bench_median(&subjects[i].step),
+            shadow_name(subjects[i].train.shadow),
+            bench_median(&subjects[i].step) / bench_median(&subjects[0].step),
+            bench_median(&subjects[i].shadows));
+}
+
+/* What the steps were compared with. */
+static void print_against(const step_options *options, const bench_subject *subjects,
                           const step_figures *f)
 {
     switch ((step_against)options->against) {
@@ -48,9 +60,24 @@ static void print_against(const step_options *options, const bench_subject *othe
     case AGAINST_ONE_RANK:
         printf("one rank   %.1f ms median with all %d threads: these ranks make %.3f of its "
                "tokens/s\n",
-               f->other_ms, ringmoe_context_threads(other->context), 1 / f->ratio);
+               f->other_ms, ringmoe_context_threads(subjects[1].context), 1 / f->ratio);
+        return;
+    case AGAINST_SHADOW:
+        print_shadows(subjects);
         return;
     }
+}
+
+/* How evenly the experts were loaded while the steps were timed. */
+static void print_load(const step_options *options, const bench_subject *subject)
+{
+    static const char *const words[] = {"even: weights held still, biases moved",
+                                        "skewed: weights held still",
+                                        "untrained: first steps of a training"};
+    if (subject->config.num_local_experts == 0) return;
+    printf("load       %.2f max/mean over experts, %.2f in the worst layer (%s)\n",
+           bench_median(&subject->load), bench_median(&subject->worst_load),
+           words[options->load]);
 }
 
 /* What a rank keeps of the moments, of what one rank alone would: ZeRO-1. */
@@ -70,14 +97,15 @@ static void print_memory(const tool_session *session, const step_options *option
 }
 
 void step_print_text(const tool_session *session, const step_options *options,
-                     const bench_subject *subject, const bench_subject *other,
-                     const step_machine *machine)
+                     const bench_subject *subjects, const step_machine *machine)
 {
-    step_figures f = work_out(session, options, subject, other, machine);
+    const bench_subject *subject = &subjects[0];
+    step_figures f = work_out(session, options, subjects, machine);
     ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(session->mesh);
     placement_text words = execution_words(&dims, &subject->train);
     printf("layout     %s%s%s\n", session_layout_words(session).text, words.text[0] ? ", " : "",
            words.text);
+    print_load(options, subject);
     printf("tokens/s   %.0f median, %.0f best of %lld steps\n",
            subject->tokens / f.step_ms * 1e3, subject->tokens / f.least_ms * 1e3,
            (long long)options->repeat);
@@ -91,7 +119,7 @@ void step_print_text(const tool_session *session, const step_options *options,
            f.gflops, 100 * f.gflops / f.peak_gflops,
            options->placement.precision == RINGMOE_PRECISION_BF16 ? "bf16" : "fp32",
            f.peak_gflops, machine->ceilings.blas_gflops);
-    print_against(options, other, &f);
+    print_against(options, subjects, &f);
     print_memory(session, options, subject, machine);
 }
 
@@ -109,11 +137,34 @@ static void add_layout(const tool_session *session, const bench_subject *subject
     json_object_set_new(object, "layout", layout);
 }
 
-/* The comparison, or without one the memory, which is then the one model's alone. */
-static void add_against(const step_options *options, const step_figures *f,
-                        const step_machine *machine, json_t *object)
+static void add_shadows(const bench_subject *subjects, json_t *object)
 {
-    static const char *const names[] = {"", "dense", "no_overlap", "reproducible", "one_rank"};
+    json_t *ways = json_object();
+    for (int i = 0; i < MOST_SUBJECTS; i++) {
+        json_t *way = json_pack("{s:f, s:f}", "step_ms", bench_median(&subjects[i].step),
+                                "copied_experts", bench_median(&subjects[i].shadows));
+        json_object_set_new(ways, shadow_name(subjects[i].train.shadow), way);
+    }
+    json_object_set_new(object, "shadow", ways);
+}
+
+static void add_load(const step_options *options, const bench_subject *subject, json_t *object)
+{
+    static const char *const names[] = {"even", "skewed", "untrained"};
+    if (subject->config.num_local_experts == 0) return;
+    json_object_set_new(object, "load", json_string(names[options->load]));
+    json_object_set_new(object, "load_max_over_mean",
+                        json_number(bench_median(&subject->load)));
+    json_object_set_new(object, "worst_load_max_over_mean",
+                        json_number(bench_median(&subject->worst_load)));
+}
+
+/* The comparison, or without one the memory, which is then the one model's alone. */
+static void add_against(const step_options *options, const bench_subject *subjects,
+                        const step_figures *f, const step_machine *machine, json_t *object)
+{
+    static const char *const names[] = {"",         "dense", "no_overlap", "reproducible",
+                                        "one_rank", "shadow"};
     if (options->against == AGAINST_NOTHING) {
         json_object_set_new(object, "resident_peak_bytes", json_number(machine->resident_peak));
         json_object_set_new(object, "resident_before_bytes",
@@ -124,16 +175,17 @@ static void add_against(const step_options *options, const step_figures *f,
     json_object_set_new(object, "against", json_string(names[options->against]));
     json_object_set_new(object, "against_step_ms", json_number(f->other_ms));
     json_object_set_new(object, "over_against", json_number(f->ratio));
+    if (options->against == AGAINST_SHADOW) add_shadows(subjects, object);
     if (options->against != AGAINST_DENSE) return;
     json_object_set_new(object, "dense_step_ms", json_number(f->other_ms));
     json_object_set_new(object, "moe_over_dense", json_number(f->ratio));
 }
 
 int step_print_json(const tool_session *session, const step_options *options,
-                    const bench_subject *subject, const bench_subject *other,
-                    const step_machine *machine)
+                    const bench_subject *subjects, const step_machine *machine)
 {
-    step_figures f = work_out(session, options, subject, other, machine);
+    const bench_subject *subject = &subjects[0];
+    step_figures f = work_out(session, options, subjects, machine);
     const struct {
         const char *name;
         double value;
@@ -159,6 +211,7 @@ int step_print_json(const tool_session *session, const step_options *options,
     add_layout(session, subject, object);
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         json_object_set_new(object, figures[i].name, json_number(figures[i].value));
-    add_against(options, &f, machine, object);
+    add_load(options, subject, object);
+    add_against(options, subjects, &f, machine, object);
     return session_print_json(session, object);
 }

@@ -78,22 +78,48 @@ static void hide_nothing(const tool_session *session, ringmoe_train_settings *tr
     if (ringmoe_mesh_get_dims(session->mesh).pipeline == 1) train->chunks = 1;
 }
 
+int against_subjects(step_against against)
+{
+    return against == AGAINST_NOTHING ? 0 : against == AGAINST_SHADOW ? 2 : 1;
+}
+
+/* What is different in number `i`. */
+static void change(const tool_session *session, step_against against, int i,
+                   bench_subject *subject)
+{
+    switch (against) {
+    case AGAINST_NOTHING:
+        return;
+    case AGAINST_DENSE:
+        subject->config = dense_twin(&subject->config);
+        return;
+    case AGAINST_NO_OVERLAP:
+        hide_nothing(session, &subject->train);
+        return;
+    case AGAINST_REPRODUCIBLE:
+        subject->train.reproducible = 1;
+        return;
+    case AGAINST_ONE_RANK:
+        subject->is_one_rank = true;
+        subject->train.schedule[0] = '\0';
+        subject->train.chunks = 0;
+        return;
+    case AGAINST_SHADOW:
+        subject->train.shadow = (subject->train.shadow + i) % 3;
+        return;
+    }
+}
+
 int subject_open(tool_session *session, const step_options *options, step_against against,
-                 const ringmoe_model_config *config, const ringmoe_tokens *tokens,
+                 int i, const ringmoe_model_config *config, const ringmoe_tokens *tokens,
                  bench_subject *subject)
 {
     *subject = (bench_subject){.config = *config,
                                .train = options->train,
                                .context = session->context,
-                               .mesh = session->mesh,
-                               .is_one_rank = against == AGAINST_ONE_RANK};
-    if (against == AGAINST_DENSE) subject->config = dense_twin(config);
-    if (against == AGAINST_REPRODUCIBLE) subject->train.reproducible = 1;
-    if (against == AGAINST_NO_OVERLAP) hide_nothing(session, &subject->train);
-    if (subject->is_one_rank) {
-        subject->train.schedule[0] = '\0';
-        subject->train.chunks = 0;
-    }
+                               .mesh = session->mesh};
+    load_prepare((step_load)options->load, &subject->config, &subject->train);
+    change(session, against, i, subject);
     ringmoe_status status = RINGMOE_OK;
     if (takes_part(session, subject))
         status = open_rank(session, options, against, tokens, subject);
@@ -113,6 +139,9 @@ int subject_step(tool_session *session, bench_subject *subject, bool is_timed)
     bench_add(&subject->wait, metrics.wait_ms);
     bench_add(&subject->pipeline_wait, metrics.pipeline_wait_ms);
     bench_add(&subject->optimizer, metrics.optimizer_ms);
+    bench_add(&subject->shadows, (double)metrics.shadowed_experts);
+    bench_add(&subject->worst_load, metrics.load_max_over_mean);
+    if (takes_part(session, subject)) bench_add(&subject->load, load_of_layers(subject));
     subject->tokens = (double)metrics.tokens;
     return EXIT_DONE;
 }

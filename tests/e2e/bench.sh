@@ -43,6 +43,25 @@ done
 # shellcheck disable=SC2086
 done_well 'the screen' "$mpiexec" -n 2 "$ringmoe" $step --against one-rank
 has 'one rank +[0-9.]+ ms median with all 2 threads: these ranks make [0-9.]+' out
+has '^load +[0-9.]+ max/mean over experts, [0-9.]+ in the worst layer .even: ' out
+
+# The load that steps are timed at: evened out first, or as untrained routers have it.
+for load in even untrained; do
+    # shellcheck disable=SC2086
+    done_well "bench step --load $load" "$mpiexec" -n 2 "$ringmoe" $step --json --load "$load"
+    positive worst_load_max_over_mean
+    cp out "load-$load"
+done
+even=$(grep -o '"load_max_over_mean": [0-9.]*' load-even | cut -d' ' -f2)
+untrained=$(grep -o '"load_max_over_mean": [0-9.]*' load-untrained | cut -d' ' -f2)
+awk -v even="$even" -v untrained="$untrained" 'BEGIN { exit !(even >= 1 && even < untrained) }' ||
+    fail "the experts' load is $even when even, $untrained when untrained"
+# shellcheck disable=SC2086
+done_well 'the ways of --shadow' "$mpiexec" -n 2 "$ringmoe" $step --load skewed --against shadow
+has '^shadow .* --shadow off: 1.000 of these steps, 0 experts copied' out
+has '^ .* --shadow on: ' out
+# shellcheck disable=SC2086
+refused 'copies on one expert rank' 2 'give --ep 2' "$ringmoe" $step --against shadow
 
 # ZeRO-1: over two data ranks half of the moments each.
 # shellcheck disable=SC2086
