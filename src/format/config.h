@@ -14,7 +14,9 @@ ringmoe_status rm_config_read(const char *path, ringmoe_model_config *config, rm
 ringmoe_status rm_config_check(const ringmoe_model_config *config, rm_error *error);
 ringmoe_status rm_config_preset(const char *name, ringmoe_model_config *config,
                                 rm_error *error);
-/* Writes a config.json that transformers' Mixtral reads. */
+/* A config.json that transformers' Mixtral reads: its text in new memory; a file. */
+ringmoe_status rm_config_text(const ringmoe_model_config *config, char **text, int64_t *bytes,
+                              rm_error *error);
 ringmoe_status rm_config_write(const ringmoe_model_config *config, const char *path,
                                rm_error *error);
 

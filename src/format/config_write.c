@@ -80,19 +80,30 @@ static void print_config(FILE *out, const ringmoe_model_config *config)
     fputs("\n}\n", out);
 }
 
+ringmoe_status rm_config_text(const ringmoe_model_config *config, char **text, int64_t *bytes,
+                              rm_error *error)
+{
+    size_t size = 0;
+    *text = NULL;
+    RM_TRY(rm_config_check(config, error));
+    FILE *out = open_memstream(text, &size);
+    if (out) print_config(out, config);
+    bool whole = out && !ferror(out);
+    if (out && fclose(out) != 0) whole = false;
+    *bytes = (int64_t)size;
+    if (whole) return RINGMOE_OK;
+    free(*text);
+    *text = NULL;
+    return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the text of config.json");
+}
+
 ringmoe_status rm_config_write(const ringmoe_model_config *config, const char *path,
                                rm_error *error)
 {
-    char *text = NULL;
-    size_t size = 0;
-    RM_TRY(rm_config_check(config, error));
-    FILE *out = open_memstream(&text, &size);
-    if (out) print_config(out, config);
-    if (!out || fclose(out) != 0) {
-        free(text);
-        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its content", path);
-    }
-    ringmoe_status status = rm_file_write_whole(path, text, (int64_t)size, error);
+    char *text;
+    int64_t size;
+    RM_TRY(rm_config_text(config, &text, &size, error));
+    ringmoe_status status = rm_file_write_whole(path, text, size, error);
     free(text);
     return status;
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Stored numbers to rm_real. float, bfloat16 and half (also their subnormals, infinities and
- * NaNs) keep their value exactly; double is rounded to the nearest float.
+ * Stored numbers to rm_real, and what the format calls them. float, bfloat16 and half (also
+ * their subnormals, infinities and NaNs) keep their value exactly; double is rounded to the
+ * nearest float.
  */
 #include "format/dtype.h"
 
 #include <string.h>
+
+#include "base/pages.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "stored tensors are little-endian, and so must be this machine"
@@ -22,6 +25,11 @@ static const struct {
 };
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
+/* What else the format has. */
+static const char *const other_dtypes[] = {
+    "BOOL",    "F4",  "F6_E2M3", "F6_E3M2", "U8",  "I8",  "F8_E5M2", "F8_E4M3",
+    "F8_E8M0", "I16", "U16",     "I32",     "U32", "I64", "U64",     "C64"};
+
 bool rm_dtype_of_name(const char *name, rm_dtype *dtype)
 {
     for (int i = 0; i < N_DTYPES; i++) {
@@ -29,6 +37,13 @@ bool rm_dtype_of_name(const char *name, rm_dtype *dtype)
         *dtype = (rm_dtype)i;
         return true;
     }
+    return false;
+}
+
+bool rm_dtype_is_other(const char *name)
+{
+    for (size_t i = 0; i < sizeof other_dtypes / sizeof *other_dtypes; i++)
+        if (!strcmp(name, other_dtypes[i])) return true;
     return false;
 }
 
@@ -78,4 +93,21 @@ void rm_tensor_read(const rm_kernels *kernels, const rm_tensor *tensor, int64_t 
         read_f64(data, n, values);
         break;
     }
+}
+
+ringmoe_status rm_tensor_fetch(const rm_tensor *tensor, int64_t first, int64_t n,
+                               rm_error *error)
+{
+    int64_t width = rm_dtype_bytes(tensor->dtype);
+    if (rm_pages_fetch(tensor->data + first * width, n * width)) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FILE,
+                   "%s: tensor %.150s cannot be read; the file became shorter after it was "
+                   "opened, or its disk fails",
+                   tensor->path, tensor->name);
+}
+
+void rm_tensor_release(const rm_tensor *tensor, int64_t first, int64_t n)
+{
+    int64_t width = rm_dtype_bytes(tensor->dtype);
+    rm_pages_release(tensor->data + first * width, n * width);
 }

@@ -11,6 +11,8 @@
 
 /* False if no such dtype can be read here. */
 bool rm_dtype_of_name(const char *name, rm_dtype *dtype);
+/* One that the format has, but no parameter of a model here. */
+bool rm_dtype_is_other(const char *name);
 const char *rm_dtype_name(rm_dtype dtype);
 int rm_dtype_bytes(rm_dtype dtype);
 

@@ -48,8 +48,8 @@ static ringmoe_status refuse(const char *path, int layer, const char *must, rm_e
                    "%s: " RM_ROUTER_BIASES_KEY " of layer %d must be %s", path, layer, must);
 }
 
-static ringmoe_status parse_layer(const json_t *list, const ringmoe_model_config *config,
-                                  int layer, const char *path, rm_real *biases, rm_error *error)
+static ringmoe_status check_layer(const json_t *list, const ringmoe_model_config *config,
+                                  int layer, const char *path, rm_error *error)
 {
     int n = is_dense(config, layer) ? 0 : config->num_local_experts;
     if (!json_is_array(list) || json_array_size(list) != (size_t)n)
@@ -58,8 +58,7 @@ static ringmoe_status parse_layer(const json_t *list, const ringmoe_model_config
                       error);
     for (int i = 0; i < n; i++) {
         const json_t *value = json_array_get(list, (size_t)i);
-        biases[i] = (rm_real)json_number_value(value);
-        if (!json_is_number(value) || !isfinite(biases[i]))
+        if (!json_is_number(value) || !isfinite((rm_real)json_number_value(value)))
             return refuse(path, layer, "made of finite numbers", error);
     }
     return RINGMOE_OK;
@@ -69,16 +68,18 @@ ringmoe_status rm_router_biases_parse(const json_t *root, const ringmoe_model_co
                                       const char *path, rm_real *biases, rm_error *error)
 {
     const json_t *layers = json_object_get(root, RM_ROUTER_BIASES_KEY);
-    int n_layers = config->num_hidden_layers;
-    if (!json_is_array(layers) || json_array_size(layers) != (size_t)n_layers)
+    size_t n_layers = (size_t)config->num_hidden_layers;
+    if (!json_is_array(layers) || json_array_size(layers) != n_layers)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                       "%s: " RM_ROUTER_BIASES_KEY " is missing or not a list of %d layers; a "
+                       "%s: " RM_ROUTER_BIASES_KEY " is missing or not a list of %zu layers; a "
                        "model whose config.json has router_bias_rate needs it",
                        path, n_layers);
-    for (int64_t i = 0; i < (int64_t)n_layers * config->num_local_experts; i++) biases[i] = 0;
-    for (int layer = 0; layer < n_layers; layer++)
-        RM_TRY(parse_layer(json_array_get(layers, (size_t)layer), config, layer, path,
-                           biases + (int64_t)layer * config->num_local_experts, error));
+    for (size_t layer = 0; layer < n_layers; layer++)
+        RM_TRY(check_layer(json_array_get(layers, layer), config, (int)layer, path, error));
+    for (size_t layer = 0; layer < n_layers; layer++)
+        for (int i = 0; i < config->num_local_experts; i++)
+            *biases++ = (rm_real)json_number_value(
+                json_array_get(json_array_get(layers, layer), (size_t)i));
     return RINGMOE_OK;
 }
 

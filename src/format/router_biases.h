@@ -23,7 +23,7 @@
 void rm_router_biases_print(const ringmoe_model_config *config, const rm_real *biases,
                             FILE *out);
 /* From a parsed state.json at `path`. Dense layers get 0. FORMAT if the key is missing or
- * anything about it does not fit the configuration. */
+ * anything about it does not fit the configuration; `biases` are then what they were. */
 ringmoe_status rm_router_biases_parse(const json_t *root, const ringmoe_model_config *config,
                                       const char *path, rm_real *biases, rm_error *error);
 /* The same from a folder's state.json. */

@@ -14,14 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pages.h"
 #include "format/dtype.h"
+#include "format/json.h"
 #include "format/printable.h"
 
 static const uint64_t max_header_bytes = 100000000;
-enum { LENGTH_BYTES = 8 };
+/* A tensor takes 50 bytes and, of one dimension, 7 values; of eight 64 and 14. */
+enum { LENGTH_BYTES = 8, HEADER_DEPTH = 3, BYTES_PER_VALUE = 4, VALUES_OF_ANY_HEADER = 64 };
 
 struct rm_safetensors {
     rm_file_map map;
+    char *path;
     json_t *header;      /* owns the names */
     rm_tensor *tensors;  /* in the order of their data */
     rm_tensor **by_name; /* the same, sorted */
@@ -37,10 +41,11 @@ static ringmoe_status read_dtype(const char *name, const json_t *json, rm_tensor
                                  rm_error *error)
 {
     if (!json_is_string(json)) return bad(error, name, "dtype is missing or not a string");
-    if (rm_dtype_of_name(json_string_value(json), &tensor->dtype)) return RINGMOE_OK;
+    const char *found = json_string_value(json);
+    if (rm_dtype_of_name(found, &tensor->dtype)) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                   "tensor %.150s: dtype %.20s is not supported; F32, BF16, F16 and F64 are",
-                   name, json_string_value(json));
+                   "tensor %.150s: dtype %.20s %s; F32, BF16, F16 and F64 are", name, found,
+                   rm_dtype_is_other(found) ? "is not supported" : "is none of safetensors'");
 }
 
 static ringmoe_status read_shape(const char *name, const json_t *json, rm_tensor *tensor,
@@ -114,6 +119,7 @@ static ringmoe_status read_entries(rm_safetensors *file, const unsigned char *da
         }
         rm_tensor *tensor = &file->tensors[file->count];
         tensor->name = name;
+        tensor->path = file->path;
         if (!json_is_object(entry) || json_object_size(entry) != 3)
             return bad(error, name, "must have dtype, shape and data_offsets, nothing else");
         RM_TRY(read_dtype(name, json_object_get(entry, "dtype"), tensor, error));
@@ -166,24 +172,30 @@ static ringmoe_status check_places(rm_safetensors *file, const unsigned char *da
     return RINGMOE_OK;
 }
 
-static ringmoe_status parse_header(rm_safetensors *file, const unsigned char *json,
-                                   int64_t length, rm_error *error)
+static ringmoe_status parse_header(rm_safetensors *file, const char *json, int64_t length,
+                                   rm_error *error)
 {
-    json_error_t where;
+    const rm_json_limits limits = {.depth = HEADER_DEPTH,
+                                   .values = VALUES_OF_ANY_HEADER + length / BYTES_PER_VALUE};
     if (length == 0 || json[0] != '{')
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "the header does not begin with {");
-    file->header =
-        json_loadb((const char *)json, (size_t)length, JSON_REJECT_DUPLICATES, &where);
-    if (!file->header)
-        return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                       "the header is not valid JSON at byte %d: %s", where.position,
-                       where.text);
+    rm_error why = {""};
+    ringmoe_status status = rm_json_parse(json, length, &limits, &file->header, &why);
+    if (status != RINGMOE_OK) return rm_fail(error, status, "the header: %s", why.text);
     size_t n = json_object_size(file->header);
     file->tensors = calloc(n + 1, sizeof *file->tensors);
     file->by_name = calloc(n + 1, sizeof *file->by_name);
     if (!file->tensors || !file->by_name)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for its %zu entries", n);
     return RINGMOE_OK;
+}
+
+static ringmoe_status fetch(const unsigned char *data, int64_t bytes, rm_error *error)
+{
+    if (rm_pages_fetch(data, bytes)) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FILE,
+                   "its header cannot be read; the file became "
+                   "shorter meanwhile, or its disk fails");
 }
 
 static ringmoe_status read_mapping(rm_safetensors *file, rm_error *error)
@@ -194,6 +206,7 @@ static ringmoe_status read_mapping(rm_safetensors *file, rm_error *error)
     if (size < LENGTH_BYTES)
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "has %lld bytes, too few for a header",
                        (long long)size);
+    RM_TRY(fetch(start, LENGTH_BYTES, error));
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)start[i] << (8 * i);
     if (length > max_header_bytes || (int64_t)length > size - LENGTH_BYTES)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
@@ -202,7 +215,9 @@ static ringmoe_status read_mapping(rm_safetensors *file, rm_error *error)
                        (unsigned long long)length);
     const unsigned char *data = start + LENGTH_BYTES + length;
     int64_t data_bytes = size - LENGTH_BYTES - (int64_t)length;
-    RM_TRY(parse_header(file, start + LENGTH_BYTES, (int64_t)length, error));
+    RM_TRY(fetch(start, LENGTH_BYTES + (int64_t)length, error));
+    RM_TRY(parse_header(file, (const char *)start + LENGTH_BYTES, (int64_t)length, error));
+    rm_pages_release(start, LENGTH_BYTES + (int64_t)length);
     RM_TRY(read_entries(file, data, data_bytes, error));
     return check_places(file, data, data_bytes, error);
 }
@@ -211,7 +226,11 @@ ringmoe_status rm_safetensors_open(const char *path, rm_safetensors **file, rm_e
 {
     *file = NULL;
     rm_safetensors *opened = calloc(1, sizeof *opened);
-    if (!opened) return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory to open it", path);
+    if (opened) opened->path = strdup(path);
+    if (!opened || !opened->path) {
+        free(opened);
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory to open it", path);
+    }
     ringmoe_status status = rm_file_map_open(path, &opened->map, error);
     if (status == RINGMOE_OK) {
         rm_error why = {""};
@@ -231,6 +250,7 @@ void rm_safetensors_close(rm_safetensors **file)
     rm_file_map_close(&(*file)->map);
     free((*file)->tensors);
     free((*file)->by_name);
+    free((*file)->path);
     free(*file);
     *file = NULL;
 }

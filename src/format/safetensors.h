@@ -20,6 +20,7 @@ typedef struct rm_tensor {
     int64_t shape[RM_TENSOR_MAX_DIMS];
     int64_t n_elements;
     const unsigned char *data; /* inside the mapping, any alignment */
+    const char *path;          /* of the file that has it, which owns this too */
 } rm_tensor;
 
 typedef struct rm_safetensors rm_safetensors;
@@ -40,6 +41,11 @@ typedef struct rm_tensor_entry {
     int64_t shape[RM_TENSOR_MAX_DIMS];
 } rm_tensor_entry;
 
+/* What stands before the data of a file with these tensors, in new memory. FORMAT (names and
+ * shapes that cannot be stored), MEMORY. */
+ringmoe_status rm_safetensors_header(const rm_tensor_entry *entries, int n_entries,
+                                     char **header, int64_t *bytes, rm_error *error);
+
 /* Writes a file tensor after tensor, in the order of the entries, to a temporary name; the last
  * call gives the file its name. The data of entry i is handed over by any number of
  * rm_safetensors_append calls in order. */
@@ -54,8 +60,15 @@ ringmoe_status rm_safetensors_commit(rm_safetensors_writer **writer, rm_error *e
 /* Removes the unfinished file. */
 void rm_safetensors_abandon(rm_safetensors_writer **writer);
 
-/* n elements from `first` on, converted to rm_real. */
+/* n elements from `first` on, converted to rm_real. The file must not become shorter meanwhile;
+ * that of a checkpoint never does. */
 void rm_tensor_read(const rm_kernels *kernels, const rm_tensor *tensor, int64_t first,
                     int64_t n, rm_real *values);
+/* Around the reading of about a MiB: brings these elements' pages in at once, FILE if the file
+ * does not have them any more; and gives them back, so that no more of a file is resident than
+ * what is being read. */
+ringmoe_status rm_tensor_fetch(const rm_tensor *tensor, int64_t first, int64_t n,
+                               rm_error *error);
+void rm_tensor_release(const rm_tensor *tensor, int64_t first, int64_t n);
 
 #endif

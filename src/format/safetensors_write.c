@@ -63,34 +63,55 @@ static ringmoe_status add_entries(const rm_tensor_entry *entries, int n_entries,
     return RINGMOE_OK;
 }
 
-/* Length and padded JSON. */
-static ringmoe_status write_header(rm_file_writer *file, const char *json, rm_error *error)
+/* Length and padded JSON, in new memory; NULL: there is none. */
+static char *frame(const char *json, int64_t *bytes)
 {
-    static const char blanks[HEADER_ALIGN] = "        ";
-    size_t length = strlen(json),
-           padding = (HEADER_ALIGN - length % HEADER_ALIGN) % HEADER_ALIGN;
-    unsigned char bytes[LENGTH_BYTES];
+    size_t length = strlen(json);
+    size_t padding = (HEADER_ALIGN - length % HEADER_ALIGN) % HEADER_ALIGN;
+    char *header = malloc(LENGTH_BYTES + length + padding);
+    if (!header) return NULL;
     for (int i = 0; i < LENGTH_BYTES; i++)
-        bytes[i] = (unsigned char)((uint64_t)(length + padding) >> (8 * i));
-    RM_TRY(rm_file_write(file, bytes, LENGTH_BYTES, error));
-    RM_TRY(rm_file_write(file, json, (int64_t)length, error));
-    return rm_file_write(file, blanks, (int64_t)padding, error);
+        header[i] = (char)((uint64_t)(length + padding) >> (8 * i));
+    memcpy(header + LENGTH_BYTES, json, length);
+    memset(header + LENGTH_BYTES + length, ' ', padding);
+    *bytes = (int64_t)(LENGTH_BYTES + length + padding);
+    return header;
+}
+
+static ringmoe_status make_header(const rm_tensor_entry *entries, int n_entries, char **header,
+                                  int64_t *bytes, int64_t *total, rm_error *error)
+{
+    json_t *object = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
+    ringmoe_status status = add_entries(entries, n_entries, object, total, error);
+    char *json = status == RINGMOE_OK ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    *header = json ? frame(json, bytes) : NULL;
+    free(json);
+    if (status == RINGMOE_OK && !*header)
+        status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the header of %d tensors",
+                         n_entries);
+    return status;
+}
+
+ringmoe_status rm_safetensors_header(const rm_tensor_entry *entries, int n_entries,
+                                     char **header, int64_t *bytes, rm_error *error)
+{
+    int64_t total;
+    return make_header(entries, n_entries, header, bytes, &total, error);
 }
 
 static ringmoe_status begin_file(const char *path, const rm_tensor_entry *entries,
                                  int n_entries, rm_safetensors_writer *writer, rm_error *error)
 {
     rm_error why = {""};
-    json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
-    ringmoe_status status = add_entries(entries, n_entries, header, &writer->total, &why);
-    char *json = status == RINGMOE_OK ? json_dumps(header, JSON_COMPACT) : NULL;
-    json_decref(header);
+    char *header;
+    int64_t bytes;
+    ringmoe_status status =
+        make_header(entries, n_entries, &header, &bytes, &writer->total, &why);
     if (status != RINGMOE_OK) return rm_fail(error, status, "%s: %s", path, why.text);
-    if (!json)
-        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its header", path);
     status = rm_file_create(path, &writer->file, error);
-    if (status == RINGMOE_OK) status = write_header(&writer->file, json, error);
-    free(json);
+    if (status == RINGMOE_OK) status = rm_file_write(&writer->file, header, bytes, error);
+    free(header);
     return status;
 }
 

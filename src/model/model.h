@@ -141,6 +141,10 @@ ringmoe_status rm_model_tie_head(ringmoe_model *model);
 /* Initial values from seed, name and global index: Philox, so the same on any layout. Threads.
  * rm_model_pack is to follow. */
 void rm_model_initialize(ringmoe_model *model, int64_t seed);
+/* This rank's parts of the weights, and the routers' selection biases, from a folder with
+ * safetensors files. All tensors are checked before the first value changes. FILE, FORMAT,
+ * MEMORY. Local; rm_model_tie_head and rm_model_pack are to follow. */
+ringmoe_status rm_model_read_weights(ringmoe_model *model, const char *folder, rm_error *error);
 /* To be called after weights changed: packs them for the kernels. */
 void rm_model_pack(ringmoe_model *model);
 /* This rank's matrices, whose weights lie in the spaces: for one who packs rows by himself

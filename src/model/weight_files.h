@@ -1,25 +1,37 @@
 /* SPDX-License-Identifier: MIT
  *
- * The safetensors files of a model's folder: one, or the several an index names.
+ * The safetensors files of a folder as one set of tensors: those an index names, a single one,
+ * or those of a list.
  */
 #ifndef RM_WEIGHT_FILES_H
 #define RM_WEIGHT_FILES_H
 
 #include "format/safetensors.h"
 
+typedef struct rm_stored_tensor {
+    const rm_tensor *tensor;
+    int file; /* that has it */
+} rm_stored_tensor;
+
 typedef struct rm_weight_files {
     rm_safetensors **files;
+    char **names; /* of the files, without the folder */
     int n_files;
+    rm_stored_tensor *tensors; /* of all files, sorted by name; no name is there twice */
+    int64_t n_tensors;
 } rm_weight_files;
 
-/* Maps the files of model.safetensors.index.json, or model.safetensors alone. FILE or FORMAT.
- * `files` may be closed in any case. */
+/* Maps the files of model.safetensors.index.json, or model.safetensors alone. FILE; FORMAT,
+ * also if a tensor lies in two files, in none, or in another than the index says, or if the
+ * folder has a file of weights that the index does not name. `files` may be closed in any case.
+ */
 ringmoe_status rm_weight_files_open(const char *folder, rm_weight_files *files,
                                     rm_error *error);
+/* Maps the n files of these names. */
+ringmoe_status rm_weight_files_open_list(const char *folder, const char *const *names, int n,
+                                         rm_weight_files *files, rm_error *error);
 void rm_weight_files_close(rm_weight_files *files);
-/* Tensors of all files. */
-int64_t rm_weight_files_count(const rm_weight_files *files);
 /* NULL if no file has a tensor of that name. */
-const rm_tensor *rm_weight_files_find(const rm_weight_files *files, const char *name);
+const rm_stored_tensor *rm_weight_files_find(const rm_weight_files *files, const char *name);
 
 #endif

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
-#include "train/manifest.h"
+#include "train/state.h"
 
 static char *with_suffix(const char *path, size_t length, const char *suffix)
 {
@@ -65,18 +65,31 @@ ringmoe_status rm_folder_open(const rm_folder_names *names, rm_error *error)
     return rm_folder_create(names->temporary, error);
 }
 
+/* Undoes renamings, of which the last may have been done without being certain to last. */
+static void take_back(const rm_folder_names *names, bool replaces)
+{
+    if (access(names->temporary, F_OK) != 0)
+        rm_path_rename(names->final, names->temporary, NULL);
+    if (replaces && access(names->final, F_OK) != 0)
+        rm_path_rename(names->replaced, names->final, NULL);
+}
+
 ringmoe_status rm_folder_publish(const rm_folder_names *names, rm_error *error)
 {
     bool replaces = access(names->final, F_OK) == 0;
+    ringmoe_status status = RINGMOE_OK;
     if (replaces) {
         RM_TRY(rm_folder_remove(names->replaced, error));
-        RM_TRY(rm_path_rename(names->final, names->replaced, error));
+        status = rm_path_rename(names->final, names->replaced, error);
     }
-    ringmoe_status status = rm_path_rename(names->temporary, names->final, error);
-    if (!replaces) return status;
-    if (status == RINGMOE_OK) return rm_folder_remove(names->replaced, error);
-    rm_path_rename(names->replaced, names->final, NULL);
-    return status;
+    if (status == RINGMOE_OK) status = rm_path_rename(names->temporary, names->final, error);
+    if (status != RINGMOE_OK) {
+        take_back(names, replaces);
+        return status;
+    }
+    /* The new one is safe; of the old one the next save removes what is left. */
+    if (replaces) rm_folder_remove(names->replaced, NULL);
+    return RINGMOE_OK;
 }
 
 ringmoe_status rm_folder_recover(const rm_folder_names *names, rm_error *error)

@@ -31,17 +31,6 @@ rm_share rm_share_of_shards(const ringmoe_trainer *trainer, const rm_parameter *
     return rm_share_in_shard(trainer, parameter);
 }
 
-rm_share rm_share_of_weights(const ringmoe_trainer *trainer, const rm_parameter *parameter)
-{
-    const ringmoe_mesh *mesh = trainer->mesh;
-    bool first_replica =
-        mesh->data.rank == 0 && (parameter->expert_rank >= 0 || mesh->expert.rank == 0);
-    if (!first_replica || parameter->tied || !has_own_elements(trainer, parameter) ||
-        !rm_model_holds(trainer->model, parameter))
-        return (rm_share){0, 0};
-    return (rm_share){0, rm_own_part(trainer, parameter).n_elements};
-}
-
 rm_real *rm_shards_at(const ringmoe_trainer *trainer, rm_real *const *values,
                       const rm_parameter *parameter, int64_t first)
 {

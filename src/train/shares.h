@@ -23,9 +23,6 @@ rm_parameter_part rm_own_part(const ringmoe_trainer *trainer, const rm_parameter
 rm_share rm_share_in_shard(const ringmoe_trainer *trainer, const rm_parameter *parameter);
 /* Likewise, but over all ranks each element of the parameter once. */
 rm_share rm_share_of_shards(const ringmoe_trainer *trainer, const rm_parameter *parameter);
-/* Of the weights, which a rank has beyond its shard: whole parts, each once. */
-rm_share rm_share_of_weights(const ringmoe_trainer *trainer, const rm_parameter *parameter);
-
 /* Element `first` of this rank's part in arrays that are spread as the shards are. */
 rm_real *rm_shards_at(const ringmoe_trainer *trainer, rm_real *const *values,
                       const rm_parameter *parameter, int64_t first);

@@ -1,31 +1,54 @@
 /* SPDX-License-Identifier: MIT
  *
- * The two tensor files of a checkpoint: which tensors they hold, in which order, and how their
- * data is gathered from the ranks.
+ * The tensor files of a checkpoint: which tensors the file of a writer holds, in which order,
+ * and what the index says of them.
+ *
+ *   model-00002-of-00004.safetensors       the second writer's parameters, in the model's order
+ *   optimizer-00002-of-00004.safetensors   of each of them exp_avg. and exp_avg_sq.
  */
 #ifndef RM_TENSOR_FILES_H
 #define RM_TENSOR_FILES_H
 
-#include "train/transfer.h"
+#include <stdio.h>
 
+#include "format/safetensors.h"
+#include "train/writers.h"
+
+/* The dtype of rm_real in a file. */
+#ifdef RINGMOE_DOUBLE
+#define RM_DTYPE_REAL RM_DTYPE_F64
+#else
+#define RM_DTYPE_REAL RM_DTYPE_F32
+#endif
+
+#define RM_CONFIG_FILE "config.json"
+#define RM_INDEX_FILE "model.safetensors.index.json"
+#define RM_WEIGHTS_PREFIX "model-"
+#define RM_OPTIMIZER_PREFIX "optimizer-"
+#define RM_MOMENT1_PREFIX "exp_avg."
+#define RM_MOMENT2_PREFIX "exp_avg_sq."
+
+enum { RM_TENSORS_MOST = 2 };
+
+/* A kind of file. */
 typedef struct rm_tensor_file {
-    const char *name;
-    /* Fills the entries, of which there is room for rm_tensor_entries_most; returns how many.
-     */
-    int (*list)(const ringmoe_trainer *trainer, rm_tensor_entry *entries);
-    /* The data of the entries in their order. Collective. */
-    ringmoe_status (*collect)(const ringmoe_trainer *trainer, rm_collector *collector);
+    const char *prefix;                    /* of its name */
+    int n_tensors;                         /* of each parameter */
+    const char *prefixes[RM_TENSORS_MOST]; /* of their names */
 } rm_tensor_file;
 
-/* Parameters and router biases; first and second moments of each parameter. */
 extern const rm_tensor_file rm_weights_file, rm_optimizer_file;
 
-int rm_tensor_entries_most(const ringmoe_trainer *trainer);
-/* True if the layer's router has a selection bias. */
-bool rm_has_router_bias(const ringmoe_trainer *trainer, int layer);
-
-/* Writes a file to the folder from rank 0. Collective; a failure is everyone's. */
-ringmoe_status rm_tensor_file_write(const ringmoe_trainer *trainer, const rm_tensor_file *file,
-                                    const char *folder);
+#define RM_FILE_NAME_BYTES 64
+/* The name of file `number`, from 0. */
+void rm_tensor_file_name(const rm_tensor_file *kind, int number, int n_files,
+                         char name[RM_FILE_NAME_BYTES]);
+/* What stands at the start of a rank's file, before its tensors; in new memory. */
+ringmoe_status rm_tensor_file_header(const rm_tensor_file *kind,
+                                     const rm_parameter_table *table, const rm_writers *writers,
+                                     int rank, char **header, int64_t *bytes, rm_error *error);
+/* The text of model.safetensors.index.json. */
+void rm_tensor_index_print(FILE *out, const rm_parameter_table *table,
+                           const rm_writers *writers);
 
 #endif

@@ -153,6 +153,7 @@ void ringmoe_trainer_destroy(ringmoe_trainer **trainer)
 {
     if (!trainer || !*trainer) return;
     ringmoe_trainer *old = *trainer;
+    rm_save_free(&old->save, old->mesh);
     rm_batch_buffer_free(&old->batch);
     rm_measures_free(&old->measures);
     rm_shadowing_free(&old->shadowing);

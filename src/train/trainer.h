@@ -13,6 +13,7 @@
 #include "train/optimizer.h"
 #include "train/order.h"
 #include "train/recipe.h"
+#include "train/save.h"
 #include "train/shadowing.h"
 #include "train/stages.h"
 #include "train/tied.h"
@@ -36,6 +37,7 @@ struct ringmoe_trainer {
     rm_shadowing shadowing;
     rm_batch_buffer batch;
     ringmoe_pipeline_times pipeline_times; /* of the last step */
+    rm_save save;
     int64_t steps_done;
 };
 

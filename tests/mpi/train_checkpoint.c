@@ -5,6 +5,7 @@
  */
 #include "train_world.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -36,20 +37,41 @@ static void make_scratch(void)
     MPI_Bcast(scratch, sizeof scratch, MPI_CHAR, 0, MPI_COMM_WORLD);
 }
 
+/* A folder of files. */
+static void remove_folder(const char *name)
+{
+    char path[2 * PATH_BYTES];
+    DIR *folder = opendir(path_of(name));
+    if (!folder) {
+        check_report("opendir", __FILE__, __LINE__, path_of(name));
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, "%s/%s", path_of(name), entry->d_name);
+        CHECK(unlink(path) == 0);
+    }
+    closedir(folder);
+    CHECK(rmdir(path_of(name)) == 0);
+}
+
 static void remove_scratch(void)
 {
-    static const char *const names[] = {"config.json", "model-00001-of-00001.safetensors",
-                                        "model.safetensors.index.json", "optimizer.safetensors",
-                                        "state.json"};
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank != 0) return;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "saved/%s", names[i]);
-        CHECK(unlink(path_of(name)) == 0);
-    }
-    CHECK(rmdir(path_of("saved")) == 0);
+    remove_folder("saved");
     CHECK(rmdir(scratch) == 0); /* so nothing else was left in it */
+}
+
+/* The checksum of the weights in a checkpoint's state.json. */
+static void read_checksum(const char *name, char checksum[17])
+{
+    char text[8192] = "", file_name[64];
+    snprintf(file_name, sizeof file_name, "%s/state.json", name);
+    FILE *file = fopen(path_of(file_name), "r");
+    CHECK(file && fread(text, 1, sizeof text - 1, file) > 0 && fclose(file) == 0);
+    const char *found = strstr(text, "weights_checksum");
+    CHECK(found && sscanf(found, "weights_checksum\": \"%16[0-9a-f]", checksum) == 1);
 }
 
 /* A trainer whose bits do not depend on the tensor axis either. */
@@ -72,10 +94,13 @@ static struct layout some_layout(void)
     return layouts[n - 1];
 }
 
+static void check_checksum(struct layout layout, int i, const char *name);
+
 /* Two steps on one layout, saved; two more on the other. */
 static void check_continued(struct layout from, struct layout to, ringmoe_precision precision,
                             const struct curve *expected)
 {
+    static int n_checked;
     struct world world;
     struct curve curve;
     create(&world, MPI_COMM_WORLD, from, precision);
@@ -83,6 +108,7 @@ static void check_continued(struct layout from, struct layout to, ringmoe_precis
     CHECK_STATUS(ringmoe_trainer_save(world.trainer, path_of("saved")), RINGMOE_OK,
                  ringmoe_context_error(world.context));
     CHECK(!exists("saved.tmp") && !exists("saved.old"));
+    if (precision == RINGMOE_PRECISION_FP32) check_checksum(from, n_checked++, "saved");
     world_run(&world, 2, CURVE_STEPS, &curve);
     check_same_steps(&curve, expected, 0, CURVE_STEPS);
     world_close(&world);
@@ -203,28 +229,143 @@ static void bad_checkpoints_are_refused(void)
     struct layout layout = some_layout();
     struct world world;
     create(&world, MPI_COMM_WORLD, layout, RINGMOE_PRECISION_FP32);
-    check_not_restored(&world, "nothing", RINGMOE_ERROR_FILE, "state.json");
-    flip_byte("saved/model-00001-of-00001.safetensors", 100);
-    check_not_restored(&world, "saved", RINGMOE_ERROR_FORMAT, "damaged");
-    flip_byte("saved/model-00001-of-00001.safetensors", 100);
-    flip_byte("saved/model-00001-of-00001.safetensors", 4); /* of a selection bias */
-    check_not_restored(&world, "saved", RINGMOE_ERROR_FORMAT, "damaged");
-    flip_byte("saved/model-00001-of-00001.safetensors", 4);
-    flip_byte("saved/optimizer.safetensors", 100);
-    check_not_restored(&world, "saved", RINGMOE_ERROR_FORMAT, "second moments");
-    flip_byte("saved/optimizer.safetensors", 100);
+    check_not_restored(&world, "nothing", RINGMOE_ERROR_FILE, "nothing");
+    flip_byte("saved/state.json", 100);
+    check_not_restored(&world, "saved", RINGMOE_ERROR_FORMAT, "state.json");
+    flip_byte("saved/state.json", 100);
+    flip_byte("saved/manifest.json", 30);
+    check_not_restored(&world, "saved", RINGMOE_ERROR_FORMAT, "manifest.json");
+    flip_byte("saved/manifest.json", 30);
     world_close(&world);
 
-    settings.lr = 0.02;
+    settings.seed = 6;
     settings.reproducible = true;
     world_open(&world, MPI_COMM_WORLD, layout, RINGMOE_PRECISION_FP32);
     CHECK(world_train(&world, &config, &settings) == RINGMOE_OK);
-    check_not_restored(&world, "saved", RINGMOE_ERROR_ARGUMENT, "lr 0.01, this run has 0.02");
+    check_not_restored(&world, "saved", RINGMOE_ERROR_ARGUMENT, "seed");
     world_close(&world);
+}
 
-    create(&world, MPI_COMM_WORLD, layout, RINGMOE_PRECISION_BF16);
-    check_not_restored(&world, "saved", RINGMOE_ERROR_ARGUMENT,
-                       "precision fp32, this run has bf16");
+/* Of each layout the same weights have the same checksum. */
+static void check_checksum(struct layout layout, int i, const char *name)
+{
+    static char first[17];
+    char checksum[17] = "";
+    MPI_Barrier(MPI_COMM_WORLD);
+    read_checksum(name, checksum);
+    if (i == 0) memcpy(first, checksum, sizeof first);
+    if (strcmp(first, checksum))
+        check_report("another layout, another checksum", __FILE__, __LINE__, checksum);
+    MPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* A save beside training is of the step it was started after, and disturbs nothing. */
+static void check_beside_training(struct layout layout, int64_t buffer_bytes,
+                                  const struct curve *expected)
+{
+    const ringmoe_save_settings settings = {.buffer_bytes = buffer_bytes};
+    ringmoe_save_result result = {0};
+    struct world world;
+    struct curve curve;
+    int done = 0;
+    create(&world, MPI_COMM_WORLD, layout, RINGMOE_PRECISION_FP32);
+    CHECK(ringmoe_trainer_save_poll(world.trainer, 0, &done, &result) == RINGMOE_OK && done);
+    CHECK(ringmoe_trainer_save_start(world.trainer, path_of("beside"), NULL) ==
+          RINGMOE_ERROR_ARGUMENT);
+    world_run(&world, 0, 2, &curve);
+    CHECK_STATUS(ringmoe_trainer_save_start(world.trainer, path_of("beside"), &settings),
+                 RINGMOE_OK, ringmoe_context_error(world.context));
+    CHECK(ringmoe_trainer_save(world.trainer, path_of("other")) == RINGMOE_ERROR_STATE);
+    CHECK(!exists("beside") && exists("beside.tmp"));
+    MPI_Barrier(MPI_COMM_WORLD);
+    world_run(&world, 2, 3, &curve);
+    CHECK(ringmoe_trainer_save_poll(world.trainer, 0, &done, &result) == RINGMOE_OK);
+    world_run(&world, 3, CURVE_STEPS, &curve);
+    check_same_steps(&curve, expected, 0, CURVE_STEPS);
+    if (!done)
+        CHECK_STATUS(ringmoe_trainer_save_poll(world.trainer, 1, &done, &result), RINGMOE_OK,
+                     ringmoe_context_error(world.context));
+    CHECK(done && exists("beside") && !exists("beside.tmp"));
+    CHECK(result.step == 2 && result.seconds >= result.stalled_seconds);
+    CHECK(result.bytes > ringmoe_trainer_checkpoint_bytes(world.trainer));
+    world_close(&world);
+    check_checksum(layout, 1, "beside");
+
+    create(&world, MPI_COMM_WORLD, layout, RINGMOE_PRECISION_FP32);
+    CHECK_STATUS(ringmoe_trainer_restore(world.trainer, path_of("beside")), RINGMOE_OK,
+                 ringmoe_context_error(world.context));
+    CHECK(ringmoe_trainer_steps_done(world.trainer) == 2);
+    world_run(&world, 2, CURVE_STEPS, &curve);
+    check_same_steps(&curve, expected, 2, CURVE_STEPS);
+    world_close(&world);
+    if (rank == 0) remove_folder("beside");
+    MPI_Barrier(MPI_COMM_WORLD);
+}
+
+/* With rings smaller than any tensor, and as large as everything. */
+static void saves_go_on_beside_training(const struct curve *expected)
+{
+    struct layout layouts[MAX_LAYOUTS];
+    int n_layouts = layouts_of_axes(n_ranks, layouts);
+    for (int i = 0; i < n_layouts; i++)
+        check_beside_training(layouts[i], i % 2 ? 1 : (int64_t)1 << 30, expected);
+}
+
+/* A trainer that goes away takes the save it had begun with it. */
+static void an_unfinished_save_leaves_nothing(void)
+{
+    const ringmoe_save_settings settings = {.buffer_bytes = 1 << 20};
+    struct world world;
+    create(&world, MPI_COMM_WORLD, some_layout(), RINGMOE_PRECISION_FP32);
+    CHECK(ringmoe_trainer_save_start(world.trainer, path_of("given_up"), &settings) ==
+          RINGMOE_OK);
+    world_close(&world);
+    MPI_Barrier(MPI_COMM_WORLD);
+    CHECK(!exists("given_up") && !exists("given_up.tmp"));
+}
+
+/* What a run that was killed left behind goes with the next save; other folders stay. */
+static void leftovers_go_with_the_next_save(void)
+{
+    static const char *const left[] = {"step-000007.tmp", "step-000008.old", "stop-000007.tmp",
+                                       "step-last.tmp"};
+    struct world world;
+    create(&world, MPI_COMM_WORLD, some_layout(), RINGMOE_PRECISION_FP32);
+    for (int i = 0; i < 4 && rank == 0; i++) CHECK(mkdir(path_of(left[i]), 0700) == 0);
+    MPI_Barrier(MPI_COMM_WORLD);
+    CHECK_STATUS(ringmoe_trainer_save(world.trainer, path_of("step-000008")), RINGMOE_OK,
+                 ringmoe_context_error(world.context));
+    CHECK(!exists(left[0]) && !exists(left[1]) && exists(left[2]) && exists(left[3]));
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank == 0) {
+        remove_folder("step-000008");
+        CHECK(rmdir(path_of(left[2])) == 0 && rmdir(path_of(left[3])) == 0);
+    }
+    world_close(&world);
+}
+
+/* The folder goes away while it is being filled. */
+static void a_folder_that_vanishes_is_told(const struct curve *expected)
+{
+    const ringmoe_save_settings settings = {.buffer_bytes = 1 << 30};
+    struct world world;
+    struct curve curve;
+    char taken[PATH_BYTES];
+    int done = 0;
+    create(&world, MPI_COMM_WORLD, some_layout(), RINGMOE_PRECISION_FP32);
+    world_run(&world, 0, 2, &curve);
+    CHECK(ringmoe_trainer_save_start(world.trainer, path_of("gone"), &settings) == RINGMOE_OK);
+    MPI_Barrier(MPI_COMM_WORLD);
+    snprintf(taken, sizeof taken, "%s/taken", scratch);
+    if (rank == 0) CHECK(rename(path_of("gone.tmp"), taken) == 0);
+    MPI_Barrier(MPI_COMM_WORLD);
+    CHECK(ringmoe_trainer_save_poll(world.trainer, 1, &done, NULL) == RINGMOE_ERROR_FILE);
+    CHECK(done && !exists("gone") && !exists("gone.tmp"));
+    CHECK_TEXT(ringmoe_context_error(world.context), "gone");
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank == 0) remove_folder("taken");
+    world_run(&world, 2, CURVE_STEPS, &curve);
+    check_same_steps(&curve, expected, 0, CURVE_STEPS);
     world_close(&world);
 }
 
@@ -308,6 +449,10 @@ int main(int argc, char **argv)
     continue_alone(&expected);
     bad_checkpoints_are_refused();
     a_cut_off_save_is_undone();
+    saves_go_on_beside_training(&expected);
+    an_unfinished_save_leaves_nothing();
+    leftovers_go_with_the_next_save();
+    a_folder_that_vanishes_is_told(&expected);
     a_full_disk_leaves_nothing_and_training_goes_on(&expected);
     foreign_folders_are_kept();
     remove_scratch();

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Loading a model's folder: one file or several under an index, fp32 or bf16; a tensor that is
- * missing, surplus, misshapen or there twice is named, and so is a bad index.
+ * missing, surplus, misshapen, there twice or elsewhere than the index says is named; the
+ * selection biases come from state.json.
  */
 #include "format/config.h"
+#include "format/router_biases.h"
 #include "format/safetensors.h"
 #include "model_fixture.h"
 #include "scratch.h"
@@ -30,15 +32,6 @@ static void list_entries(const ringmoe_model_config *config)
         memcpy(entry->name, p->name, sizeof p->name);
     }
     rm_parameter_table_free(&table);
-}
-
-static void list_biases(void)
-{
-    for (int layer = 1; layer < FIXTURE_LAYERS; layer++) {
-        rm_tensor_entry *entry = &entries[n_entries++];
-        *entry = (rm_tensor_entry){.n_dims = 1, .shape = {FIXTURE_EXPERTS}};
-        snprintf(entry->name, sizeof entry->name, RM_ROUTER_BIAS_NAME, layer);
-    }
 }
 
 /* Element i of a tensor: small numbers that bf16 holds exactly. */
@@ -140,11 +133,18 @@ static void test_tied_head(void **state)
     check_loads();
 }
 
-static const char *const index_text =
-    "{\"metadata\": {}, \"weight_map\": {\"model.embed_tokens.weight\": "
-    "\"model-1.safetensors\","
-    " \"lm_head.weight\": \"model-2.safetensors\", \"model.norm.weight\": "
-    "\"model-2.safetensors\"}}";
+/* An index that places entries [0, cut) in the first file and the others in the second. */
+static void write_index(int cut, int end)
+{
+    FILE *out = fopen(scratch_path("model.safetensors.index.json"), "w");
+    assert_non_null(out);
+    fprintf(out, "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {");
+    for (int i = 0; i < end; i++)
+        fprintf(out, "%s\"%s\": \"model-%d.safetensors\"", i ? ", " : "", entries[i].name,
+                i < cut ? 1 : 2);
+    fprintf(out, "}}");
+    fclose(out);
+}
 
 static void test_indexed_files(void **state)
 {
@@ -153,18 +153,53 @@ static void test_indexed_files(void **state)
     list_entries(&config);
     write_tensors("model-1.safetensors", 0, 20);
     write_tensors("model-2.safetensors", 20, n_entries);
-    scratch_text("model.safetensors.index.json", index_text);
+    write_index(20, n_entries);
     check_loads();
+    scratch_text("optimizer-1.safetensors", "not looked at");
+    check_loads();
+    write_index(21, n_entries);
+    check_refuses(RINGMOE_ERROR_FORMAT, "experts.1.w1.weight is in another file than it says");
+    write_index(20, n_entries - 1);
+    check_refuses(RINGMOE_ERROR_FORMAT,
+                  "lm_head.weight is in a file, but not in its weight_map");
+    write_index(20, n_entries);
+    write_tensors("model-2.safetensors", 20, n_entries - 1);
+    check_refuses(RINGMOE_ERROR_FORMAT, "lm_head.weight is in none of its files");
     write_tensors("model-2.safetensors", 19, n_entries);
-    check_refuses(RINGMOE_ERROR_FORMAT, "experts.0.w3.weight is in two files");
-    scratch_text("model.safetensors.index.json", "{\"weight_map\": {\"a\": \"../b\"}}");
-    check_refuses(RINGMOE_ERROR_FORMAT, "file of tensor a");
-    scratch_text("model.safetensors.index.json", "{\"weight_map\": {\"a\": 3}}");
-    check_refuses(RINGMOE_ERROR_FORMAT, "file of tensor a");
-    scratch_text("model.safetensors.index.json", "{}");
-    check_refuses(RINGMOE_ERROR_FORMAT, "weight_map is missing");
-    scratch_text("model.safetensors.index.json", "[1, ");
-    check_refuses(RINGMOE_ERROR_FORMAT, "line 1");
+    check_refuses(RINGMOE_ERROR_FORMAT,
+                  "is in two files, model-1.safetensors and model-2.safetensors");
+    write_tensors("model-2.safetensors", 20, n_entries);
+    scratch_text("model-00003.safetensors", "");
+    check_refuses(RINGMOE_ERROR_FORMAT, "does not name model-00003.safetensors");
+    remove(scratch_path("model-00003.safetensors"));
+    check_loads();
+}
+
+static void test_bad_indexes(void **state)
+{
+    static const struct {
+        const char *text, *words;
+    } indexes[] = {
+        {"{\"weight_map\": {\"a\": \"../b\"}}", "file of tensor a"},
+        {"{\"weight_map\": {\"a\": \"..\"}}", "file of tensor a"},
+        {"{\"weight_map\": {\"a\": \"\"}}", "file of tensor a"},
+        {"{\"weight_map\": {\"a\\n\": 3}}", "file of tensor a?"},
+        {"{\"weight_map\": {\"a\": \"b\", \"a\": \"b\"}}", "duplicate"},
+        {"{\"weight_map\": []}", "weight_map is missing"},
+        {"{\"weight_map\": {}}", "weight_map is missing"},
+        {"{}", "weight_map is missing"},
+        {"[1, ", "line 1"},
+        {"", "line 1"},
+        {"[[[[[", "more than 4 lists"},
+    };
+    ringmoe_model_config config = fixture_config();
+    write_config(&config);
+    remove(scratch_path("model-1.safetensors"));
+    remove(scratch_path("model-2.safetensors"));
+    for (size_t i = 0; i < sizeof indexes / sizeof *indexes; i++) {
+        scratch_text("model.safetensors.index.json", indexes[i].text);
+        check_refuses(RINGMOE_ERROR_FORMAT, indexes[i].words);
+    }
     scratch_text("model.safetensors.index.json", "{\"weight_map\": {\"a\": \"none\"}}");
     check_refuses(RINGMOE_ERROR_FILE, "none");
 }
@@ -185,36 +220,60 @@ static void test_spoiled_tensors(void **state)
     entries[n_entries] = entries[1];
     strcpy(entries[n_entries++].name, "model.layers.0.self_attn.q_proj.bias");
     write_tensors("model.safetensors", 0, n_entries);
-    check_refuses(RINGMOE_ERROR_FORMAT, "q_proj.bias belongs to no parameter");
+    check_refuses(RINGMOE_ERROR_FORMAT,
+                  "q_proj.bias of model.safetensors belongs to no parameter");
 }
 
+/* Selection biases lie in state.json; a model that has them is never loaded without. */
 static void test_router_bias(void **state)
 {
+    static const struct {
+        const char *text, *words;
+    } states[] = {
+        {"{}", "state.json: router_biases is missing"},
+        {"{\"router_biases\": {}}", "router_biases is missing or not a list of 3"},
+        {"{\"router_biases\": [[], [1, 2, 3, 4]]}", "not a list of 3"},
+        {"{\"router_biases\": [[0], [1, 2, 3, 4], [1, 2, 3, 4]]}",
+         "of layer 0 must be an empty list"},
+        {"{\"router_biases\": [[], [1, 2, 3, 4], [1, 2, 3]]}", "of layer 2 must be a list"},
+        {"{\"router_biases\": [[], [1, 2, 3, \"4\"], [1, 2, 3, 4]]}",
+         "of layer 1 must be made of finite"},
+        {"{\"router_biases\": [[], [1, 2, 3, 1e300], [1, 2, 3, 4]]}",
+         "of layer 1 must be made of finite"},
+        {"{\"router_biases\": [[], [1, 2, 3, 1e400], [1, 2, 3, 4]]}", "not valid JSON"},
+        {"{\"router_biases\": [", "not valid JSON"},
+    };
     ringmoe_model_config config = fixture_config();
     config.router_bias_rate = 0.01;
     write_config(&config);
     list_entries(&config);
     write_tensors("model.safetensors", 0, n_entries);
-    check_refuses(RINGMOE_ERROR_FORMAT,
-                  "layers.1.block_sparse_moe.gate.e_score_correction_bias");
-    list_biases();
-    write_tensors("model.safetensors", 0, n_entries);
-    model_fixture f = open_mesh(1, RINGMOE_PRECISION_FP32);
-    assert_int_equal(ringmoe_model_load(f.mesh, scratch_folder, 16, &f.model), RINGMOE_OK);
-    const rm_real *biases = rm_model_router_bias(f.model);
-    for (int i = 0; i < FIXTURE_EXPERTS; i++) {
-        assert_true(biases[i] == 0); /* layer 0 is dense */
-        assert_true(biases[2 * FIXTURE_EXPERTS + i] == element(entries[n_entries - 1].name, i));
+    check_refuses(RINGMOE_ERROR_FILE, "state.json");
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        scratch_text("state.json", states[i].text);
+        check_refuses(RINGMOE_ERROR_FORMAT, states[i].words);
     }
+    rm_real written[FIXTURE_LAYERS * FIXTURE_EXPERTS] = {0};
+    for (int i = FIXTURE_EXPERTS; i < FIXTURE_LAYERS * FIXTURE_EXPERTS; i++)
+        written[i] = (rm_real)(i - 7) / 3;
+    FILE *out = fopen(scratch_path("state.json"), "w");
+    fprintf(out, "{\"step\": 3, \"router_biases\": ");
+    rm_router_biases_print(&config, written, out);
+    fprintf(out, "}");
+    fclose(out);
+    model_fixture f = open_mesh(1, RINGMOE_PRECISION_FP32);
+    if (ringmoe_model_load(f.mesh, scratch_folder, 16, &f.model) != RINGMOE_OK)
+        fail_msg("%s", fixture_error(&f));
+    assert_memory_equal(rm_model_router_bias(f.model), written, sizeof written);
     close_fixture(&f);
 }
 
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_file),      cmocka_unit_test(test_tied_head),
-        cmocka_unit_test(test_indexed_files), cmocka_unit_test(test_spoiled_tensors),
-        cmocka_unit_test(test_router_bias),
+        cmocka_unit_test(test_one_file),        cmocka_unit_test(test_tied_head),
+        cmocka_unit_test(test_indexed_files),   cmocka_unit_test(test_bad_indexes),
+        cmocka_unit_test(test_spoiled_tensors), cmocka_unit_test(test_router_bias),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -121,6 +121,14 @@ static void refuses_broken_headers(void **state)
         {"{" ENTRY("a", "F32", "[1]", "[0,4]") "," ENTRY("a", "F32", "[1]", "[4,8]") "}", 8,
          "duplicate"},
         {ONE("I64", "[1]", "[0,8]"), 8, "tensor a: dtype I64 is not supported"},
+        {ONE("f32", "[1]", "[0,4]"), 4, "tensor a: dtype f32 is none of safetensors'"},
+        {ONE("", "[1]", "[0,4]"), 4, "is none of safetensors'"},
+        {ONE("F32", "[1e999]", "[0,4]"), 4, "not valid JSON"},
+        {ONE("F32", "[1e2]", "[0,400]"), 400, "not a size"},
+        {ONE("F32", "[[[[1]]]]", "[0,4]"), 4, "more than 3 lists"},
+        {"{\"__metadata__\": {}, \"__metadata__\": {}}", 0, "duplicate"},
+        {"{\"__metadata__\": {\"a\": null}}", 0, "not a string"},
+        {"{\"a\\\\\": {}}", 0, "tensor a\\: must have dtype"},
         {"{\"a\":{\"dtype\":1,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "dtype is missing"},
         {ONE("F32", "1", "[0,4]"), 4, "shape is missing"},
         {ONE("F32", "[-1]", "[0,4]"), 4, "not a size"},
@@ -209,6 +217,32 @@ static void refuses_bad_lengths(void **state)
     assert_int_equal(rm_safetensors_open(scratch_path("none"), &file, &error),
                      RINGMOE_ERROR_FILE);
     assert_int_equal(rm_safetensors_open(scratch_folder, &file, &error), RINGMOE_ERROR_FILE);
+}
+
+/* What would take memory or the stack is refused before it is parsed. */
+static void refuses_bombs(void **state)
+{
+    static const struct {
+        const char *unit, *message;
+    } bombs[] = {{"[", "more than 3 lists"},
+                 {"{\"a\":", "more than 3 lists"},
+                 {"{},", "more than"},
+                 {"1,", "values; such a file has fewer"},
+                 {"\"\":[],", "values; such a file has fewer"}};
+    enum { BYTES = 1 << 16 };
+    char *bytes = calloc(1, BYTES + 8);
+    for (size_t i = 0; i < sizeof bombs / sizeof *bombs; i++) {
+        size_t length = strlen(bombs[i].unit);
+        bytes[2] = 1;
+        memcpy(bytes + 8, "{\"a\":[", 6);
+        for (size_t at = 6; at < BYTES; at++) bytes[8 + at] = bombs[i].unit[(at - 6) % length];
+        const char *path = scratch_file("bomb.safetensors", bytes, BYTES + 8);
+        rm_error error = {""};
+        rm_safetensors *file;
+        assert_int_equal(rm_safetensors_open(path, &file, &error), RINGMOE_ERROR_FORMAT);
+        if (!strstr(error.text, bombs[i].message)) fail_msg("%s", error.text);
+    }
+    free(bytes);
 }
 
 /* The example as bytes; the caller frees them. */
@@ -363,6 +397,7 @@ int main(void)
         cmocka_unit_test(refuses_broken_headers),
         cmocka_unit_test(accepts_unusual_headers),
         cmocka_unit_test(refuses_bad_lengths),
+        cmocka_unit_test(refuses_bombs),
         cmocka_unit_test(refuses_every_truncation),
         cmocka_unit_test(survives_mutations),
         cmocka_unit_test(writer_counts_bytes),

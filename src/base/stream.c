@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/stream.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/disk.h"
+
+/* Bytes of a write; of them, those that are hashed at a time, twice while they are in the
+ * cache; and of a piece that several threads copy together. */
+enum { BLOCK_BYTES = 4 << 20, HASHED_BYTES = 64 << 10, COPIED_BYTES = 1 << 20 };
+
+struct rm_stream {
+    rm_stream_plan plan;
+    rm_ring ring;
+    pthread_t thread;
+    bool has_thread;
+    /* The caller's side. */
+    int fed_file; /* the file whose bytes come next */
+    int64_t fed;  /* of which so many have come */
+    /* The thread's side. */
+    int file;
+    rm_disk_file disk;       /* open if `file` has been begun */
+    rm_block_hasher *blocks; /* [files] */
+    int section;
+    int64_t section_done; /* bytes of the section that have been hashed */
+    XXH3_state_t *section_state;
+    uint64_t *section_hashes; /* [sections] */
+    ringmoe_status status;
+    rm_error error;
+};
+
+/* --- the thread's side ---------------------------------------------------------------------
+ */
+
+static void hash_sections(rm_stream *stream, const char *data, int64_t bytes)
+{
+    while (bytes > 0) {
+        int64_t left = stream->plan.sections[stream->section] - stream->section_done;
+        int64_t n = bytes < left ? bytes : left;
+        XXH3_64bits_update(stream->section_state, data, (size_t)n);
+        stream->section_done += n;
+        if (n == left) {
+            stream->section_hashes[stream->section++] =
+                XXH3_64bits_digest(stream->section_state);
+            stream->section_done = 0;
+            XXH3_64bits_reset(stream->section_state);
+        }
+        data += n;
+        bytes -= n;
+    }
+}
+
+static void hash_block(rm_stream *stream, const char *data, int64_t bytes)
+{
+    for (int64_t done = 0; done < bytes; done += HASHED_BYTES) {
+        int64_t n = bytes - done < HASHED_BYTES ? bytes - done : HASHED_BYTES;
+        rm_block_hasher_add(&stream->blocks[stream->file], data + done, n);
+        hash_sections(stream, data + done, n);
+    }
+}
+
+static ringmoe_status finish_file(rm_stream *stream)
+{
+    rm_block_hasher_finish(&stream->blocks[stream->file++]);
+    return rm_disk_finish(&stream->disk, &stream->error);
+}
+
+/* Writes the next block: 1; 0: there is none yet, unless `wait` until there is; -1: all is
+ * written, or the stream has failed or been stopped. */
+static int write_block(rm_stream *stream, bool wait)
+{
+    if (stream->status != RINGMOE_OK || stream->file == stream->plan.n_files) return -1;
+    const rm_stream_file *file = &stream->plan.files[stream->file];
+    if (stream->disk.descriptor < 0) {
+        stream->status = rm_disk_create(&stream->disk, file->path, &stream->error);
+        if (stream->status != RINGMOE_OK) return -1;
+    }
+    char *data;
+    int64_t left = file->bytes - stream->disk.written;
+    int64_t n =
+        rm_ring_next(&stream->ring, left < BLOCK_BYTES ? left : BLOCK_BYTES, wait, &data);
+    if (n <= 0) return n < 0 ? -1 : 0;
+    hash_block(stream, data, n);
+    stream->status = rm_disk_write(&stream->disk, data, n, &stream->error);
+    rm_ring_drain(&stream->ring, n);
+    if (stream->status == RINGMOE_OK && n == left) stream->status = finish_file(stream);
+    return stream->status == RINGMOE_OK ? 1 : -1;
+}
+
+static void end_writing(rm_stream *stream)
+{
+    rm_disk_close(&stream->disk);
+    if (stream->status != RINGMOE_OK) rm_ring_stop(&stream->ring);
+    rm_ring_end(&stream->ring);
+}
+
+static void *run_thread(void *argument)
+{
+    rm_stream *stream = argument;
+    while (write_block(stream, true) > 0) continue;
+    end_writing(stream);
+    return NULL;
+}
+
+/* --- the caller's side ---------------------------------------------------------------------
+ */
+
+/* Signals are for the threads of the program, which knows what to do about them. */
+static bool start_thread(rm_stream *stream)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&stream->thread, NULL, run_thread, stream) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+static ringmoe_status allocate(rm_stream *stream, rm_error *error)
+{
+    const rm_stream_plan *plan = &stream->plan;
+    stream->blocks = calloc((size_t)plan->n_files + 1, sizeof *stream->blocks);
+    stream->section_hashes = calloc((size_t)plan->n_sections + 1, sizeof(uint64_t));
+    stream->section_state = XXH3_createState();
+    if (!stream->blocks || !stream->section_hashes || !stream->section_state)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %d checksums",
+                       plan->n_sections);
+    XXH3_64bits_reset(stream->section_state);
+    for (int i = 0; i < plan->n_files; i++)
+        RM_TRY(rm_block_hasher_init(&stream->blocks[i], plan->files[i].bytes, error));
+    return RINGMOE_OK;
+}
+
+static void free_stream(rm_stream *stream)
+{
+    for (int i = 0; i < stream->plan.n_files && stream->blocks; i++)
+        rm_block_hasher_free(&stream->blocks[i]);
+    free(stream->blocks);
+    free(stream->section_hashes);
+    XXH3_freeState(stream->section_state);
+    free(stream);
+}
+
+ringmoe_status rm_stream_open(const rm_stream_plan *plan, void *ring, int64_t ring_bytes,
+                              rm_stream **stream, rm_error *error)
+{
+    rm_stream *made = calloc(1, sizeof *made);
+    *stream = NULL;
+    if (!made) return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory to write files");
+    made->plan = *plan;
+    made->disk.descriptor = -1;
+    ringmoe_status status = allocate(made, error);
+    if (status == RINGMOE_OK) status = rm_ring_init(&made->ring, ring, ring_bytes, error);
+    if (status != RINGMOE_OK) {
+        free_stream(made);
+        return status;
+    }
+    made->has_thread = start_thread(made);
+    *stream = made;
+    return RINGMOE_OK;
+}
+
+static void copy(char *to, const char *from, int64_t bytes, int n_threads)
+{
+    int64_t n_pieces = (bytes + COPIED_BYTES - 1) / COPIED_BYTES;
+#pragma omp parallel for num_threads(n_threads) if (n_pieces > 1)
+    for (int64_t i = 0; i < n_pieces; i++) {
+        int64_t first = i * COPIED_BYTES;
+        int64_t n = bytes - first < COPIED_BYTES ? bytes - first : COPIED_BYTES;
+        memcpy(to + first, from + first, (size_t)n);
+    }
+}
+
+/* Bytes of one file, as many as there is room for; 0: the ring is full and has no thread to
+ * wait for; -1: they are not wanted any more. */
+static int64_t feed(rm_stream *stream, const char *data, int64_t bytes, int n_threads)
+{
+    char *place;
+    int64_t left = stream->plan.files[stream->fed_file].bytes - stream->fed;
+    int64_t room = rm_ring_room(&stream->ring, stream->has_thread, &place);
+    if (room <= 0) return room;
+    if (bytes > left) bytes = left;
+    if (bytes > room) bytes = room;
+    copy(place, data, bytes, n_threads);
+    rm_ring_fill(&stream->ring, bytes, bytes == left);
+    stream->fed = bytes == left ? 0 : stream->fed + bytes;
+    stream->fed_file += bytes == left;
+    return bytes;
+}
+
+void rm_stream_write(rm_stream *stream, const void *data, int64_t bytes, int n_threads)
+{
+    for (const char *at = data; bytes > 0 && stream->fed_file < stream->plan.n_files;) {
+        int64_t n = feed(stream, at, bytes, n_threads);
+        if (n < 0) return;
+        if (n == 0 && write_block(stream, false) < 0) rm_ring_stop(&stream->ring);
+        at += n;
+        bytes -= n;
+    }
+    if (stream->has_thread || stream->fed_file < stream->plan.n_files) return;
+    while (write_block(stream, false) > 0) continue;
+    end_writing(stream);
+}
+
+bool rm_stream_has_ended(rm_stream *stream)
+{
+    return rm_ring_has_ended(&stream->ring) || rm_ring_is_stopped(&stream->ring);
+}
+
+bool rm_stream_has_failed(rm_stream *stream)
+{
+    return rm_ring_is_stopped(&stream->ring);
+}
+
+int64_t rm_stream_written(rm_stream *stream)
+{
+    return rm_ring_drained(&stream->ring);
+}
+
+void rm_stream_stop(rm_stream *stream)
+{
+    rm_ring_stop(&stream->ring);
+}
+
+ringmoe_status rm_stream_join(rm_stream *stream, rm_error *error)
+{
+    if (stream->has_thread) pthread_join(stream->thread, NULL);
+    stream->has_thread = false;
+    rm_disk_close(&stream->disk);
+    if (stream->status == RINGMOE_OK) return RINGMOE_OK;
+    return rm_fail(error, stream->status, "%s", stream->error.text);
+}
+
+const rm_block_hasher *rm_stream_file_hashes(const rm_stream *stream, int file)
+{
+    return &stream->blocks[file];
+}
+
+uint64_t rm_stream_section_hash(const rm_stream *stream, int section)
+{
+    return stream->section_hashes[section];
+}
+
+void rm_stream_close(rm_stream **stream)
+{
+    if (!stream || !*stream) return;
+    rm_stream_stop(*stream);
+    rm_stream_join(*stream, NULL);
+    rm_ring_free(&(*stream)->ring);
+    free_stream(*stream);
+    *stream = NULL;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A checkpoint's folder that is read: its parts are opened in this order, so that what is
+ * cheap to see is refused first, and nothing is believed before its checksum was seen.
+ *
+ *   manifest    sizes of all files
+ *   state.json  its checksum, then what it says
+ *   contents    every block of every file, shared out over the ranks
+ *   tensors     headers of the tensor files
+ */
+#ifndef RM_CHECKPOINT_H
+#define RM_CHECKPOINT_H
+
+#include "comm/context.h"
+#include "format/manifest.h"
+#include "model/weight_files.h"
+#include "train/state.h"
+
+/* Zeroed: nothing is open. */
+typedef struct rm_checkpoint {
+    const char *folder; /* the caller's */
+    rm_file_manifest manifest;
+    rm_state state;
+    rm_weight_files weights, moments;
+} rm_checkpoint;
+
+/* The manifest, with sizes of files, and the state without the routers' biases. FILE; FORMAT,
+ * also if the folder has no manifest. Local. To be closed in any case. */
+ringmoe_status rm_checkpoint_open(rm_checkpoint *checkpoint, const char *folder,
+                                  rm_error *error);
+/* The biases, of a checkpoint whose recipe is that of the model. Local. */
+ringmoe_status rm_checkpoint_read_biases(rm_checkpoint *checkpoint,
+                                         const ringmoe_model_config *config, rm_error *error);
+/* The tensor files of the weights; likewise those of the moments. Local. */
+ringmoe_status rm_checkpoint_open_weights(rm_checkpoint *checkpoint, rm_error *error);
+ringmoe_status rm_checkpoint_open_moments(rm_checkpoint *checkpoint, rm_error *error);
+void rm_checkpoint_close(rm_checkpoint *checkpoint);
+
+/* The manifest alone. FILE; FORMAT, also if the folder has none. Local. */
+ringmoe_status rm_checkpoint_read_manifest(const char *folder, rm_file_manifest *manifest,
+                                           rm_error *error);
+/* Whether the folder has a manifest. */
+bool rm_is_checkpoint(const char *folder);
+
+/* Compares every byte of the listed files with the manifest. FORMAT: the first damage in the
+ * manifest's order. `bytes`: over all ranks; or NULL. Collective over the context. */
+ringmoe_status rm_checkpoint_verify_files(ringmoe_context *context, const char *folder,
+                                          const rm_file_manifest *manifest, int64_t *bytes);
+
+#endif
