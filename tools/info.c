@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * `ringmoe info`: without --model the machine and the settings in force, with it what training
- * that model would take.
+ * `ringmoe info`: the machine and the settings in force; with --model what training that model
+ * would take; with a folder what lies in it.
  */
 #include "info.h"
 
@@ -19,16 +19,24 @@ static const option_row rows[] = {
         .low = 1, .high = 1e9),
     PLACEMENT_ROWS(info_options),
     EXECUTION_ROWS(info_options),
+    ROW(verify, FLAG, "verify", NULL, "of a checkpoint: read every byte of it and compare"),
     ROW(json, FLAG, "json", NULL, "as JSON"),
 };
 
 static const option_set set = {
-    .usage = "ringmoe info [--model NAME] [options]",
+    .usage = "ringmoe info [RUN | CHECKPOINT] [options]",
     .summary =
         "Tells what this machine is, which settings are in force, and which of them will\n"
-        "hurt; with --model the parameters and the memory of training on each rank.",
+        "hurt; with --model the parameters and the memory of training on each rank. With the\n"
+        "folder of a checkpoint, or of a run for its newest: step, model, files, position in "
+        "the\n"
+        "data, settings and the layout that wrote it; with --verify whether every byte is "
+        "what\n"
+        "was written.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
+    .word = "FOLDER",
+    .word_place = offsetof(info_options, folder),
 };
 
 int command_info(tool_session *session, int argc, char **argv)
@@ -38,9 +46,16 @@ int command_info(tool_session *session, int argc, char **argv)
     int status;
     ringmoe_train_settings_default(&options.train);
     if (!session_parse(session, &set, argc, argv, &options, &given, &status)) return status;
+    if (options.folder && options.model)
+        return session_fail(session, EXIT_USAGE, "%s and --model: give only one of them",
+                            options.folder);
+    if (options.verify && !options.folder)
+        return session_fail(session, EXIT_USAGE,
+                            "--verify: give the folder of a checkpoint or a run");
     status = session_execution(session, &options.execution, &options.train);
     if (status) return status;
     status = session_open(session, &options.placement);
     if (status) return status;
+    if (options.folder) return info_checkpoint(session, &options);
     return options.model ? info_model(session, &options) : info_machine(session, &options);
 }

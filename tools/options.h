@@ -69,6 +69,11 @@ json_t *options_to_json(const option_set *set, const void *values);
 bool options_from_json(const option_set *set, const json_t *object, void *values,
                        option_result *result);
 
+/* "lr 0.001 -> 0.0005, keep 2 -> 4": where values differ from such an object, of rows that are
+ * not `forgotten`; "" where they do not, or there is no object. */
+void options_describe_changes(const option_set *set, const json_t *before, const void *values,
+                              char *text, size_t size);
+
 /* The name in a NULL-terminated list that a mistyped word most likely meant, or NULL. */
 const char *nearest_name(const char *word, const char *const *names);
 

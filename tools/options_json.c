@@ -4,7 +4,10 @@
  */
 #include "options.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "json_text.h"
 
 static json_t *value_to_json(const option_row *row, const void *place)
 {
@@ -89,4 +92,34 @@ bool options_from_json(const option_set *set, const json_t *object, void *values
         return false;
     }
     return true;
+}
+
+/* 12, "text" without its quotes, "none" for null. */
+static void print_value(const json_t *value, char *text, size_t size)
+{
+    const char *word = json_is_null(value) ? "none" : json_string_value(value);
+    char *number = word ? NULL : json_text(value, false);
+    snprintf(text, size, "%s", word ? word : number ? number : "?");
+    free(number);
+}
+
+void options_describe_changes(const option_set *set, const json_t *before, const void *values,
+                              char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < set->count && used < size; i++) {
+        const option_row *row = &set->rows[i];
+        char was[128], is[128];
+        json_t *now = value_to_json(row, (const char *)values + row->offset);
+        const json_t *then = json_object_get(before, row->name);
+        bool is_changed = then && now && !row->forgotten && !json_equal(then, now);
+        if (is_changed) {
+            print_value(then, was, sizeof was);
+            print_value(now, is, sizeof is);
+            used += (size_t)snprintf(text + used, size - used, "%s%s %s -> %s",
+                                     used ? ", " : "", row->name, was, is);
+        }
+        json_decref(now);
+    }
 }

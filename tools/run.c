@@ -104,6 +104,12 @@ static int64_t size_of_steps(FILE *file, int64_t step)
     return size;
 }
 
+/* To its whole lines. */
+static bool cut_metrics(run_folder *run, const char *path)
+{
+    return ftruncate(run->metrics, run->metrics_size) == 0 || fail(run, path, "cut it");
+}
+
 static bool open_metrics(run_folder *run, int64_t step)
 {
     char path[RUN_PATH + 64];
@@ -113,8 +119,7 @@ static bool open_metrics(run_folder *run, int64_t step)
     if (before) fclose(before);
     run->metrics = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (run->metrics < 0) return fail(run, path, "open it for writing");
-    if (ftruncate(run->metrics, run->metrics_size) != 0) return fail(run, path, "cut it");
-    return true;
+    return cut_metrics(run, path);
 }
 
 /* What of a new run's folder was there before its start. */
@@ -154,22 +159,77 @@ bool run_start(run_folder *run, json_t *record, int64_t step)
     return started;
 }
 
-bool run_append(run_folder *run, const json_t *line)
+/* The most that waits to be written; what comes after is lost. */
+enum { MOST_WAITING = 16 << 20 };
+
+/* Adds a line to those that wait. */
+static bool keep_line(run_folder *run, const json_t *line)
 {
-    char path[RUN_PATH + 64];
     char *text = json_text(line, false);
     size_t length = text ? strlen(text) : 0;
-    bool written =
-        text && write_fully(run->metrics, text, length) && write_fully(run->metrics, "\n", 1);
+    char *grown = NULL;
+    if (text && run->waiting_size + length + 1 <= MOST_WAITING)
+        grown = realloc(run->waiting, run->waiting_size + length + 1);
+    if (grown) {
+        memcpy(grown + run->waiting_size, text, length);
+        grown[run->waiting_size + length] = '\n';
+        run->waiting = grown;
+        run->waiting_size += length + 1;
+        run->waiting_lines++;
+    } else {
+        run->lost_lines++;
+        snprintf(run->error, sizeof run->error,
+                 "%s/metrics.jsonl: no memory for a line that waits to be written", run->path);
+    }
     free(text);
-    if (written) {
-        run->metrics_size += (int64_t)length + 1;
+    return grown != NULL;
+}
+
+/* The file of that name is the one that is open; a copy that took its place is opened. */
+static bool follow_metrics(run_folder *run, const char *path)
+{
+    struct stat named, opened;
+    if (stat(path, &named) != 0) return fail(run, path, "find it any more");
+    if (run->metrics >= 0 && fstat(run->metrics, &opened) == 0 &&
+        named.st_ino == opened.st_ino && named.st_dev == opened.st_dev)
+        return opened.st_size <= run->metrics_size || cut_metrics(run, path);
+    int descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (descriptor < 0) return fail(run, path, "open it for writing");
+    if (run->metrics >= 0) close(run->metrics);
+    run->metrics = descriptor;
+    run->metrics_size = named.st_size;
+    return true;
+}
+
+bool run_flush(run_folder *run)
+{
+    char path[RUN_PATH + 64];
+    if (run->waiting_size == 0) return true;
+    path_in(run, "metrics.jsonl", path);
+    if (!follow_metrics(run, path)) return false;
+    if (write_fully(run->metrics, run->waiting, run->waiting_size)) {
+        run->metrics_size += (int64_t)run->waiting_size;
+        run->waiting_size = 0;
+        run->waiting_lines = 0;
         return true;
     }
-    path_in(run, "metrics.jsonl", path);
-    fail(run, path, "write a line");
-    if (ftruncate(run->metrics, run->metrics_size) != 0) run->metrics_size = -1;
-    return false;
+    int problem = errno;
+    cut_metrics(run, path);
+    errno = problem;
+    return fail(run, path, "write to it");
+}
+
+bool run_append(run_folder *run, const json_t *line)
+{
+    bool kept = keep_line(run, line);
+    return run_flush(run) && kept;
+}
+
+bool run_is_there(run_folder *run)
+{
+    char path[RUN_PATH + 64];
+    path_in(run, "run.json", path);
+    return access(path, F_OK) == 0 || fail(run, path, "find it any more");
 }
 
 void run_close(run_folder *run)
@@ -178,4 +238,7 @@ void run_close(run_folder *run)
     run->metrics = -1;
     json_decref(run->record);
     run->record = NULL;
+    free(run->waiting);
+    run->waiting = NULL;
+    run->waiting_size = 0;
 }

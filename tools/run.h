@@ -4,9 +4,11 @@
  *
  *   run.json                 every setting, the data's hash, the layout, the state
  *   metrics.jsonl            one JSON object a step
- *   checkpoints/step-NNNNNN  written by ringmoe_trainer_save
+ *   checkpoints/step-NNNNNN  written by ringmoe_trainer_save_start
+ *   checkpoints/latest       link to the newest of them
+ *   checkpoints/best         link to the one with the lowest validation loss
  *
- * Functions return false with one line in run->error.
+ * Functions that return bool leave one line in run->error where they return false.
  */
 #ifndef TOOLS_RUN_H
 #define TOOLS_RUN_H
@@ -23,6 +25,9 @@ typedef struct run_folder {
     json_t *record;       /* what run.json says */
     int metrics;          /* descriptor of metrics.jsonl; -1: closed */
     int64_t metrics_size; /* bytes of whole lines in it */
+    char *waiting;        /* lines that could not be written yet, to be tried again */
+    size_t waiting_size;
+    int64_t waiting_lines, lost_lines; /* lost: there were too many to keep */
     char error[RUN_PATH + 512];
 } run_folder;
 
@@ -38,18 +43,44 @@ bool run_read(run_folder *run);
 /* Makes the folder, run.json with state "running" and metrics.jsonl cut behind `step`. Takes
  * over `record`. Of a failed start nothing stays that was not there before. */
 bool run_start(run_folder *run, json_t *record, int64_t step);
-/* Appends a line; a line that does not fit on the disk is taken back. */
+/* Appends a line, after those that could not be written before. What does not fit on the disk
+ * is taken back from the file and kept. */
 bool run_append(run_folder *run, const json_t *line);
+/* Writes what was kept. */
+bool run_flush(run_folder *run);
+/* Whether the folder is still where it was. */
+bool run_is_there(run_folder *run);
 /* Writes the state into run.json: "running", "finished", "stopped" or "failed". */
 bool run_set_state(run_folder *run, const char *state);
 void run_close(run_folder *run);
 
 /* Checkpoints, in run_checkpoints.c: */
 
+#define RUN_LATEST "latest"
+#define RUN_BEST "best"
+
 void run_checkpoint_path(const run_folder *run, int64_t step, char *folder, size_t size);
+bool run_has_checkpoint(const run_folder *run, int64_t step);
+/* The newest step below `limit` with a checkpoint; -1: none. */
+int64_t run_checkpoint_below(const char *path, int64_t limit);
 /* The folder of the newest checkpoint and its step; false if there is none. */
 bool run_newest_checkpoint(const char *path, char *folder, size_t size, int64_t *step);
-/* Removes the checkpoints before the newest `keep` up to `step`, which is complete. */
+/* Makes a link in checkpoints/ name a step's; -1: removes the link. */
+bool run_point(run_folder *run, const char *link, int64_t step);
+/* The step that a link names; -1: none. */
+int64_t run_linked(const run_folder *run, const char *link);
+/* Removes the checkpoints before the newest `keep` up to `step`, which is complete, except
+ * those that a link names. keep 0: none. */
 void run_keep_checkpoints(const run_folder *run, int64_t step, int64_t keep);
+/* What a process that was killed has left: a checkpoint that was being replaced gets its name
+ * back. To be called before looking for checkpoints. */
+void run_recover_checkpoints(const run_folder *run);
+/* Likewise: what is half written or half removed goes away. */
+void run_tidy_checkpoints(const run_folder *run);
+/* A damaged checkpoint gets another name, under which nobody takes it for one. */
+void run_set_aside(const run_folder *run, int64_t step);
+/* By metrics.jsonl the step up to `limit` with the lowest validation loss among those that have
+ * a checkpoint; -1: none. */
+int64_t run_best_checkpoint(const run_folder *run, int64_t limit, double *loss);
 
 #endif

@@ -83,9 +83,9 @@ int source_weights(tool_session *session, const char *model, char folder[SOURCE_
 {
     struct stat about;
     char text[SOURCE_PATH + 512] = "";
-    int status = find_model(session, model, folder);
+    int status = is_preset(model) ? EXIT_DONE : find_model(session, model, folder);
     if (status) return status;
-    bool is_folder = stat(folder, &about) == 0 && S_ISDIR(about.st_mode);
+    bool is_folder = !is_preset(model) && stat(folder, &about) == 0 && S_ISDIR(about.st_mode);
     if (!is_folder)
         snprintf(text, sizeof text,
                  "--model %s: this is not a folder with trained weights: give a run's folder "

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "command.h"
-#include "interrupt.h"
 
 double train_elapsed(const train_job *job)
 {
@@ -26,8 +25,12 @@ static int check_options(train_job *job, const option_result *given)
     if (options->out && strlen(options->out) >= RUN_PATH)
         return session_fail(session, EXIT_USAGE,
                             "--out: the name is too long: give a shorter one");
-    if (options->resume && !options->out)
+    if (options->resume == RESUME_RUN && !options->out)
         return session_fail(session, EXIT_USAGE, "--resume: give the run's folder with --out");
+    if (options->resume == RESUME_WEIGHTS && !options_given(&train_option_set, given, "model"))
+        return session_fail(session, EXIT_USAGE,
+                            "--resume=weights: give the folder with the weights as --model: a "
+                            "run, a checkpoint or a Hugging Face folder");
     if (options_given(&train_option_set, given, "minutes") && options->minutes <= 0)
         return session_fail(session, EXIT_USAGE, "--minutes: give a number above 0");
     return EXIT_DONE;
@@ -61,10 +64,11 @@ static int choose_folder(train_job *job)
             snprintf(run->path, sizeof run->path, "%s", job->options.out);
         else if (!run_choose(run, job->options.model))
             status = EXIT_FAILED;
-        if (!status && !job->options.resume && run_is_taken(run->path)) {
+        bool is_new = job->options.resume != RESUME_RUN;
+        if (!status && is_new && run_is_taken(run->path)) {
             snprintf(run->error, sizeof run->error,
-                     "--out %s: holds a run already: add --resume or give another folder",
-                     run->path);
+                     "--out %s: holds a run already: %sgive another folder", run->path,
+                     job->options.resume == RESUME_OFF ? "add --resume or " : "");
             status = EXIT_USAGE;
         }
     }
@@ -124,19 +128,10 @@ static int open_data(train_job *job, const option_result *given)
 
 static int open_trainer(train_job *job)
 {
-    char folder[SOURCE_PATH];
-    ringmoe_trainer **trainer = &job->trainer;
-    int status = session_check(job->session,
-                               ringmoe_trainer_create(job->session->mesh, &job->config,
-                                                      &job->options.train, job->data, trainer));
-    job->saved_step = -1;
-    if (status || !job->options.resume) return status;
-    if (job->session->rank == 0)
-        run_newest_checkpoint(job->run.path, folder, sizeof folder, &job->saved_step);
-    session_share(job->session, &job->saved_step, sizeof job->saved_step);
-    if (job->saved_step < 0) return EXIT_DONE;
-    session_share(job->session, folder, sizeof folder);
-    return session_check(job->session, ringmoe_trainer_restore(*trainer, folder));
+    int status = session_check(
+        job->session, ringmoe_trainer_create(job->session->mesh, &job->config,
+                                             &job->options.train, job->data, &job->trainer));
+    return status ? status : train_resume(job);
 }
 
 static int start_folder(train_job *job)
@@ -146,14 +141,15 @@ static int start_folder(train_job *job)
         int64_t step = ringmoe_trainer_steps_done(job->trainer);
         if (!run_start(&job->run, train_describe(job), step)) status = EXIT_FAILED;
     }
-    return session_settle(job->session, status, job->run.error);
+    status = session_settle(job->session, status, job->run.error);
+    return status ? status : train_resume_folder(job);
 }
 
 /* Everything up to the first step. */
 static int open_job(train_job *job, option_result *given)
 {
     int status = check_options(job, given);
-    if (!status && job->options.resume) status = take_settings_of_run(job, given);
+    if (!status && job->options.resume == RESUME_RUN) status = take_settings_of_run(job, given);
     if (!status && !job->options.data)
         status = session_fail(job->session, EXIT_USAGE,
                               "no --data: give a text file, a folder, or the word synthetic");
@@ -167,7 +163,7 @@ static int open_job(train_job *job, option_result *given)
                                 job->config.num_local_experts);
     if (!status) status = open_data(job, given);
     if (!status) status = train_check_memory(job);
-    if (!status && job->options.minutes > 0 && !job->options.resume &&
+    if (!status && job->options.minutes > 0 && job->options.resume != RESUME_RUN &&
         !options_given(&train_option_set, given, "steps"))
         status = train_budget(job);
     if (job->options.save_every < 0)
@@ -181,6 +177,7 @@ static void close_job(train_job *job)
 {
     run_close(&job->run);
     json_decref(job->resumed);
+    json_decref(job->news);
     ringmoe_trainer_destroy(&job->trainer);
     ringmoe_tokens_destroy(&job->train_part);
     ringmoe_tokens_destroy(&job->val_part);
@@ -206,7 +203,6 @@ static int run_job(train_job *job)
     progress_begin(&job->progress, is_first ? job->screen : NULL,
                    ringmoe_trainer_steps_done(job->trainer), job->options.train.steps,
                    choices_a_step(job));
-    interrupt_watch();
     int status = train_loop(job);
     progress_end(&job->progress);
     return status ? status : train_finish(job);
@@ -226,7 +222,7 @@ int command_train(tool_session *session, int argc, char **argv)
     if (!status) {
         status = run_job(&job);
         if (status && !job.finished && session->rank == 0 && job.run.record)
-            run_set_state(&job.run, job.interrupted ? "stopped" : "failed");
+            run_set_state(&job.run, status == EXIT_PREEMPTED ? "preempted" : "failed");
     }
     close_job(&job);
     return status;

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "interrupt.h"
 #include "json_text.h"
 #include "text.h"
 
@@ -21,12 +22,12 @@ typedef struct sample_printer {
 static int print_token(void *user, int32_t token)
 {
     sample_printer *sample = user;
-    if (!sample->out) return 0;
+    if (!sample->out) return interrupt_requested();
     if (sample->are_bytes)
         text_stream_put(&sample->stream, token);
     else
         fprintf(sample->out, " %d", token);
-    return 0;
+    return interrupt_requested();
 }
 
 static void smaller(int64_t *value, int64_t limit)
@@ -64,7 +65,7 @@ static void print_sample(train_job *job)
                                               n_prompt, &settings, print_token, &sample);
     if (sample.out) text_stream_end(&sample.stream);
     if (sample.out) fputs("\n\n", sample.out);
-    session_check(job->session, problem);
+    if (problem != RINGMOE_ERROR_INTERRUPTED) session_check(job->session, problem);
 }
 
 static void print_figures(const train_job *job)
@@ -97,7 +98,7 @@ static void print_places(const train_job *job)
             "metrics     %s/metrics.jsonl\n"
             "checkpoint  %s/checkpoints/step-%06lld\n"
             "try         %s generate --model %s --prompt \"The \"\n",
-            path, path, path, (long long)job->saved_step, job->session->program, path);
+            path, path, path, (long long)job->saves.step, job->session->program, path);
 }
 
 static json_t *result_to_json(const train_job *job)

@@ -89,10 +89,28 @@ static void print_memory(const train_job *job, const ringmoe_machine *machine)
             text_bytes((double)machine->memory_free_bytes).text);
 }
 
+/* Where the run is and what it begins with. */
+static void print_beginning(const train_job *job)
+{
+    char changes[512];
+    bool is_resumed = job->options.resume == RESUME_RUN;
+    fprintf(job->screen, "  run      %s%s\n", job->run.path, is_resumed ? " (resumed)" : "");
+    if (is_resumed)
+        fprintf(job->screen, "  from     step %lld%s",
+                (long long)ringmoe_trainer_steps_done(job->trainer),
+                job->saves.step < 0 ? ", since no checkpoint had been made" : "");
+    else if (job->weights[0])
+        fputs("  from     step 0", job->screen);
+    if (job->weights[0]) fprintf(job->screen, ", with the weights of %s", job->weights);
+    if (is_resumed || job->weights[0]) fputc('\n', job->screen);
+    options_describe_changes(&train_option_set, json_object_get(job->resumed, "settings"),
+                             &job->options, changes, sizeof changes);
+    if (changes[0]) fprintf(job->screen, "  changed  %s\n", changes);
+}
+
 void train_print_header(const train_job *job)
 {
     ringmoe_machine machine;
-    int64_t done = ringmoe_trainer_steps_done(job->trainer);
     ringmoe_machine_describe(&machine);
     fprintf(job->screen, "ringmoe %s train\n", ringmoe_version());
     print_model(job);
@@ -100,11 +118,7 @@ void train_print_header(const train_job *job)
     print_steps(job);
     print_layout(job);
     print_memory(job, &machine);
-    fprintf(job->screen, "  run      %s%s\n", job->run.path,
-            job->options.resume ? " (resumed)" : "");
-    if (job->options.resume)
-        fprintf(job->screen, "  from     step %lld%s\n", (long long)done,
-                job->saved_step < 0 ? ", since no checkpoint had been made" : "");
+    print_beginning(job);
     advice_print(job->session, &machine, "  warning  ", job->screen);
     fputc('\n', job->screen);
     fflush(job->screen);

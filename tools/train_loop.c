@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The steps of a run. What to do after each is decided by rank 0 and told to the others, since
- * clocks and signals differ from rank to rank.
+ * The steps of a run. What to do after each is agreed on, since clocks and signals differ from
+ * rank to rank: the clock is rank 0's, a signal counts on whichever rank it comes to.
  */
 #include "train.h"
 
+#include <math.h>
+
 #include "interrupt.h"
 #include "json_text.h"
-
-/* What rank 0 decides after a step; the others receive it. */
-typedef struct step_decision {
-    int failed;      /* the metrics could not be written */
-    int interrupted; /* a signal came */
-} step_decision;
 
 static json_t *metrics_to_json(const ringmoe_step_metrics *m, bool has_val, double val_loss)
 {
@@ -76,35 +72,56 @@ static int save_confirmed(train_job *job, bool is_validated)
     double loss;
     ringmoe_status problem =
         is_validated ? RINGMOE_OK : evaluate(job, job->options.train.microbatch, &loss);
-    return problem == RINGMOE_OK ? train_save(job) : train_fail(job, problem);
+    if (problem != RINGMOE_OK) return train_fail(job, problem);
+    return train_save_begin(job, is_validated ? job->val_loss : NAN);
 }
 
-/* Rank 0 writes the metrics and decides; all ranks return the same. */
-static step_decision conclude_step(train_job *job, bool has_val)
+/* The same where the run ends: what is not saved now is lost. */
+static int save_at_end(train_job *job, bool is_validated)
 {
-    step_decision decision = {0};
-    if (job->session->rank == 0) {
-        json_t *line = metrics_to_json(&job->last, has_val, job->val_loss);
-        train_load_to_json(job, line);
-        decision.failed = !line || !run_append(&job->run, line);
-        decision.interrupted = interrupt_requested();
-        json_decref(line);
-        progress_step(&job->progress, &job->last, job->val_loss);
-    }
-    session_share(job->session, &decision, sizeof decision);
-    return decision;
-}
-
-static int stop_interrupted(train_job *job, bool is_validated)
-{
+    job->saves.is_ending = true;
     int status = save_confirmed(job, is_validated);
-    job->interrupted = true;
+    return status ? status : train_save_finish(job);
+}
+
+/* Rank 0 appends the step's line. One that cannot be written is kept for later, which is worth
+ * a warning when it begins. */
+static void record_step(train_job *job, bool has_val)
+{
+    json_t *line = metrics_to_json(&job->last, has_val, job->val_loss);
+    train_load_to_json(job, line);
+    train_news_to_json(job, line);
+    bool written = run_append(&job->run, line);
+    if (!written && !job->saves.metrics_failed)
+        train_warn(job, "%s; what cannot be written is kept for later", job->run.error);
+    job->saves.metrics_failed = !written;
+    json_decref(line);
+}
+
+/* Whether a signal has come to any rank: all ranks return the same. */
+static bool is_interrupted(const train_job *job)
+{
+    if (!session_union(job->session, interrupt_requested())) return false;
+    interrupt_accept();
+    return true;
+}
+
+/* The end of a run that is to go on another time; what it has is saved. */
+static int leave(train_job *job)
+{
+    char where[64] = "before the first step";
+    long long saved = (long long)job->saves.step;
+    if (saved >= 0) snprintf(where, sizeof where, "and saved after step %lld", saved);
     train_end_progress(job);
-    if (status) return status;
-    return session_fail(job->session, EXIT_FAILED,
-                        "interrupted and saved after step %lld: go on with %s train "
-                        "--resume --out %s",
-                        (long long)job->saved_step, job->session->program, job->run.path);
+    return session_fail(job->session, EXIT_PREEMPTED,
+                        "interrupted %s: go on with %s train --resume --out %s", where,
+                        job->session->program, job->run.path);
+}
+
+static int save_and_leave(train_job *job, bool is_validated)
+{
+    int status = save_at_end(job, is_validated);
+    return status ? status : leave(job);
 }
 
 /* Whether --minutes have passed, by rank 0's clock. */
@@ -116,19 +133,28 @@ static bool time_is_up(const train_job *job)
     return is_up;
 }
 
+/* Whether the step that was just done is worth a checkpoint. */
+static bool wants_save(const train_job *job, bool is_validated)
+{
+    int64_t every = job->options.save_every;
+    bool is_best = is_validated && every > 0 && train_save_is_best(job, job->val_loss);
+    return is_best || is_due(job->last.step, every);
+}
+
 /* The step's line of metrics is written whether its validation succeeds or not. */
 static int conclude_and_save(train_job *job, bool wants_val, bool is_last)
 {
     ringmoe_status problem =
         wants_val ? evaluate(job, job->options.eval_sequences, &job->val_loss) : RINGMOE_OK;
     bool is_validated = wants_val && problem == RINGMOE_OK;
-    step_decision decision = conclude_step(job, is_validated);
-    if (decision.failed) return session_fail(job->session, EXIT_FAILED, "%s", job->run.error);
+    if (job->session->rank == 0) {
+        record_step(job, is_validated);
+        progress_step(&job->progress, &job->last, job->val_loss);
+    }
     if (problem != RINGMOE_OK) return train_fail(job, problem);
-    if (decision.interrupted && !is_last) return stop_interrupted(job, is_validated);
-    return is_last || is_due(job->last.step, job->options.save_every)
-               ? save_confirmed(job, is_validated)
-               : EXIT_DONE;
+    if (is_last) return save_at_end(job, is_validated);
+    if (is_interrupted(job)) return save_and_leave(job, is_validated);
+    return wants_save(job, is_validated) ? save_confirmed(job, is_validated) : EXIT_DONE;
 }
 
 /* One step with all that follows it; *done: the run ends here. */
@@ -138,6 +164,8 @@ static int one_step(train_job *job, bool *done)
     int64_t steps = options->train.steps, tenth = (steps + 9) / 10;
     ringmoe_status problem = ringmoe_trainer_step(job->trainer, &job->last);
     if (problem != RINGMOE_OK) return train_fail(job, problem);
+    int status = train_save_poll(job);
+    if (status) return status;
     int64_t step = job->last.step;
     *done = step == steps || time_is_up(job);
     bool wants_val =
@@ -149,6 +177,7 @@ int train_loop(train_job *job)
 {
     int status = EXIT_DONE;
     bool done = ringmoe_trainer_steps_done(job->trainer) >= job->options.train.steps;
+    if (!done && is_interrupted(job)) return leave(job);
     while (!status && !done) status = one_step(job, &done);
     return status;
 }

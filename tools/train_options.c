@@ -38,11 +38,14 @@ static const option_row rows[] = {
     EXECUTION_ROWS(train_options),
     ROW(out, TEXT, "out", "FOLDER", "of the run", .otherwise = "runs/<model>-<n>",
         .forgotten = true),
-    ROW(resume, FLAG, "resume", NULL, "go on from the newest checkpoint in --out",
-        .forgotten = true),
+    ROW(resume, CHOICE, "resume", RESUME_WORDS, "go on with the run in --out, see below",
+        .bare = "run", .forgotten = true),
     ROW(save_every, INTEGER, "save-every", "N", "checkpoint each N steps; 0: only at the end",
         .high = MOST_STEPS, .otherwise = "a tenth of the run"),
-    ROW(keep, INTEGER, "keep", "N", "checkpoints that stay, the newest; 0: all", .high = MANY),
+    ROW(save_async, CHOICE, "save-async", SAVE_ASYNC_WORDS,
+        "write checkpoints beside training; auto: if memory allows", .forgotten = true),
+    ROW(keep, INTEGER, "keep", "N", "newest checkpoints that stay, and the best; 0: all",
+        .high = MANY),
     ROW(eval_every, INTEGER, "eval-every", "N", "validate each N steps", .high = MANY,
         .otherwise = "ten times a run"),
     ROW(eval_sequences, INTEGER, "eval-sequences", "N", "sequences of a validation", .low = 1,
@@ -59,7 +62,15 @@ const option_set train_option_set = {
         "Trains a Mixture-of-Experts language model and writes a run folder with its\n"
         "settings, a line of metrics for each step, and checkpoints. Under mpiexec the\n"
         "work is spread over the ranks, the experts first; the losses stay the same to the\n"
-        "last bit. A run may be resumed on other ranks.",
+        "last bit.\n\n"
+        "--resume goes on with the run in --out from its newest checkpoint that is whole, "
+        "with\n"
+        "the settings of that run unless the command line gives others. Layout, --precision\n"
+        "and what concerns the optimizer (--steps, --lr, ..) may change; model, data, --seed\n"
+        "and batch must not. --resume=weights starts a new run from the weights of --model: a\n"
+        "run, a checkpoint or a Hugging Face folder.\n\n"
+        "checkpoints/latest names the newest checkpoint, checkpoints/best the one with the\n"
+        "lowest validation loss.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };

@@ -102,5 +102,9 @@ json_t *train_describe(const train_job *job)
     json_object_set_new(record, "active_parameters",
                         json_integer(ringmoe_model_config_active_parameters(&job->config)));
     json_object_set_new(record, "layout", layout_to_json(job));
+    json_t *weights = json_object_get(job->resumed, TRAIN_FIRST_WEIGHTS);
+    if (weights) json_object_set(record, TRAIN_FIRST_WEIGHTS, weights);
+    if (job->weights[0])
+        json_object_set_new(record, TRAIN_FIRST_WEIGHTS, json_string(job->weights));
     return record;
 }

@@ -9,7 +9,7 @@ done_well whole "$ringmoe" train $small_run --threads 1 --out whole || finish
 # shellcheck disable=SC2086
 done_well part "$ringmoe" train $small_run --threads 1 --save-every 2 --out part || finish
 
-[ "$(ls part/checkpoints | tr '\n' ' ')" = 'step-000004 step-000006 ' ] ||
+[ "$(ls part/checkpoints | tr '\n' ' ')" = 'best latest step-000004 step-000006 ' ] ||
     fail "not the two newest checkpoints: $(ls part/checkpoints)"
 
 # As after a crash behind step 5: the newest checkpoint is that of step 4, half a line at the end.
@@ -40,7 +40,7 @@ done_well 'a finished run' "$ringmoe" train --resume --out part --threads 1
 has 'all 6 steps were done before' out
 [ "$(wc -l <part/metrics.jsonl)" -eq 6 ] || fail "resuming a finished run changed its metrics"
 
-refused 'another lr' 2 'lr' "$ringmoe" train --resume --out part --lr 0.5
+refused 'another seed' 2 'in the data' "$ringmoe" train --resume --out part --seed 5
 refused 'no run there' 1 'holds no run' "$ringmoe" train --resume --out nowhere
 refused 'no folder told' 2 'out' "$ringmoe" train --resume --data synthetic
 absent nowhere
