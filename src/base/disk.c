@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/files.h"
+
 #ifndef O_DIRECT
 #define O_DIRECT 0
 #endif
@@ -88,17 +90,6 @@ ringmoe_status rm_disk_write(rm_disk_file *file, const void *data, int64_t bytes
     RM_TRY(write_fully(file, (const char *)data + aligned, bytes - aligned, error));
     if (!file->direct) send_on(file);
     return RINGMOE_OK;
-}
-
-int rm_descriptor_sync(int descriptor)
-{
-#ifdef F_FULLFSYNC
-    if (fcntl(descriptor, F_FULLFSYNC) == 0) return 0;
-#endif
-    int failed;
-    do failed = fsync(descriptor);
-    while (failed && errno == EINTR);
-    return failed;
 }
 
 ringmoe_status rm_disk_finish(rm_disk_file *file, rm_error *error)

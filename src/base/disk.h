@@ -33,7 +33,4 @@ ringmoe_status rm_disk_finish(rm_disk_file *file, rm_error *error);
 /* Closes it; a closed one: nothing. */
 void rm_disk_close(rm_disk_file *file);
 
-/* fsync, or what does its work where fsync stops at the disk's own cache. As fsync returns. */
-int rm_descriptor_sync(int descriptor);
-
 #endif

@@ -110,6 +110,17 @@ void rm_file_map_close(rm_file_map *map)
     *map = (rm_file_map){0};
 }
 
+int rm_descriptor_sync(int descriptor)
+{
+#ifdef F_FULLFSYNC
+    if (fcntl(descriptor, F_FULLFSYNC) == 0) return 0;
+#endif
+    int failed;
+    do failed = fsync(descriptor);
+    while (failed && errno == EINTR);
+    return failed;
+}
+
 static ringmoe_status sync_folder_of(const char *path, rm_error *error)
 {
     char *folder = strdup(path);
@@ -119,7 +130,7 @@ static ringmoe_status sync_folder_of(const char *path, rm_error *error)
     int descriptor = open_retrying(slash ? folder : ".", O_RDONLY | O_DIRECTORY, 0);
     free(folder);
     if (descriptor < 0) return fail_errno(error, "open its folder", path);
-    int failed = fsync(descriptor);
+    int failed = rm_descriptor_sync(descriptor);
     close(descriptor);
     return failed ? fail_errno(error, "make its folder durable", path) : RINGMOE_OK;
 }
@@ -160,10 +171,11 @@ ringmoe_status rm_file_write(rm_file_writer *writer, const void *data, int64_t s
 
 ringmoe_status rm_file_commit(rm_file_writer *writer, rm_error *error)
 {
-    if (fsync(writer->descriptor) != 0) return fail_errno(error, "write it", writer->path);
+    if (rm_descriptor_sync(writer->descriptor) != 0)
+        return fail_errno(error, "write it", writer->path);
     int failed = close(writer->descriptor);
     writer->descriptor = -1;
-    if (failed) return fail_errno(error, "write it", writer->path);
+    if (failed && errno != EINTR) return fail_errno(error, "write it", writer->path);
     if (rename(writer->temporary, writer->path) != 0)
         return fail_errno(error, "give it its name", writer->path);
     free(writer->temporary);
@@ -208,6 +220,16 @@ bool rm_path_is_folder(const char *path)
     return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
 }
 
+/* True if it is there, whatever was said when it was to be made: that it exists, or that its
+ * parent is read-only or not ours. Keeps errno. */
+static bool is_folder_despite(const char *path)
+{
+    int why = errno;
+    bool found = rm_path_is_folder(path);
+    errno = why;
+    return found;
+}
+
 ringmoe_status rm_folder_create(const char *path, rm_error *error)
 {
     char *copy = strdup(path);
@@ -217,7 +239,7 @@ ringmoe_status rm_folder_create(const char *path, rm_error *error)
         if (*at && *at != '/') continue;
         char kept = *at;
         *at = 0;
-        if (mkdir(copy, 0777) != 0 && !(errno == EEXIST && rm_path_is_folder(copy))) {
+        if (mkdir(copy, 0777) != 0 && !is_folder_despite(copy)) {
             status = fail_errno(error, "make this folder", copy);
             break;
         }
@@ -228,9 +250,17 @@ ringmoe_status rm_folder_create(const char *path, rm_error *error)
     return status;
 }
 
+DIR *rm_folder_list(const char *path)
+{
+    DIR *folder;
+    do folder = opendir(path);
+    while (!folder && errno == EINTR);
+    return folder;
+}
+
 ringmoe_status rm_folder_remove(const char *path, rm_error *error)
 {
-    DIR *folder = opendir(path);
+    DIR *folder = rm_folder_list(path);
     if (!folder) return errno == ENOENT ? RINGMOE_OK : fail_errno(error, "open it", path);
     ringmoe_status status = RINGMOE_OK;
     for (struct dirent *entry; status == RINGMOE_OK && (entry = readdir(folder));) {

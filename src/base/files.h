@@ -6,6 +6,7 @@
 #ifndef RM_FILES_H
 #define RM_FILES_H
 
+#include <dirent.h>
 #include <stdbool.h>
 
 #include "base/status.h"
@@ -45,9 +46,15 @@ char *rm_path_join(const char *folder, const char *name);
 bool rm_path_is_folder(const char *path);
 /* Makes a folder and the ones above it. */
 ringmoe_status rm_folder_create(const char *path, rm_error *error);
+/* opendir, however often a signal comes between. */
+DIR *rm_folder_list(const char *path);
 /* Removes a folder of regular files (not deeper), if it exists. */
 ringmoe_status rm_folder_remove(const char *path, rm_error *error);
 /* Renames and makes it durable. */
 ringmoe_status rm_path_rename(const char *from, const char *to, rm_error *error);
+
+/* fsync, or what does its work where fsync stops at the disk's own cache; signals do not cut it
+ * off. Returns as fsync. */
+int rm_descriptor_sync(int descriptor);
 
 #endif

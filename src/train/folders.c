@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "train/folders.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,10 +58,52 @@ static ringmoe_status check_replaceable(const char *folder, rm_error *error)
                    folder);
 }
 
+/* --- what killed runs left behind ----------------------------------------------------------
+ */
+
+/* True if `name` is `base` with another number in place of its last digits, and `suffix`. */
+static bool is_sibling(const char *name, const char *base, const char *suffix)
+{
+    size_t stem = strlen(base), length = strlen(name), tail = strlen(suffix);
+    while (stem > 0 && isdigit((unsigned char)base[stem - 1])) stem--;
+    if (!base[stem] || length <= stem + tail || strncmp(name, base, stem)) return false;
+    size_t digits = strspn(name + stem, "0123456789");
+    return digits > 0 && stem + digits + tail == length &&
+           !strcmp(name + stem + digits, suffix);
+}
+
+static void remove_left(const char *folder, const char *name, const char *base)
+{
+    bool unfinished = is_sibling(name, base, ".tmp"), replaced = is_sibling(name, base, ".old");
+    char *path = unfinished || replaced ? rm_path_join(folder, name) : NULL;
+    char *whole = path ? with_suffix(path, strlen(path) - strlen(".old"), "") : NULL;
+    /* One that was to be replaced may be the only whole one. */
+    if (whole && (unfinished || access(whole, F_OK) == 0)) rm_folder_remove(path, NULL);
+    free(whole);
+    free(path);
+}
+
+/* Folders beside `final` that saves of other steps did not finish. Those that cannot be removed
+ * stay. */
+static void remove_leftovers(const char *final)
+{
+    const char *slash = strrchr(final, '/');
+    char *folder = slash ? with_suffix(final, (size_t)(slash - final) + 1, "") : strdup(".");
+    DIR *list = folder ? rm_folder_list(folder) : NULL;
+    for (struct dirent *entry; list && (entry = readdir(list));)
+        remove_left(folder, entry->d_name, slash ? slash + 1 : final);
+    if (list) closedir(list);
+    free(folder);
+}
+
+/* --- a save --------------------------------------------------------------------------------
+ */
+
 ringmoe_status rm_folder_open(const rm_folder_names *names, rm_error *error)
 {
     RM_TRY(rm_folder_recover(names, error));
     RM_TRY(check_replaceable(names->final, error));
+    remove_leftovers(names->final);
     RM_TRY(rm_folder_remove(names->temporary, error));
     return rm_folder_create(names->temporary, error);
 }
@@ -88,7 +131,7 @@ ringmoe_status rm_folder_publish(const rm_folder_names *names, rm_error *error)
         return status;
     }
     /* The new one is safe; of the old one the next save removes what is left. */
-    if (replaces) rm_folder_remove(names->replaced, NULL);
+    rm_folder_remove(names->replaced, NULL);
     return RINGMOE_OK;
 }
 

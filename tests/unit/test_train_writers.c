@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who writes what of a checkpoint, on many layouts: each parameter has exactly one writer, which
- * holds it; the work is spread evenly; files are numbered without gaps; every rank's table gives
- * the same answer.
+ * Who writes what of a checkpoint, on many layouts: each parameter has exactly one writer,
+ * which holds it; the work is spread evenly; files are numbered without gaps; every rank's
+ * table gives the same answer.
  */
 #include <setjmp.h>
 #include <stdarg.h>
