@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash
 # Installs what is missing; sourced by quickstart and check, which say first what they need.
 #
 #   need COMMAND_OR_HEADER DEBIAN_PACKAGE BREW_PACKAGE    notes what is missing ("-": not there)
@@ -33,7 +34,8 @@ install_debian() {
         echo "not root and no sudo: ask for: apt-get install ${missing_debian[*]}" >&2
         return 1
     fi
-    export DEBIAN_FRONTEND=noninteractive
+    # In this run level Debian starts no service that comes with a package.
+    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
     { as_root apt-get update -q && as_root apt-get install -qy --no-install-recommends \
         "${missing_debian[@]}"; } >"$install_log" 2>&1 ||
         { tail -5 "$install_log" >&2; return 1; }
@@ -53,9 +55,9 @@ use_brew_paths() {
     for formula in openblas jansson xxhash mpich libomp cmocka; do
         PKG_CONFIG_PATH="$(brew --prefix)/opt/$formula/lib/pkgconfig:${PKG_CONFIG_PATH:-}"
     done
-    export PKG_CONFIG_PATH
-    export LDFLAGS="-L$(brew --prefix)/opt/libomp/lib ${LDFLAGS:-}"
-    export CPPFLAGS="-I$(brew --prefix)/opt/libomp/include ${CPPFLAGS:-}"
+    LDFLAGS="-L$(brew --prefix)/opt/libomp/lib ${LDFLAGS:-}"
+    CPPFLAGS="-I$(brew --prefix)/opt/libomp/include ${CPPFLAGS:-}"
+    export PKG_CONFIG_PATH LDFLAGS CPPFLAGS
 }
 
 install_missing() {

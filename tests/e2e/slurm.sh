@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The batch script that is shipped, on a cluster of two nodes: one job that is signalled, moved to
+# another number of ranks, requeued from outside, that loses a rank and has one stand still, ends
+# with the weights of a run that nothing happened to. A second one runs into its time limit.
+. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/slurm_cluster.sh"
+
+cluster_start
+script=$source_root/tools/slurm/train.sbatch
+export RINGMOE=$ringmoe OMP_WAIT_POLICY=passive
+small_config >small.json
+small_run=${small_run/--steps 6/--steps 400}
+small_run="${small_run/--eval-every 3/--eval-every 100} --save-every 25"
+
+# submit NAME OPTIONS-OF-SBATCH -- OPTIONS...: leaves the number in $job.
+submit() {
+    local name=$1 options=()
+    shift
+    while [ "$1" != -- ]; do options+=("$1"); shift; done
+    shift
+    job=$(sbatch --parsable --job-name="$name" --output="$name.out" "${options[@]}" "$script" \
+        --out "$work/$name" "$@" 2>"$name.err") || { fail "$name: sbatch: $(cat "$name.err")"; finish; }
+}
+
+lines() { wc -l 2>/dev/null <"$1/metrics.jsonl" || echo 0; }
+has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
+state_of_job() { squeue -h -j "$1" -o %T 2>/dev/null; }
+is_pending() { [ "$(state_of_job "$1")" = PENDING ]; }
+has_ended() { [ -z "$(state_of_job "$1")" ] || [ "$(state_of_job "$1")" = COMPLETED ]; }
+starts() { grep -c '^train.sbatch: job [0-9]*, start' "$1.out"; }
+has_starts() { [ "$(starts "$1")" -ge "$2" ]; }
+ranks_of() { pgrep -f -- "^$ringmoe train .*--out $work/$1( |\$)"; }
+
+# reach NAME STEP: ends the test if the run does not come so far.
+reach() {
+    wait_until 60 has_lines "$1" "$2" && return
+    fail "$1 stays at step $(lines "$1"): $(tail -n 5 "$1.out")"
+    finish
+}
+
+# come_back NAME STARTS: the job has been started so many times.
+come_back() {
+    wait_until 60 has_starts "$1" "$2" && return
+    fail "$1 was not started $2 times: $(tail -n 5 "$1.out"; squeue)"
+    finish
+}
+
+# strike NAME SIGNAL: one rank of the job, whichever.
+strike() {
+    local ranks
+    mapfile -t ranks < <(ranks_of "$1")
+    [ "${#ranks[@]}" -eq 2 ] || fail "$1: ${#ranks[@]} ranks, not 2"
+    kill "-$2" "${ranks[RANDOM % 2]}" || fail "$1: no rank to strike"
+}
+
+# Ranks that do not know of each other: not N copies of a run in one folder.
+srun -N2 -n2 --mpi=none "$ringmoe" train --data synthetic --out alone >out 2>err
+[ "$(grep -c 'srun --mpi=pmi2' err)" -eq 1 ] || fail "srun --mpi=none: $(cat out err)"
+absent alone
+srun -N2 -n2 --mpi=none "$ringmoe" info >out 2>err || fail "info on each node: $(cat err)"
+# A program started once in the shell of an allocation is one rank by intention.
+salloc -Q -N2 -n2 "$ringmoe" eval --data synthetic --model nowhere >out 2>err
+grep -q 'mpi=' err && fail "one rank in salloc: $(cat err)"
+
+# shellcheck disable=SC2086
+submit limited -N1 -n1 -c1 --time=1 -- $small_run --steps 1000000 --eval-every 0
+limited=$job
+
+# shellcheck disable=SC2086
+submit moved -N2 --ntasks-per-node=1 -c1 -- $small_run --watchdog 4
+moved=$job
+reach moved 30
+scancel --signal=USR1 "$moved"
+wait_until 30 is_pending "$moved" || fail "moved was not requeued: $(tail -n 5 moved.out)"
+scontrol update JobId="$moved" NumNodes=1 NumTasks=1 || fail 'one rank instead of two'
+come_back moved 2
+has 'interrupted and saved after step [0-9]+' moved.out
+has 'preempted|saved before its end: requeued' moved.out
+
+# The second part runs on one rank; it is requeued by an administrator.
+reach moved 90
+grep -q '1 ranks of' moved.out || fail "not on one rank: $(grep ranks moved.out)"
+scontrol requeue "$moved" || fail 'requeue from outside'
+wait_until 30 is_pending "$moved" || fail 'moved was not requeued from outside'
+scontrol update JobId="$moved" NumNodes=2 NumTasks=2
+come_back moved 3
+[ "$(grep -c 'interrupted and saved' moved.out)" -eq 2 ] ||
+    fail "a requeue from outside was not a request to save: $(tail -n 12 moved.out)"
+
+reach moved 160
+strike moved KILL
+come_back moved 4
+has 'ended without a word.*requeued' moved.out
+
+reach moved 230
+strike moved STOP
+begin=$SECONDS
+wait_until 20 grep -q 'ended without a word (status 75' moved.out ||
+    fail "a rank that stands still: $(tail -n 12 moved.out)"
+[ $((SECONDS - begin)) -le 12 ] || fail "a stopped rank held the job up for $((SECONDS - begin)) s"
+has 'watchdog: rank [0-9] \(process [0-9]+ on [^)]*\) has not been heard of' moved.out
+come_back moved 5
+
+wait_until 90 has_ended "$moved" || fail "moved does not end: $(tail -n 5 moved.out)"
+has '^train.sbatch: finished' moved.out
+has '"state": "finished"' moved/run.json
+
+# What nothing happened to.
+# shellcheck disable=SC2086
+done_well undisturbed "$ringmoe" train $small_run --threads 1 --out whole
+for key in step loss grad_norm lr val_loss; do
+    cmp -s <(column "$key" whole/metrics.jsonl) <(column "$key" moved/metrics.jsonl) ||
+        fail "$key differs: $(diff <(column "$key" whole/metrics.jsonl) \
+            <(column "$key" moved/metrics.jsonl) | head -4)"
+done
+for sum in weights exp_avg exp_avg_sq; do
+    grep -o "\"${sum}_checksum\": *\"[0-9a-f]*\"" whole/checkpoints/step-000400/state.json >"$sum"
+    [ -s "$sum" ] || fail "no ${sum}_checksum in state.json"
+    grep -qF "$(cat "$sum")" moved/checkpoints/step-000400/state.json ||
+        fail "$sum differ from those of a run that nothing happened to"
+done
+
+# --signal came before the end of the time, and the job goes on.
+come_back limited 2
+has 'interrupted and saved after step [0-9]+' limited.out
+has 'from +step [0-9]+' limited.out
+scancel "$limited"
+
+# What cannot start is not started again.
+# shellcheck disable=SC2086
+submit refused -N1 -n1 -- $small_run --lr nonsense
+wait_until 20 has_ended "$job" || fail 'refused does not end'
+[ "$(starts refused)" -eq 1 ] || fail "refused was started $(starts refused) times"
+has 'did not start \(status 2\)' refused.out
+finish
