@@ -64,7 +64,7 @@ salloc -Q -N2 -n2 "$ringmoe" eval --data synthetic --model nowhere >out 2>err
 grep -q 'mpi=' err && fail "one rank in salloc: $(cat err)"
 
 # shellcheck disable=SC2086
-submit limited -N1 -n1 -c1 --time=1 -- $small_run --steps 1000000 --eval-every 0
+submit limited -N1 -w n1 -n1 -c1 --time=1 -- $small_run --steps 1000000 --eval-every 0
 limited=$job
 
 # shellcheck disable=SC2086
@@ -79,28 +79,35 @@ has 'interrupted and saved after step [0-9]+' moved.out
 has 'preempted|saved before its end: requeued' moved.out
 
 # The second part runs on one rank; it is requeued by an administrator.
-reach moved 90
-grep -q '1 ranks of' moved.out || fail "not on one rank: $(grep ranks moved.out)"
+reach moved 80
+has 'start 1 .*: 1 ranks of' moved.out
 scontrol requeue "$moved" || fail 'requeue from outside'
 wait_until 30 is_pending "$moved" || fail 'moved was not requeued from outside'
 scontrol update JobId="$moved" NumNodes=2 NumTasks=2
 come_back moved 3
-[ "$(grep -c 'interrupted and saved' moved.out)" -eq 2 ] ||
-    fail "a requeue from outside was not a request to save: $(tail -n 12 moved.out)"
 
-reach moved 160
-strike moved KILL
+# The third has to make room for a job that is more urgent.
+reach moved 130
+urgent=$(sbatch --parsable -p urgent -w n2 --exclusive -o urgent.out --wrap hostname) ||
+    fail 'no urgent job'
 come_back moved 4
+[ -s urgent.out ] || fail "the urgent job has not run: $(scontrol show job "$urgent")"
+[ "$(grep -c 'interrupted and saved' moved.out)" -eq 3 ] ||
+    fail "not each of three requests was answered by a save: $(tail -n 30 moved.out)"
+
+reach moved 190
+strike moved KILL
+come_back moved 5
 has 'ended without a word.*requeued' moved.out
 
-reach moved 230
+reach moved 250
 strike moved STOP
 begin=$SECONDS
 wait_until 20 grep -q 'ended without a word (status 75' moved.out ||
     fail "a rank that stands still: $(tail -n 12 moved.out)"
 [ $((SECONDS - begin)) -le 12 ] || fail "a stopped rank held the job up for $((SECONDS - begin)) s"
 has 'watchdog: rank [0-9] \(process [0-9]+ on [^)]*\) has not been heard of' moved.out
-come_back moved 5
+come_back moved 6
 
 wait_until 90 has_ended "$moved" || fail "moved does not end: $(tail -n 5 moved.out)"
 has '^train.sbatch: finished' moved.out

@@ -54,7 +54,8 @@ choose_ports() {
 }
 
 # write_configuration PORT. cred_expire is also how long a requeued job waits: 5 s is the least,
-# and the default is 2 minutes. Each node claims 4 cpus, whatever this machine has.
+# and the default is 2 minutes. Each node claims 4 cpus, whatever this machine has. Jobs of the
+# partition "urgent" take the nodes from those of "main".
 write_configuration() {
     local host
     host=$(hostname -s)
@@ -89,7 +90,10 @@ KillWait=15
 SlurmdTimeout=300
 NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(($1 + 1)) CPUs=4 RealMemory=500
 NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(($1 + 2)) CPUs=4 RealMemory=500
-PartitionName=main Nodes=n1,n2 Default=YES OverSubscribe=FORCE:4 MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=n1,n2 Default=YES OverSubscribe=FORCE:4 PriorityTier=1 GraceTime=15
+PartitionName=urgent Nodes=n1,n2 OverSubscribe=NO PriorityTier=9 PreemptMode=OFF
 CONF
 }
 
