@@ -11,11 +11,13 @@
 static void print_help(void)
 {
     printf(
-        "usage: ringmoe bench step [options]       a whole training step of a model\n"
-        "       ringmoe bench moe [options]        one MoE layer, forward and backward\n"
-        "       ringmoe bench exchange [options]   tokens to their experts, beside bare MPI\n"
-        "       ringmoe bench pipeline [options]   the bubble of each schedule, measured\n"
-        "       ringmoe bench gemm [options]       experts' products beside other libraries\n\n"
+        "usage: ringmoe bench step [options]        a whole training step of a model\n"
+        "       ringmoe bench moe [options]         one MoE layer, forward and backward\n"
+        "       ringmoe bench exchange [options]    tokens to their experts, beside bare MPI\n"
+        "       ringmoe bench pipeline [options]    the bubble of each schedule, measured\n"
+        "       ringmoe bench checkpoint [options] saving and loading, beside the bare disk\n"
+        "       ringmoe bench gemm [options]        experts' products beside other "
+        "libraries\n\n"
         "--help after each of them lists its options.\n");
 }
 
@@ -26,6 +28,7 @@ static const struct {
                 {"moe", "bench moe", bench_moe},
                 {"exchange", "bench exchange", bench_exchange},
                 {"pipeline", "bench pipeline", bench_pipeline},
+                {"checkpoint", "bench checkpoint", bench_checkpoint},
                 {"gemm", "bench gemm", bench_gemm}};
 enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
 
