@@ -4,13 +4,21 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <xxhash.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 #include "base/disk.h"
 
 /* Bytes of a write; of them, those that are hashed at a time, twice while they are in the
  * cache; and of a piece that several threads copy together. */
 enum { BLOCK_BYTES = 4 << 20, HASHED_BYTES = 64 << 10, COPIED_BYTES = 1 << 20 };
+
+/* As nice(1) counts: beside threads that compute it gets a thirtieth of a processor. */
+enum { WAY_PRIORITY = 15 };
 
 struct rm_stream {
     rm_stream_plan plan;
@@ -97,9 +105,18 @@ static void end_writing(rm_stream *stream)
     rm_ring_end(&stream->ring);
 }
 
+/* Where a priority is a thread's own. */
+static void give_way(void)
+{
+#ifdef __linux__
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), WAY_PRIORITY);
+#endif
+}
+
 static void *run_thread(void *argument)
 {
     rm_stream *stream = argument;
+    if (stream->plan.gives_way) give_way();
     while (write_block(stream, true) > 0) continue;
     end_writing(stream);
     return NULL;

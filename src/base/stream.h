@@ -30,6 +30,7 @@ typedef struct rm_stream_plan {
     int n_files;
     const int64_t *sections; /* bytes */
     int n_sections;
+    bool gives_way; /* the thread takes what other threads leave of the processors */
 } rm_stream_plan;
 
 typedef struct rm_stream rm_stream;

@@ -79,6 +79,7 @@ ringmoe_status rm_output_reserve(rm_output *output, rm_arena *arena, int64_t buf
 {
     if (output->n_files == 0) return RINGMOE_OK;
     output->ring_bytes = ring_size(output, buffer_bytes);
+    output->gives_way = buffer_bytes > 0;
     if ((int64_t)arena->reserved >= output->ring_bytes) return RINGMOE_OK;
     rm_arena_free(arena);
     return rm_arena_reserve(arena, (size_t)output->ring_bytes, error);
@@ -88,7 +89,7 @@ ringmoe_status rm_output_start(rm_output *output, const rm_arena *arena, rm_erro
 {
     if (output->n_files == 0) return RINGMOE_OK;
     const rm_stream_plan plan = {output->files, output->n_files, output->sections,
-                                 output->n_sections};
+                                 output->n_sections, output->gives_way};
     return rm_stream_open(&plan, arena->base, output->ring_bytes, &output->stream, error);
 }
 

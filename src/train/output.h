@@ -25,6 +25,7 @@ typedef struct rm_output {
     int64_t *sections; /* header, weights .., header, first and second moments .. */
     int n_sections;
     int64_t ring_bytes;
+    bool gives_way;    /* to the training beside it */
     rm_stream *stream; /* NULL: nothing is written */
 } rm_output;
 

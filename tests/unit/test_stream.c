@@ -49,7 +49,8 @@ static void open_job(struct job *job, const char *folder, int64_t ring_bytes)
         job->files[i] =
             (rm_stream_file){.path = strdup(scratch_path(name)), .bytes = file_bytes[i]};
     }
-    const rm_stream_plan plan = {job->files, N_FILES, section_bytes, N_SECTIONS};
+    const rm_stream_plan plan = {job->files, N_FILES, section_bytes, N_SECTIONS,
+                                 .gives_way = ring_bytes > 4096};
     assert_int_equal(rm_arena_reserve(&job->ring, (size_t)ring_bytes, &error), RINGMOE_OK);
     assert_int_equal(rm_stream_open(&plan, job->ring.base, ring_bytes, &job->stream, &error),
                      RINGMOE_OK);
