@@ -246,7 +246,7 @@ ringmoe_status rm_dispatch_collect(rm_moe_call *call)
     point_at_outputs(call);
     for (int r = 0; r < call->mesh->expert.size; r++)
         if (call->saved->far.is_far[r])
-            RM_TRY(rm_mail_wait(&call->mail, workspace->sums_numbers[r], r,
+            RM_TRY(rm_mail_wait(&call->mail, workspace->sums_numbers[r],
                                 "tokens back from experts", error_of(call)));
     times->exchange += rm_clock_seconds() - others_done;
     return RINGMOE_OK;

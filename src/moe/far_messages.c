@@ -103,8 +103,8 @@ ringmoe_status rm_dispatch_start(rm_moe_call *call, const rm_real *rows, rm_real
     const rm_moe_saved *saved = call->saved;
     double start = rm_clock_seconds();
     if (saved->workspace->shared->n_members == axis->size) return RINGMOE_OK;
-    RM_TRY(rm_mail_open(&call->mail, axis, call->settings->d_model, 4 * axis->size,
-                        saved->workspace->requests, error_of(call)));
+    rm_mail_open(&call->mail, axis, call->settings->d_model, 4 * axis->size,
+                 saved->workspace->messages);
     for (int distance = 1; distance < axis->size; distance++) {
         int below = (axis->rank - distance + axis->size) % axis->size;
         if (saved->far.is_far[below]) RM_TRY(expect_messages(call, below, block));
@@ -126,7 +126,7 @@ ringmoe_status rm_dispatch_await_group(rm_moe_call *call, rm_real *block, int gr
     for (int distance = 1; distance < axis->size; distance++) {
         int source = (axis->rank - distance + axis->size) % axis->size;
         if (!saved->far.is_far[source] || saved->arrivals.groups[source] != group) continue;
-        RM_TRY(rm_mail_wait(&call->mail, saved->workspace->rows_numbers[source], source,
+        RM_TRY(rm_mail_wait(&call->mail, saved->workspace->rows_numbers[source],
                             "tokens for experts", error_of(call)));
         if (call->backward) continue;
         const rm_real *rows = arriving_rows(call, block, source);

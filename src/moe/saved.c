@@ -126,7 +126,7 @@ static void lay_out_messages(rm_moe_workspace *workspace, const layout_sizes *si
     workspace->counts_in = RM_TAKE(arena, ranks * n_counts, int32_t);
     workspace->counts_room =
         RM_TAKE(arena, rm_exchange_counts_workspace(&axis, n_counts), int32_t);
-    workspace->requests = RM_TAKE(arena, 4 * ranks, MPI_Request);
+    workspace->messages = RM_TAKE(arena, 4 * ranks, rm_message);
     workspace->rows_numbers = RM_TAKE(arena, ranks, int);
     workspace->sums_numbers = RM_TAKE(arena, ranks, int);
 }

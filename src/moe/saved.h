@@ -49,7 +49,7 @@ struct rm_moe_workspace {
     rm_real *sent, *came_back, *sent_back; /* messages */
     const rm_real **outputs_of;            /* [ranks], where places count from */
     int32_t *counts_out, *counts_in, *counts_room;
-    MPI_Request *requests;
+    rm_message *messages;
     int *rows_numbers, *sums_numbers; /* [ranks], of messages that are waited for */
 };
 
