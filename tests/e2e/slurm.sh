@@ -10,7 +10,7 @@ cluster_start
 script=$source_root/tools/slurm/train.sbatch
 export RINGMOE=$ringmoe OMP_WAIT_POLICY=passive
 small_config >small.json
-small_run=${small_run/--steps 6/--steps 400}
+small_run=${small_run/--steps 6/--steps 600}
 small_run="${small_run/--eval-every 3/--eval-every 100} --save-every 25"
 
 # submit NAME OPTIONS-OF-SBATCH -- OPTIONS...: leaves the number in $job.
@@ -68,7 +68,7 @@ submit limited -N1 -w n1 -n1 -c1 --time=1 -- $small_run --steps 1000000 --eval-e
 limited=$job
 
 # shellcheck disable=SC2086
-submit moved -N2 --ntasks-per-node=1 -c1 -- $small_run --watchdog 4
+submit moved -N2 --ntasks-per-node=1 -c1 -- $small_run --watchdog 5
 moved=$job
 reach moved 30
 scancel --signal=USR1 "$moved"
@@ -122,9 +122,9 @@ for key in step loss grad_norm lr val_loss; do
             <(column "$key" moved/metrics.jsonl) | head -4)"
 done
 for sum in weights exp_avg exp_avg_sq; do
-    grep -o "\"${sum}_checksum\": *\"[0-9a-f]*\"" whole/checkpoints/step-000400/state.json >"$sum"
+    grep -o "\"${sum}_checksum\": *\"[0-9a-f]*\"" whole/checkpoints/step-000600/state.json >"$sum"
     [ -s "$sum" ] || fail "no ${sum}_checksum in state.json"
-    grep -qF "$(cat "$sum")" moved/checkpoints/step-000400/state.json ||
+    grep -qF "$(cat "$sum")" moved/checkpoints/step-000600/state.json ||
         fail "$sum differ from those of a run that nothing happened to"
 done
 

@@ -113,12 +113,17 @@ cluster_start() {
         command -v "$command" >/dev/null ||
             skip "no $command (Debian: apt-get install slurm-wlm munge)"
     done
+    # Of a job in which this may be running.
+    unset "${!SLURM_@}" "${!SBATCH_@}" "${!SRUN_@}"
     port=$(choose_ports) || skip "no three free ports in a row"
     cluster=${work:?}/cluster
     mkdir -p "$cluster/state" "$cluster/n1" "$cluster/n2"
     chmod 755 "$work" "$cluster"
     (umask 077 && head -c 1024 /dev/urandom >"$cluster/munge.key")
     write_configuration "$port" >"$cluster/slurm.conf"
+    # This plugin looks for cgroups only when something needs them; the one that slurmd chooses
+    # by itself does not start where none are mounted.
+    echo CgroupPlugin=cgroup/v1 >"$cluster/cgroup.conf"
     export SLURM_CONF=$cluster/slurm.conf
     trap 'cluster_stop; rm -rf "$work"' EXIT
     trap 'exit 1' INT TERM HUP
