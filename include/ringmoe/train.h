@@ -113,7 +113,9 @@ RINGMOE_API ringmoe_status ringmoe_trainer_create(ringmoe_mesh *mesh,
                                                   const ringmoe_train_settings *settings,
                                                   const ringmoe_tokens *data,
                                                   ringmoe_trainer **trainer);
-/** Frees a trainer. Collective. NULL or *trainer NULL: nothing. */
+/** Frees a trainer. A save that is still under way is given up, and nothing of it stays: to
+ * have it, wait for it with ringmoe_trainer_save_poll. Collective. NULL or *trainer NULL:
+ * nothing. */
 RINGMOE_API void ringmoe_trainer_destroy(ringmoe_trainer **trainer);
 
 /**
@@ -191,9 +193,10 @@ RINGMOE_API int64_t ringmoe_trainer_steps_done(const ringmoe_trainer *trainer);
 RINGMOE_API ringmoe_model *ringmoe_trainer_model(ringmoe_trainer *trainer);
 
 /**
- * A hash of all weights as 16 hex digits, the same for any layout. Collective; each rank
- * gets it.
- * Returns OK; ARGUMENT (NULL); MEMORY; MPI.
+ * A hash of all weights as 16 hex digits, the same for any layout. All copies that ranks have
+ * of a weight are compared first. Collective; each rank gets it.
+ * Returns OK; ARGUMENT (NULL); MISMATCH (a copy differs: the message names the parameter and
+ * the first rank); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[17]);
 
@@ -215,8 +218,11 @@ typedef struct ringmoe_parameter_digest {
 RINGMOE_API int ringmoe_trainer_parameter_count(const ringmoe_trainer *trainer);
 /**
  * Digests of all parameters in the model's order, digests [ringmoe_trainer_parameter_count], on
- * every rank. Collective.
- * Returns OK; ARGUMENT (NULL); STATE (gradients before the first step); MEMORY; MPI.
+ * every rank. Of weights all copies are compared first, and the packed forms, which are made
+ * again, with those that were there. Collective.
+ * Returns OK; ARGUMENT (NULL); STATE (gradients before the first step); MISMATCH (the ranks ask
+ * for different kinds; a copy or a packed form differs: the message names the parameter and the
+ * first rank); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_digests(ringmoe_trainer *trainer,
                                                    ringmoe_digest_kind kind,
@@ -227,7 +233,9 @@ typedef struct ringmoe_save_settings {
     /**
      * Bytes on each rank between training and the disk. What fits into them is written while
      * training goes on; the rest has been written when ringmoe_trainer_save_start returns.
-     * 0: a small buffer.
+     * No more are taken than the rank has to write, and they are kept for the next save. 0: a
+     * small buffer; the writing takes the processors it needs. Else it takes what training
+     * leaves.
      */
     int64_t buffer_bytes;
 } ringmoe_save_settings;
@@ -244,11 +252,11 @@ typedef struct ringmoe_save_result {
  * Writes a checkpoint: config.json, model-0000x-of-0000y.safetensors with their index,
  * optimizer-0000x-of-0000y.safetensors, state.json and manifest.json (ringmoe/checkpoint.h), to
  * a temporary folder that is renamed to `folder` when all of it is on the disk. An older
- * checkpoint of that name is replaced. Each tensor is written once and whole, by a rank that
- * holds it, all ranks at a time. Collective.
- * Returns OK; ARGUMENT (no name); STATE (a save is under way); FILE (disk full, no permission,
- * a folder that is not a checkpoint; nothing half-written stays, and training can go on);
- * MEMORY; MPI.
+ * checkpoint of that name is replaced. What saves that were cut off left beside it (names that
+ * differ from `folder` in their last digits, with .tmp or .old) is removed. Each tensor is
+ * written once and whole, by a rank that holds it, all ranks at a time. Collective. Returns OK;
+ * ARGUMENT (no name); STATE (a save is under way); FILE (disk full, no permission, a folder
+ * that is not a checkpoint; nothing half-written stays, and training can go on); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_save(ringmoe_trainer *trainer, const char *folder);
 
@@ -281,6 +289,12 @@ RINGMOE_API int64_t ringmoe_trainer_checkpoint_bytes(const ringmoe_trainer *trai
  * parts, and together the ranks check every byte against the manifest first. A checkpoint that
  * is refused changes nothing. If there is no `folder` but the checkpoint that a save was about
  * to replace when it was cut off (`folder`.old), that gets its name back first.
+ *
+ * Must be the same: the model (every key of config.json), the data (the text's hash, seed), the
+ * batch (seq_len, microbatch, global_batch). May be others from here on: steps, lr and all else
+ * of the rate and the optimizer, reproducible, precision, kernel level, and what concerns the
+ * layout; what changed is logged (INFO).
+ *
  * Returns OK; FILE; FORMAT (damaged: a file is missing, cut short or not what was written, a
  * tensor is missing or misshapen: an older checkpoint may be good); ARGUMENT (the first setting
  * of the model, the data or the batch that differs is named, with both values); MEMORY; MPI.

@@ -48,6 +48,8 @@ absent() { [ ! -e "$1" ] || fail "$1 should not be there: $(ls -R "$1")"; }
 
 # The named column of a metrics.jsonl, one value a line, as it is written.
 column() { grep -o "\"$1\":[^,}]*" "$2" | cut -d: -f2; }
+# checksums CHECKPOINT: of its weights and moments, the same whichever ranks saved them
+checksums() { grep -o '"[a-z_]*_checksum": *"[0-9a-f]*"' "$1/state.json"; }
 
 # A model of a few thousand parameters, so that four ranks on two cores are quick.
 small_config() {
