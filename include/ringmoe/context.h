@@ -110,12 +110,15 @@ RINGMOE_API void ringmoe_context_settings_default(ringmoe_context_settings *sett
  *
  * Collective over `communicator`.
  *   communicator  in   an intracommunicator; MPI must be initialised
- *   settings      in   NULL: the defaults. The precision must be the same on all ranks
+ *   settings      in   NULL: the defaults. precision, exchange, overlap, ranks_per_node and
+ *                      watchdog_seconds must be the same on all ranks
  *   context       out  the caller destroys it with ringmoe_context_destroy; NULL on failure:
  *                      the line that says why then goes to settings->log as a warning
- * Returns RINGMOE_OK; ARGUMENT (unknown or unavailable kernel level, negative threads, an
- * intercommunicator); STATE (MPI is not initialised); MISMATCH (precisions differ); MEMORY;
- * MPI. A failure on one rank is returned on all.
+ * Returns RINGMOE_OK; ARGUMENT (unknown or unavailable kernel level, negative threads or ranks
+ * a node, an unknown precision, exchange or overlap, watchdog_seconds out of range, an
+ * intercommunicator or MPI_COMM_NULL); STATE (MPI is not initialised); MISMATCH (precision,
+ * exchange, overlap, ranks_per_node or watchdog_seconds differ); MEMORY; MPI. A failure on one
+ * rank is returned on all.
  */
 RINGMOE_API ringmoe_status ringmoe_context_create(MPI_Comm communicator,
                                                   const ringmoe_context_settings *settings,

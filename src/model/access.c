@@ -3,6 +3,7 @@
  * What others may know of a model, and its weights.
  */
 #include <string.h>
+#include <xxhash.h>
 
 #include "model/state.h"
 
@@ -86,6 +87,14 @@ rm_real *rm_model_router_bias(const ringmoe_model *model)
 void rm_model_pack(ringmoe_model *model)
 {
     rm_matrices_pack(&model->mesh->context->compute, model->matrices, model->n_matrices);
+}
+
+bool rm_model_pack_again(ringmoe_model *model)
+{
+    const rm_arena *arena = &model->packed_arena;
+    XXH64_hash_t before = XXH3_64bits(arena->base, arena->used);
+    rm_model_pack(model);
+    return XXH3_64bits(arena->base, arena->used) == before;
 }
 
 rm_matrix *const *rm_model_matrices(const ringmoe_model *model, int *n_matrices)

@@ -147,6 +147,8 @@ void rm_model_initialize(ringmoe_model *model, int64_t seed);
 ringmoe_status rm_model_read_weights(ringmoe_model *model, const char *folder, rm_error *error);
 /* To be called after weights changed: packs them for the kernels. */
 void rm_model_pack(ringmoe_model *model);
+/* The same; false if packed forms were not those of the weights. */
+bool rm_model_pack_again(ringmoe_model *model);
 /* This rank's matrices, whose weights lie in the spaces: for one who packs rows by himself
  * (rm_matrix_pack_rows). */
 rm_matrix *const *rm_model_matrices(const ringmoe_model *model, int *n_matrices);

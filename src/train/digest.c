@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "base/random.h"
+#include "train/replicas.h"
 
 /* The finish is that of splitmix64 (Steele, Lea, Flood, OOPSLA 2014). */
 uint64_t rm_element_hash(uint64_t stream, int64_t index, rm_real value)
@@ -39,15 +40,15 @@ static uint64_t hash_elements(const rm_parameter *parameter, const rm_parameter_
     return sum;
 }
 
-/* This rank's term of a parameter's hash. */
-static uint64_t hash_parameter(const ringmoe_trainer *trainer, const rm_parameter *parameter,
-                               rm_part_values values, const void *source)
+uint64_t rm_hash_share(const ringmoe_trainer *trainer, const rm_parameter *parameter,
+                       rm_share share, uint64_t stream, rm_part_values values,
+                       const void *source)
 {
-    rm_share share = rm_share_of_shards(trainer, parameter);
     rm_parameter_part part = rm_own_part(trainer, parameter);
-    uint64_t stream = rm_random_stream(parameter->name), sum = 0;
+    uint64_t sum = 0;
     int n_threads = trainer->mesh->context->compute.n_threads;
-#pragma omp parallel for num_threads(n_threads) schedule(dynamic, 4)
+#pragma omp parallel for num_threads(n_threads)                                                \
+    schedule(dynamic, 4) if (share.n > RM_DIGEST_ELEMENTS)
     for (int64_t done = 0; done < share.n; done += RM_DIGEST_ELEMENTS) {
         rm_real buffer[RM_DIGEST_ELEMENTS];
         rm_share elements = {share.first + done, share.n - done};
@@ -71,7 +72,9 @@ ringmoe_status rm_digest(const ringmoe_trainer *trainer, rm_part_values values,
     if (!hashes) status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %d hashes", n);
     status = rm_agree(world, status, error);
     for (int i = 0; i < n && status == RINGMOE_OK; i++)
-        hashes[i] = hash_parameter(trainer, &table->parameters[i], values, source);
+        hashes[i] = rm_hash_share(trainer, &table->parameters[i],
+                                  rm_share_of_shards(trainer, &table->parameters[i]),
+                                  rm_random_stream(table->parameters[i].name), values, source);
     if (status == RINGMOE_OK)
         status = rm_allreduce(world, hashes, n, MPI_UINT64_T, MPI_SUM, error);
     if (status == RINGMOE_OK) {
@@ -117,5 +120,6 @@ ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[1
     ringmoe_status status = RINGMOE_OK;
     if (!hex) status = rm_fail(error, RINGMOE_ERROR_ARGUMENT, "the place for the hash is NULL");
     RM_TRY(rm_agree(&trainer->mesh->context->world, status, error));
+    RM_TRY(rm_replicas_check(trainer));
     return rm_weights_digest(trainer, hex);
 }

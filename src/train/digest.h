@@ -25,6 +25,11 @@ typedef const rm_real *(*rm_part_values)(const void *source, const ringmoe_train
 ringmoe_status rm_digest(const ringmoe_trainer *trainer, rm_part_values values,
                          const void *source, const rm_real *biases, char hex[17]);
 
+/* One term of such a sum: elements of this rank's part. `stream`: of the parameter's name. */
+uint64_t rm_hash_share(const ringmoe_trainer *trainer, const rm_parameter *parameter,
+                       rm_share share, uint64_t stream, rm_part_values values,
+                       const void *source);
+
 /* Of the weights with the selection biases; and of arrays spread as the shards are (`values`,
  * one array a space). Collective. */
 ringmoe_status rm_weights_digest(const ringmoe_trainer *trainer, char hex[17]);

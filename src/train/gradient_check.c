@@ -204,6 +204,11 @@ ringmoe_status ringmoe_trainer_check_gradient(ringmoe_trainer *trainer, int para
                          "positive, and the places for the results not NULL",
                          parameter, (int)direction, step, n_parameters - 1);
     RM_TRY(rm_agree(&context->world, status, &context->error));
+    int64_t arguments[3] = {parameter, direction, 0};
+    memcpy(&arguments[2], &step, sizeof step);
+    RM_TRY(rm_agree_equal(&context->world, arguments, 3,
+                          "parameter, direction and step (its bits) of a gradient check",
+                          &context->error));
     gradient_check check = {.trainer = trainer};
     status = check_all(&check, parameter, direction, step, from_gradient, from_losses);
     rm_gradients_clear(&trainer->gradients);

@@ -12,6 +12,7 @@
 
 #include "base/random.h"
 #include "train/digest.h"
+#include "train/replicas.h"
 
 /* Over all elements; what ranks add up, so nothing but 64-bit integers. */
 typedef struct element_sums {
@@ -212,5 +213,12 @@ ringmoe_status ringmoe_trainer_digests(ringmoe_trainer *trainer, ringmoe_digest_
         status = rm_fail(error, RINGMOE_ERROR_STATE,
                          "there are no gradients yet; ask for their digests after a step");
     RM_TRY(rm_agree(&trainer->mesh->context->world, status, error));
+    const int64_t asked = kind;
+    RM_TRY(rm_agree_equal(&trainer->mesh->context->world, &asked, 1, "the kind of digests",
+                          error));
+    if (!gradients) {
+        RM_TRY(rm_replicas_check(trainer));
+        RM_TRY(rm_packs_check(trainer));
+    }
     return fill_digests(&pass, digests);
 }

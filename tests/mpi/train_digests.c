@@ -8,9 +8,11 @@
 
 #include "train_world.h"
 
+#include "train/replicas.h"
+#include "train/shares.h"
 #include "train/trainer.h"
 
-enum { MOST_PARAMETERS = 128 };
+enum { MOST_PARAMETERS = 128, MOST_RANKS = 16 };
 
 /* Of a run of one step. */
 struct digests {
@@ -87,10 +89,142 @@ static void check_sensitivity(struct world *alone, const struct digests *digests
     memcpy(&bits, &values[3], sizeof bits);
     bits ^= 1;
     memcpy(&values[3], &bits, sizeof bits);
+    rm_model_pack(alone->trainer->model);
     CHECK(ringmoe_trainer_digests(alone->trainer, RINGMOE_DIGEST_WEIGHTS, changed) ==
           RINGMOE_OK);
     for (int i = 0; i < digests->n; i++)
         CHECK((strcmp(changed[i].hash, digests->weights[i].hash) != 0) == (i == 1));
+}
+
+/* Who holds which parameters, known to all ranks without asking each time. */
+struct holders {
+    int n_ranks;
+    char holds[MOST_RANKS][MOST_PARAMETERS];
+    int parts[MOST_RANKS]; /* tensor ranks */
+};
+
+static void find_holders(const struct world *world, struct holders *holders)
+{
+    const ringmoe_trainer *trainer = world->trainer;
+    const rm_parameter_table *table = rm_model_parameters(trainer->model);
+    char own[MOST_PARAMETERS] = {0};
+    CHECK(table->n_parameters <= MOST_PARAMETERS);
+    for (int i = 0; i < table->n_parameters; i++)
+        own[i] = rm_model_holds(trainer->model, &table->parameters[i]);
+    holders->n_ranks = trainer->mesh->context->world.size;
+    MPI_Allgather(own, MOST_PARAMETERS, MPI_CHAR, holders->holds, MOST_PARAMETERS, MPI_CHAR,
+                  MPI_COMM_WORLD);
+    MPI_Allgather(&trainer->mesh->tensor.rank, 1, MPI_INT, holders->parts, 1, MPI_INT,
+                  MPI_COMM_WORLD);
+}
+
+/* Copies of what rank `of` has of a parameter; a tied head is a copy of the embedding. */
+static int count_copies(const struct holders *holders, const rm_parameter_table *table,
+                        const rm_parameter *parameter, int of)
+{
+    int number = (int)(parameter - table->parameters), n = 0;
+    const rm_parameter *head = rm_table_tied_head(table);
+    int twin = !head               ? -1
+               : parameter == head ? 0
+               : number == 0       ? (int)(head - table->parameters)
+                                   : -1;
+    for (int r = 0; r < holders->n_ranks; r++) {
+        if (parameter->slice != RM_SLICE_NONE && holders->parts[r] != holders->parts[of])
+            continue;
+        n += holders->holds[r][number];
+        if (twin >= 0) n += holders->holds[r][twin];
+    }
+    return n;
+}
+
+/* One rank's copy of a parameter goes astray: all ranks are told, if there is another copy. */
+static void check_astray(const struct world *world, const struct holders *holders,
+                         const rm_parameter *parameter, int astray)
+{
+    const ringmoe_trainer *trainer = world->trainer;
+    const rm_parameter_table *table = rm_model_parameters(trainer->model);
+    const char *text = ringmoe_context_error(world->context);
+    bool is_astray = trainer->mesh->context->world.rank == astray;
+    if (!holders->holds[astray][parameter - table->parameters]) return;
+    int n_copies = count_copies(holders, table, parameter, astray);
+    rm_real *weight = NULL, kept = 0;
+    if (is_astray) {
+        weight = rm_model_weights(trainer->model, parameter) +
+                 rm_own_part(trainer, parameter).n_elements - 1;
+        kept = *weight;
+        *weight = 1 - kept;
+    }
+    ringmoe_status status = rm_replicas_check(trainer);
+    if (is_astray) *weight = kept;
+    if (status != (n_copies > 1 ? RINGMOE_ERROR_MISMATCH : RINGMOE_OK))
+        check_report("a copy that is astray", __FILE__, __LINE__, parameter->name);
+    if (status == RINGMOE_OK) return;
+    char name[32];
+    snprintf(name, sizeof name, "rank %d", astray);
+    CHECK(strstr(text, parameter->tied ? "model.embed_tokens.weight" : parameter->name));
+    CHECK(n_copies > 2 || strstr(text, name));
+}
+
+/* One of each kind, cut and place: others are held alike. */
+static bool is_another(const rm_parameter *parameter)
+{
+    static const char *const words[] = {"layers.2.", "experts.1.", "experts.2.", "k_proj",
+                                        "v_proj",    "up_proj",    ".w3.",       "post_"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strstr(parameter->name, words[i])) return true;
+    return false;
+}
+
+/* Every rank's copy in turn. */
+static void check_replicas(const struct world *world)
+{
+    static struct holders holders;
+    const rm_parameter_table *table = rm_model_parameters(world->trainer->model);
+    find_holders(world, &holders);
+    for (int i = 0; i < table->n_parameters; i++)
+        for (int rank = 0; rank < holders.n_ranks && !is_another(&table->parameters[i]); rank++)
+            check_astray(world, &holders, &table->parameters[i], rank);
+    CHECK_STATUS(rm_replicas_check(world->trainer), RINGMOE_OK,
+                 ringmoe_context_error(world->context));
+}
+
+/* Packs a matrix of other weights than the model's; 0: the rank has none. */
+static int pack_another(ringmoe_model *model)
+{
+    int n_matrices;
+    rm_matrix *const *matrices = rm_model_matrices(model, &n_matrices);
+    if (n_matrices == 0) return 0;
+    rm_real *weight = (rm_real *)matrices[0]->weights, kept = *weight;
+    *weight += 1;
+    rm_model_pack(model);
+    *weight = kept;
+    return 1;
+}
+
+/* The same for what is no parameter, and through the public calls; a packed form that is not
+ * its weights'. */
+static void check_others(const struct world *world)
+{
+    static ringmoe_parameter_digest digests[MOST_PARAMETERS];
+    ringmoe_trainer *trainer = world->trainer;
+    const rm_axis *all = &trainer->mesh->context->world;
+    rm_real *biases = rm_model_router_bias(trainer->model);
+    ringmoe_status expected = all->size > 1 ? RINGMOE_ERROR_MISMATCH : RINGMOE_OK;
+    char hex[17];
+    int is_packed = 0;
+    for (int rank = 0; rank < all->size; rank++) {
+        rm_real kept = biases[0];
+        if (all->rank == rank) biases[0] += 1;
+        CHECK(ringmoe_trainer_weights_hash(trainer, hex) == expected);
+        CHECK(ringmoe_trainer_digests(trainer, RINGMOE_DIGEST_WEIGHTS, digests) == expected);
+        biases[0] = kept;
+    }
+    CHECK(ringmoe_trainer_digests(trainer, RINGMOE_DIGEST_WEIGHTS, digests) == RINGMOE_OK);
+    if (all->rank == all->size - 1) is_packed = pack_another(trainer->model);
+    MPI_Bcast(&is_packed, 1, MPI_INT, all->size - 1, MPI_COMM_WORLD);
+    CHECK(ringmoe_trainer_digests(trainer, RINGMOE_DIGEST_WEIGHTS, digests) ==
+          (is_packed ? RINGMOE_ERROR_MISMATCH : RINGMOE_OK));
+    CHECK(ringmoe_trainer_digests(trainer, RINGMOE_DIGEST_WEIGHTS, digests) == RINGMOE_OK);
 }
 
 static void compare_layouts(bool tied)
@@ -115,6 +249,8 @@ static void compare_layouts(bool tied)
             check_same(&found.weights[p], &expected.weights[p]);
             check_same(&found.gradients[p], &expected.gradients[p]);
         }
+        if (tied) check_replicas(&world);
+        if (tied) check_others(&world);
         world_close(&world);
     }
 }

@@ -142,6 +142,28 @@ static void refusals(void)
     world_close(&world);
 }
 
+/* Ranks that ask for different things are told so. */
+static void check_mismatches(struct layout layout)
+{
+    struct world world;
+    double number;
+    static ringmoe_parameter_digest digests[128];
+    world_create(&world, MPI_COMM_WORLD, layout, RINGMOE_PRECISION_FP32);
+    CHECK(ringmoe_trainer_step(world.trainer, NULL) == RINGMOE_OK);
+    int odd = ringmoe_context_rank(world.context) == n_ranks - 1;
+    CHECK(ringmoe_trainer_check_gradient(world.trainer, odd, RINGMOE_DIRECTION_SIGNS, 1e-2,
+                                         &number, &number) == RINGMOE_ERROR_MISMATCH);
+    CHECK_TEXT(ringmoe_context_error(world.context), "give all ranks the same");
+    CHECK(ringmoe_trainer_check_gradient(world.trainer, 0, (ringmoe_direction)odd, 1e-2,
+                                         &number, &number) == RINGMOE_ERROR_MISMATCH);
+    CHECK(ringmoe_trainer_check_gradient(world.trainer, 0, RINGMOE_DIRECTION_SIGNS,
+                                         odd ? 1e-2 : 2e-2, &number,
+                                         &number) == RINGMOE_ERROR_MISMATCH);
+    CHECK(ringmoe_trainer_digests(world.trainer, (ringmoe_digest_kind)odd, digests) ==
+          RINGMOE_ERROR_MISMATCH);
+    world_close(&world);
+}
+
 int main(int argc, char **argv)
 {
     struct slope expected[MOST_SLOPES], slopes[MOST_SLOPES];
@@ -153,6 +175,7 @@ int main(int argc, char **argv)
     check_layout(MPI_COMM_SELF, (struct layout){.data = 1, .expert = 1, .threads = 1}, expected,
                  &n_expected);
     int n_layouts = layouts_of_axes(n_ranks, layouts);
+    if (n_ranks > 1) check_mismatches(layouts[0]);
     for (int i = 0; i < n_layouts; i++) {
         check_layout(MPI_COMM_WORLD, layouts[i], slopes, &n_slopes);
         CHECK(n_slopes == n_expected);
