@@ -25,6 +25,12 @@ static rm_error *error_of(const ringmoe_mesh *mesh)
     return &mesh->context->error;
 }
 
+static void count_seconds(const ringmoe_mesh *mesh, double seconds)
+{
+    mesh->context->times.exchange += seconds;
+    mesh->context->times.copies += seconds;
+}
+
 /* --- copies --- */
 
 static int64_t matrix_elements(const rm_matrix *matrix)
@@ -75,7 +81,7 @@ ringmoe_status rm_moe_shadows_set(const ringmoe_mesh *mesh,
         if (owner != axis->rank) pack_copy(&mesh->context->compute, workspace->leaves, copy);
     }
     weights->shadows = *shadows;
-    if (shadows->n) mesh->context->times.exchange += rm_clock_seconds() - start;
+    if (shadows->n) count_seconds(mesh, rm_clock_seconds() - start);
     return RINGMOE_OK;
 }
 
@@ -244,6 +250,7 @@ static ringmoe_status send_leaves(const rm_moe_call *call, MPI_Request *requests
         int code = MPI_Isend(leaf(call, i), (int)leaf_elements(call), RM_MPI_REAL, owner,
                              LEAF_TAG + i, axis->comm, &requests[*n]);
         RM_TRY(rm_mpi_check(code, "gradients of a copied expert", error_of(call->mesh)));
+        call->mesh->context->times.bytes_copies += bytes_of(&call->weights->copies[0].gate);
         ++*n;
     }
     return RINGMOE_OK;
@@ -275,6 +282,6 @@ ringmoe_status rm_shadows_backward_weights(const rm_moe_call *call, const rm_rea
     times->experts += start - begun;
     ringmoe_status status = exchange_leaves(call, sinks, requests, &n);
     if (status != RINGMOE_OK) rm_abandon(n, requests);
-    times->exchange += rm_clock_seconds() - start;
+    count_seconds(call->mesh, rm_clock_seconds() - start);
     return status;
 }

@@ -38,11 +38,8 @@ enum {
     RM_FIGURE_WAIT_MS,
     RM_FIGURE_BYTES_WITHIN,
     RM_FIGURE_BYTES_BETWEEN,
-    RM_FIGURE_EXPERT_SECONDS,
-    RM_FIGURE_EXPERT_ROWS,
-    RM_FIGURE_EXCHANGE_SECONDS, /* of tokens and copies of experts */
-    RM_FIGURE_BYTES_COPIES,
-    RM_N_RANK_FIGURES
+    RM_FIGURE_SHADOWS, /* and on: an rm_shadow_sample (train/shadow_rates.h) */
+    RM_N_RANK_FIGURES = RM_FIGURE_SHADOWS + 8
 };
 
 /* shards: [n_spaces], to outlive the gradients. n_leaves: microbatches of the global batch, a

@@ -186,3 +186,14 @@ ringmoe_status rm_weights_gather(const ringmoe_model *model, const rm_shard *sha
     mesh->context->times.exchange += rm_clock_seconds() - start;
     return RINGMOE_OK;
 }
+
+int64_t rm_weights_gathered_bytes(const ringmoe_model *model, const rm_shard *shards)
+{
+    int64_t n = 0;
+    for (int s = 0; s < rm_model_spaces(model); s++) {
+        const rm_shard *shard = &shards[s];
+        n += shard->updated_bounds[shard->place.axis_size] - shard->updated_bounds[0] -
+             shard->n_updated;
+    }
+    return n * (int64_t)sizeof(rm_real);
+}

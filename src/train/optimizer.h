@@ -32,6 +32,8 @@ void rm_optimizer_update(rm_optimizer *optimizer, const ringmoe_train_settings *
                          const rm_shard *shards, const ringmoe_model *model);
 /* Every rank's shards of the weights to every rank that holds the space. Collective. */
 ringmoe_status rm_weights_gather(const ringmoe_model *model, const rm_shard *shards);
+/* Bytes that come to this rank then. */
+int64_t rm_weights_gathered_bytes(const ringmoe_model *model, const rm_shard *shards);
 /* Packs all other strips, after rm_weights_gather. */
 void rm_optimizer_pack_rest(const rm_optimizer *optimizer, const ringmoe_model *model);
 

@@ -54,7 +54,11 @@ static ringmoe_status update_weights(ringmoe_trainer *trainer, double norm)
     rm_optimizer_update(&trainer->optimizer, settings, trainer->steps_done + 1,
                         rm_clip_factor(norm, settings->clip_norm), &trainer->gradients,
                         trainer->shards, trainer->model);
+    double exchange_before = trainer->mesh->context->times.exchange;
     RM_TRY(rm_weights_gather(trainer->model, trainer->shards));
+    rm_shadowing_gathered(&trainer->shadowing,
+                          trainer->mesh->context->times.exchange - exchange_before,
+                          rm_weights_gathered_bytes(trainer->model, trainer->shards));
     RM_TRY(rm_tied_copy_weights(&trainer->tied, trainer->model));
     rm_optimizer_pack_rest(&trainer->optimizer, trainer->model);
     update_router_biases(trainer);

@@ -2,7 +2,8 @@
  *
  * Copies of hot experts do not change the answer: losses, norms, gradients and weights are
  * those of a run on one rank without them, to the last bit, on every way that rows and
- * gradients take between ranks; also where nearly all tokens go to one expert.
+ * gradients take between ranks; also where nearly all tokens go to one expert, and where the
+ * choice of copies changes from step to step. Rates that are only noisy do not change it.
  */
 #include "train/trainer.h"
 #include "train_world.h"
@@ -22,6 +23,7 @@ struct arrangement {
     int recompute, shadow;
     ringmoe_exchange exchange;
     int ranks_per_node; /* pretended; 0: as it is */
+    enum { MEASURED, NOISY, SWINGING } rates;
 };
 
 struct outcome {
@@ -68,12 +70,29 @@ static void skew(ringmoe_model *model, const ringmoe_model_config *config)
         biases[layer * config->num_local_experts + 1] = 2;
 }
 
-static void check_copies(const struct arrangement *arrangement, const struct outcome *outcome)
+/* Rates of which copies are well worth it, or of every other step only. */
+static void feed_rates(ringmoe_trainer *trainer, const struct arrangement *arrangement,
+                       int step)
+{
+    static const double noise[STEPS] = {1, 3, 0.4};
+    rm_shadow_rates *rates = &trainer->shadowing.rates;
+    if (arrangement->rates == MEASURED) return;
+    bool dear = arrangement->rates == SWINGING && step % 2 == 0;
+    *rates = (rm_shadow_rates){.row = {1e-3 * noise[step], 8},
+                               .byte = {1e-9, 8},
+                               .copied_byte = {(dear ? 1 : 1e-9) / noise[step], 8}};
+}
+
+static void check_copies(const struct variant *variant, const struct arrangement *arrangement,
+                         const struct outcome *outcome)
 {
     const ringmoe_step_metrics *steps = outcome->curve.steps;
     CHECK(steps[0].shadowed_experts == 0);
     for (int i = 1; i < STEPS; i++)
         if (arrangement->shadow == RINGMOE_SHADOW_ON) CHECK(steps[i].shadowed_experts == 4);
+    if (!variant->skewed || arrangement->rates == MEASURED) return;
+    CHECK(steps[1].shadowed_experts > 0);
+    CHECK((steps[2].shadowed_experts > 0) == (arrangement->rates == NOISY));
 }
 
 static void run(MPI_Comm comm, const struct variant *variant,
@@ -92,7 +111,10 @@ static void run(MPI_Comm comm, const struct variant *variant,
                  ringmoe_context_error(world.context));
     rm_model_poison(world.trainer->model);
     if (variant->skewed) skew(world.trainer->model, &config);
-    world_run(&world, 0, STEPS, &outcome->curve);
+    for (int step = 0; step < STEPS; step++) {
+        feed_rates(world.trainer, arrangement, step);
+        world_run(&world, step, step + 1, &outcome->curve);
+    }
     outcome->n_parameters = ringmoe_trainer_parameter_count(world.trainer);
     CHECK(outcome->n_parameters <= 128);
     CHECK(ringmoe_trainer_digests(world.trainer, RINGMOE_DIGEST_GRADIENTS,
@@ -107,17 +129,18 @@ static void compare(const struct variant *variant, const struct arrangement *arr
     int failures = check_failures;
     run(MPI_COMM_WORLD, variant, arrangement, &outcome);
     check_same_steps(&outcome.curve, &expected->curve, 0, STEPS);
-    check_copies(arrangement, &outcome);
+    check_copies(variant, arrangement, &outcome);
     for (int i = 0; i < outcome.n_parameters; i++)
         CHECK(!strcmp(outcome.gradients[i].hash, expected->gradients[i].hash));
     if (check_failures > failures)
-        fprintf(stderr,
-                "  with P %d E %d T %d, schedule %s, recompute %d, shadow %d, exchange %d, %d "
-                "ranks a node, skewed %d, reproducible %d\n",
-                arrangement->pipeline, arrangement->expert, arrangement->tensor,
-                arrangement->schedule, arrangement->recompute, arrangement->shadow,
-                (int)arrangement->exchange, arrangement->ranks_per_node, variant->skewed,
-                variant->reproducible);
+        fprintf(
+            stderr,
+            "  with P %d E %d T %d, schedule %s, recompute %d, shadow %d, rates %d, exchange "
+            "%d, %d ranks a node, skewed %d, reproducible %d\n",
+            arrangement->pipeline, arrangement->expert, arrangement->tensor,
+            arrangement->schedule, arrangement->recompute, arrangement->shadow,
+            (int)arrangement->rates, (int)arrangement->exchange, arrangement->ranks_per_node,
+            variant->skewed, variant->reproducible);
 }
 
 /* All ways of the rows with all experts' ranks there can be; on 4 ranks other axes beside. */
@@ -126,6 +149,8 @@ static void compare_all(const struct variant *variant)
     const struct arrangement ways[] = {
         {1, n_ranks, 1, "", .shadow = RINGMOE_SHADOW_ON},
         {1, n_ranks, 1, "", .shadow = RINGMOE_SHADOW_AUTO},
+        {1, n_ranks, 1, "", .shadow = RINGMOE_SHADOW_AUTO, .rates = NOISY},
+        {1, n_ranks, 1, "", .shadow = RINGMOE_SHADOW_AUTO, .rates = SWINGING},
         {1, n_ranks, 1, "zb-h1", .shadow = RINGMOE_SHADOW_ON,
          .exchange = RINGMOE_EXCHANGE_MESSAGES},
         {1, n_ranks, 1, "gpipe", .recompute = RINGMOE_RECOMPUTE_FULL,
@@ -142,7 +167,8 @@ static void compare_all(const struct variant *variant)
     const struct arrangement serial = {1, 1, 1, "", .shadow = RINGMOE_SHADOW_OFF};
     struct outcome expected;
     run(MPI_COMM_SELF, variant, &serial, &expected);
-    for (int i = 0; i < 5; i++) compare(variant, &ways[i], &expected);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+        compare(variant, &ways[i], &expected);
     for (int i = 0; n_ranks == 4 && i < 3; i++) compare(variant, &of_four[i], &expected);
     if (n_ranks == 4 && variant->reproducible) compare(variant, &with_tensor, &expected);
 }
