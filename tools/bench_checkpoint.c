@@ -68,11 +68,12 @@ static void path_in(const checkpoint_bench *bench, const char *name, char path[C
     snprintf(path, CHECKPOINT_PATH, "%.900s/%s", bench->folder, name);
 }
 
-/* The most resident since the peak was forgotten, on the rank with most. */
-static void note_peak(const tool_session *session, double *peak)
+/* The most resident since the peak was forgotten, on the rank with most. Once there was a save
+ * beside training, its buffer stays for the next one: only what was before it counts. */
+static void note_peak(const tool_session *session, const checkpoint_bench *bench, double *peak)
 {
     double here = session_largest(session, resident_now("VmHWM:"));
-    if (here > *peak) *peak = here;
+    if (here > *peak && bench->times.beside.count == 0) *peak = here;
 }
 
 /* Direct writes are not known everywhere. */
@@ -115,7 +116,7 @@ static int save(tool_session *session, checkpoint_bench *bench)
     double started = begin(session);
     ringmoe_status status = ringmoe_trainer_save(bench->trainer, path);
     bench_add(&bench->times.save, since(session, started));
-    note_peak(session, &bench->times.save_peak);
+    note_peak(session, bench, &bench->times.save_peak);
     return session_check(session, status);
 }
 
@@ -129,7 +130,7 @@ static int load(tool_session *session, checkpoint_bench *bench, bool is_cold)
     ringmoe_status status = ringmoe_trainer_restore(bench->trainer, path);
     bench_add(is_cold ? &bench->times.load_cold : &bench->times.load_warm,
               since(session, started));
-    note_peak(session, &bench->times.load_peak);
+    note_peak(session, bench, &bench->times.load_peak);
     return session_check(session, status);
 }
 
@@ -161,7 +162,7 @@ static int steps_beside(tool_session *session, checkpoint_bench *bench, int64_t 
                 session, ringmoe_trainer_save_poll(bench->trainer, 0, &done, &result));
     }
     *seconds = since(session, started);
-    note_peak(session, &bench->times.beside_peak);
+    note_peak(session, bench, &bench->times.beside_peak);
     bench_add(&bench->times.beside, result.seconds);
     bench_add(&bench->times.stalled_ms, 1e3 * result.stalled_seconds);
     return status;

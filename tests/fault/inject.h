@@ -26,13 +26,14 @@ typedef enum inject_kind {
     INJECT_WRITEBACK, /* sync_file_range, which only begins the work of a later fsync */
     INJECT_RESERVE,   /* ftruncate, fallocate, posix_fallocate */
     INJECT_CLOSE,
-    INJECT_RENAME, /* rename, renameat */
-    INJECT_FOLDER, /* mkdir, mkdirat */
-    INJECT_REMOVE, /* unlink, unlinkat, rmdir */
-    INJECT_LINK,   /* symlink, symlinkat */
-    INJECT_MEMORY, /* malloc and its relatives, strdup, open_memstream */
-    INJECT_MAP,    /* mmap */
-    INJECT_THREAD, /* pthread_create */
+    INJECT_RENAME,  /* rename, renameat */
+    INJECT_FOLDER,  /* mkdir, mkdirat */
+    INJECT_REMOVE,  /* unlink, unlinkat, rmdir */
+    INJECT_LINK,    /* symlink, symlinkat */
+    INJECT_MEMORY,  /* malloc and its relatives, strdup, open_memstream */
+    INJECT_MAP,     /* mmap */
+    INJECT_THREAD,  /* pthread_create */
+    INJECT_MESSAGE, /* MPI_Isend, MPI_Iallreduce, MPI_Ialltoall, MPI_Ibcast; only signals */
     INJECT_KINDS
 } inject_kind;
 
