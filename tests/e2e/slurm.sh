@@ -54,11 +54,15 @@ strike() {
     kill "-$2" "${ranks[RANDOM % 2]}" || fail "$1: no rank to strike"
 }
 
-# Ranks that do not know of each other: not N copies of a run in one folder.
-srun -N2 -n2 --mpi=none "$ringmoe" train --data synthetic --out alone >out 2>err
-[ "$(grep -c 'srun --mpi=pmi2' err)" -eq 1 ] || fail "srun --mpi=none: $(cat out err)"
+# Ranks that do not know of each other: not N copies of a run in one folder. Open MPI does not
+# start at all there.
+srun -N2 -n2 --mpi=none "$ringmoe" train --data synthetic --out alone >out 2>err &&
+    fail 'srun --mpi=none: status 0'
 absent alone
-srun -N2 -n2 --mpi=none "$ringmoe" info >out 2>err || fail "info on each node: $(cat err)"
+if ldd "$ringmoe" | grep -q libmpich; then
+    [ "$(grep -c 'srun --mpi=pmi2' err)" -eq 1 ] || fail "srun --mpi=none: $(cat out err)"
+    srun -N2 -n2 --mpi=none "$ringmoe" info >out 2>err || fail "info on each node: $(cat err)"
+fi
 # A program started once in the shell of an allocation is one rank by intention.
 salloc -Q -N2 -n2 "$ringmoe" eval --data synthetic --model nowhere >out 2>err
 grep -q 'mpi=' err && fail "one rank in salloc: $(cat err)"

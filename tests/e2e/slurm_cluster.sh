@@ -70,6 +70,7 @@ SlurmUser=root
 SlurmdUser=root
 StateSaveLocation=$cluster/state
 SlurmdSpoolDir=$cluster/%n
+TmpFS=$cluster/%n
 SlurmctldPidFile=$cluster/slurmctld.pid
 SlurmdPidFile=$cluster/%n.pid
 SlurmctldLogFile=$cluster/slurmctld.log
