@@ -54,8 +54,8 @@ typedef struct ringmoe_train_settings {
  * bit. */
 typedef enum ringmoe_shadow {
     RINGMOE_SHADOW_OFF = 0,
-    RINGMOE_SHADOW_AUTO = 1, /**< those that make the step shorter, by the last step's loads and
-                                  the times that products and exchanges took */
+    RINGMOE_SHADOW_AUTO = 1, /**< those that make the step clearly shorter, by the loads and the
+                                  times of products and exchanges in the last steps */
     RINGMOE_SHADOW_ON = 2,   /**< the two hottest of each layer */
 } ringmoe_shadow;
 
