@@ -29,12 +29,12 @@ static step_figures work_out(const tool_session *session, const step_options *op
 static void print_shadows(const bench_subject *subjects)
 {
     for (int i = 0; i < MOST_SUBJECTS; i++)
-        printf(
-            "%-10s %.1f ms median with --shadow %s: %.3f of these steps, %.0f experts copied\n",
-            i == 0 ? "shadow" : "", bench_median(&subjects[i].step),
-            shadow_name(subjects[i].train.shadow),
-            bench_median(&subjects[i].step) / bench_median(&subjects[0].step),
-            bench_median(&subjects[i].shadows));
+        printf("%-10s %.1f ms median, %.1f best with --shadow %s: %.3f of these steps, %.0f "
+               "experts copied\n",
+               i == 0 ? "shadow" : "", bench_median(&subjects[i].step),
+               bench_least(&subjects[i].step), shadow_name(subjects[i].train.shadow),
+               bench_median(&subjects[i].step) / bench_median(&subjects[0].step),
+               bench_median(&subjects[i].shadows));
 }
 
 /* What the steps were compared with. */
@@ -141,7 +141,8 @@ static void add_shadows(const bench_subject *subjects, json_t *object)
 {
     json_t *ways = json_object();
     for (int i = 0; i < MOST_SUBJECTS; i++) {
-        json_t *way = json_pack("{s:f, s:f}", "step_ms", bench_median(&subjects[i].step),
+        json_t *way = json_pack("{s:f, s:f, s:f}", "step_ms", bench_median(&subjects[i].step),
+                                "best_step_ms", bench_least(&subjects[i].step),
                                 "copied_experts", bench_median(&subjects[i].shadows));
         json_object_set_new(ways, shadow_name(subjects[i].train.shadow), way);
     }
