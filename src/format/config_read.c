@@ -3,16 +3,17 @@
  * Reading config.json. A key that is neither known nor on the list of those that cannot change
  * the arithmetic is refused: a model that silently ignores a setting computes something else.
  */
-#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/files.h"
 #include "format/config.h"
 #include "format/config_fields.h"
+#include "format/json.h"
 #include "format/printable.h"
 
-static const int64_t max_file_bytes = 1 << 20;
+static const rm_json_limits config_limits = {.bytes = 1 << 20, .values = 1 << 17, .depth = 32};
 
 /* Keys that name things, or steer what only the writer of the file did with the model. */
 static const char *const ignored_keys[] = {
@@ -147,6 +148,17 @@ static bool is_known(const char *key)
            is_one_of(key, ignored_keys, COUNT(ignored_keys));
 }
 
+/* Whether a value is what one of fixed_keys says: a word, false, or a number. */
+static bool says(const json_t *value, const char *json)
+{
+    size_t length = strlen(json);
+    if (json[0] == '"')
+        return json_is_string(value) && json_string_length(value) == length - 2 &&
+               !memcmp(json_string_value(value), json + 1, length - 2);
+    if (!strcmp(json, "false")) return json_is_false(value);
+    return json_is_number(value) && json_number_value(value) == atoi(json);
+}
+
 static ringmoe_status check_keys(const json_t *root, rm_error *error)
 {
     const char *key;
@@ -161,12 +173,8 @@ static ringmoe_status check_keys(const json_t *root, rm_error *error)
     }
     for (int i = 0; i < COUNT(fixed_keys); i++) {
         const json_t *found = value_of(root, fixed_keys[i].key);
-        json_t *allowed = json_loads(fixed_keys[i].json, JSON_DECODE_ANY, NULL);
-        bool same = !found || json_equal(found, allowed) ||
-                    (json_is_number(found) && json_is_number(allowed) &&
-                     json_number_value(found) == json_number_value(allowed));
-        json_decref(allowed);
-        if (!same) return refuse(error, fixed_keys[i].key, found, fixed_keys[i].json);
+        if (found && !says(found, fixed_keys[i].json))
+            return refuse(error, fixed_keys[i].key, found, fixed_keys[i].json);
     }
     return RINGMOE_OK;
 }
@@ -290,18 +298,9 @@ static ringmoe_status read_object(const json_t *root, ringmoe_model_config *conf
 
 static ringmoe_status read_file(const char *path, ringmoe_model_config *config, rm_error *error)
 {
-    char *content;
-    int64_t size;
-    RM_TRY(rm_file_read(path, max_file_bytes, &content, &size, error));
-    json_error_t where;
     rm_error why = {""};
-    json_t *root = json_loadb(content, (size_t)size, JSON_REJECT_DUPLICATES, &where);
-    free(content);
-    if (!root) {
-        rm_text_make_printable(where.text);
-        return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: line %d: not valid JSON: %s", path,
-                       where.line, where.text);
-    }
+    json_t *root;
+    RM_TRY(rm_json_read(path, &config_limits, &root, error));
     ringmoe_status status = read_object(root, config, &why);
     json_decref(root);
     if (status == RINGMOE_OK) return RINGMOE_OK;

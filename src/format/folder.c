@@ -47,7 +47,7 @@ static ringmoe_status append(path_list *list, char *path, const char *folder, rm
 
 static ringmoe_status list_folder(const char *path, path_list *list, rm_error *error)
 {
-    DIR *folder = opendir(path);
+    DIR *folder = rm_folder_list(path);
     if (!folder)
         return rm_fail(error, RINGMOE_ERROR_FILE, "%s: cannot open this folder: %s", path,
                        strerror(errno));

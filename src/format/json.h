@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * JSON from files that may come from anywhere. The text is looked through before it is parsed,
- * so that neither deep nesting nor very many values can take more memory than the reader that
- * asks has use for; duplicate keys, NUL characters and text behind the value are refused.
+ * JSON from files that may come from anywhere, as jansson's values. The parser is our own:
+ * jansson's does not notice when its buffer cannot grow, and then returns another text than it
+ * was given. This one holds its caller's limits while it reads, so that neither deep nesting
+ * nor very many values take memory that nobody has use for, and refuses what RFC 8259 does not
+ * allow, duplicate keys, and NUL characters.
  */
 #ifndef RM_JSON_H
 #define RM_JSON_H
@@ -17,7 +19,8 @@ typedef struct rm_json_limits {
     int depth;      /* lists and objects in each other */
 } rm_json_limits;
 
-/* FORMAT or MEMORY; messages do not name the file. The caller's to json_decref. */
+/* An object or a list. FORMAT or MEMORY; messages do not name the file. The caller's to
+ * json_decref. */
 ringmoe_status rm_json_parse(const char *text, int64_t size, const rm_json_limits *limits,
                              json_t **root, rm_error *error);
 /* A whole file. FILE, FORMAT or MEMORY; messages begin with its path. */

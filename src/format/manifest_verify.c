@@ -100,7 +100,9 @@ static ringmoe_status hash_range(int descriptor, const char *path, const block_p
 static ringmoe_status check_content(const char *path, const block_place *block,
                                     block_reader *reader, rm_error *error)
 {
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int descriptor;
+    do descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    while (descriptor < 0 && errno == EINTR);
     if (descriptor < 0)
         return rm_fail(error, RINGMOE_ERROR_FILE, "%s: cannot open it for reading: %s", path,
                        strerror(errno));

@@ -31,13 +31,37 @@ static ringmoe_status entry_bytes(const rm_tensor_entry *entry, int64_t *bytes, 
                    entry->name);
 }
 
-static json_t *entry_json(const rm_tensor_entry *entry, int64_t begin, int64_t end)
+/* NULL without memory. */
+static json_t *shape_json(const rm_tensor_entry *entry)
 {
     json_t *shape = json_array();
-    for (int i = 0; i < entry->n_dims; i++)
-        json_array_append_new(shape, json_integer(entry->shape[i]));
+    bool whole = shape != NULL;
+    for (int i = 0; i < entry->n_dims && whole; i++)
+        whole = json_array_append_new(shape, json_integer(entry->shape[i])) == 0;
+    if (whole) return shape;
+    json_decref(shape);
+    return NULL;
+}
+
+/* NULL without memory. */
+static json_t *entry_json(const rm_tensor_entry *entry, int64_t begin, int64_t end)
+{
+    json_t *shape = shape_json(entry);
+    if (!shape) return NULL;
     return json_pack("{s:s, s:o, s:[I,I]}", "dtype", rm_dtype_name(entry->dtype), "shape",
                      shape, "data_offsets", (json_int_t)begin, (json_int_t)end);
+}
+
+/* An entry that jansson did not take: for its name, or without memory. */
+static ringmoe_status refuse_entry(const rm_tensor_entry *entry, rm_error *error)
+{
+    for (const char *at = entry->name; *at; at++)
+        if ((unsigned char)*at >= 0x80)
+            return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                           "tensor %s: cannot be written as JSON (is its name UTF-8?)",
+                           entry->name);
+    return rm_fail(error, RINGMOE_ERROR_MEMORY, "tensor %s: no memory for its entry",
+                   entry->name);
 }
 
 /* Adds all entries to the header and sums their bytes. */
@@ -56,9 +80,7 @@ static ringmoe_status add_entries(const rm_tensor_entry *entries, int n_entries,
             return rm_fail(error, RINGMOE_ERROR_FORMAT, "tensor %s: is named twice",
                            entry->name);
         if (json_object_set_new(header, entry->name, entry_json(entry, begin, *total)) != 0)
-            return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                           "tensor %s: cannot be written as JSON (is its name UTF-8?)",
-                           entry->name);
+            return refuse_entry(entry, error);
     }
     return RINGMOE_OK;
 }

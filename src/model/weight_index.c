@@ -84,7 +84,7 @@ static bool is_weights_name(const char *name)
 ringmoe_status rm_weight_index_check_folder(const rm_weight_index *index, const char *folder,
                                             rm_error *error)
 {
-    DIR *listing = opendir(folder);
+    DIR *listing = rm_folder_list(folder);
     if (!listing)
         return rm_fail(error, RINGMOE_ERROR_FILE, "%s: cannot open this folder: %s", folder,
                        strerror(errno));

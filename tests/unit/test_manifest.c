@@ -183,7 +183,7 @@ static void refuses_broken_rules(void **state)
         {HEAD LISTED("a", "1", "1") "],", "not 16 hex digits"},
         {HEAD LISTED("a", "0", "") "," LISTED("b", "0", "") "," LISTED("a", "0", "") "],",
          "a is listed twice"},
-        {HEAD "[[[[[[]]]]]]],", "more than 5 lists"},
+        {HEAD "[[[[[[]]]]]]],", "too deep in each other"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char text[1024];

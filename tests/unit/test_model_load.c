@@ -190,7 +190,7 @@ static void test_bad_indexes(void **state)
         {"{}", "weight_map is missing"},
         {"[1, ", "line 1"},
         {"", "line 1"},
-        {"[[[[[", "more than 4 lists"},
+        {"[[[[[", "too deep in each other"},
     };
     ringmoe_model_config config = fixture_config();
     write_config(&config);
