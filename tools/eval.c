@@ -13,7 +13,7 @@
 typedef struct eval_options {
     tool_placement placement;
     const char *model, *data;
-    int format, json;
+    int format, json, reproducible;
     int64_t seq_len, microbatch, max_sequences, seed;
 } eval_options;
 
@@ -29,6 +29,7 @@ static const option_row rows[] = {
         .otherwise = "all"),
     ROW(seed, INTEGER, "seed", "N", "of the synthetic language", .low = -1e15, .high = 1e15),
     PLACEMENT_ROWS(eval_options),
+    ROW(reproducible, FLAG, "reproducible", NULL, "the same bits for any --tp"),
     ROW(json, FLAG, "json", NULL, "the result as JSON"),
 };
 
@@ -37,7 +38,8 @@ static const option_set set = {
     .summary =
         "Loss, bits per byte and perplexity of a model on a text, cut into consecutive\n"
         "sequences. Of the synthetic language the part that training holds out is taken.\n"
-        "Sums are made in one go: with --tp the last digits may differ from those of one rank.",
+        "With --tp and without --reproducible the last digits may differ from those of one "
+        "rank.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };
@@ -101,8 +103,9 @@ int command_eval(tool_session *session, int argc, char **argv)
                             options.model ? "a text to predict" : "a run or a model's folder");
     status = session_open(session, &options.placement);
     if (!status)
-        status = source_model(session, &options.placement, options.model,
-                              options.seq_len * options.microbatch, &model);
+        status =
+            source_model(session, &options.placement, options.model,
+                         options.seq_len * options.microbatch, options.reproducible, &model);
     if (!status)
         status =
             source_tokens(session, options.data, options.format,

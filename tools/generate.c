@@ -16,6 +16,7 @@ typedef struct generate_options {
     ringmoe_generate_settings sampling;
     const char *model, *prompt, *prompt_file;
     int64_t top_k;
+    int reproducible;
 } generate_options;
 
 #define ROW(member, ...) OPTION_ROW(generate_options, member, __VA_ARGS__)
@@ -35,6 +36,7 @@ static const option_row rows[] = {
     ROW(sampling.seed, INTEGER, "seed", "N", "another seed, another text", .low = -1e15,
         .high = 1e15),
     PLACEMENT_ROWS(generate_options),
+    ROW(reproducible, FLAG, "reproducible", NULL, "the same bits for any --tp"),
 };
 
 static const option_set set = {
@@ -42,8 +44,9 @@ static const option_set set = {
     .summary =
         "Continues a prompt with a trained model. The prompt is read as bytes, and bytes\n"
         "come out; those that are not printable as \\xNN. With a vocabulary above 256 the\n"
-        "prompt is token ids parted by blanks, and ids come out. With --tp sums are made in\n"
-        "another order, which may change a token that is nearly as likely as another.",
+        "prompt is token ids parted by blanks, and ids come out. With --tp and without\n"
+        "--reproducible sums are made in another order, which may change a token that is\n"
+        "nearly as likely as another.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };
@@ -190,7 +193,8 @@ static int generate(tool_session *session, const generate_options *options, cons
     ringmoe_model *model = NULL;
     int status = session_open(session, &options->placement);
     if (!status)
-        status = source_model(session, &options->placement, options->model, count, &model);
+        status = source_model(session, &options->placement, options->model, count,
+                              options->reproducible, &model);
     if (!status) status = run(session, options, model, bytes, count);
     ringmoe_model_destroy(&model);
     return status;

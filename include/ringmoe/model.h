@@ -121,12 +121,15 @@ typedef struct ringmoe_model ringmoe_model;
 /**
  * Loads a model for evaluation and generation from a folder with config.json and
  * model*.safetensors (fp32, bf16 or fp16). Collective over the mesh; each rank reads its part.
- *   max_tokens  in  most tokens handed to one call of evaluate or generate at a time
+ *   max_tokens    in  most tokens handed to one call of evaluate or generate at a time
+ *   reproducible  in  1: sums over inner dimensions are made in fixed blocks, so that bits do
+ *                     not depend on the tensor axis (1, 2 or 4 ranks); 0: in one go
  * Returns OK; ARGUMENT (max_tokens); FILE; FORMAT (a missing, extra or misshapen tensor is
  * named); LAYOUT; MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
-                                              int64_t max_tokens, ringmoe_model **model);
+                                              int64_t max_tokens, int reproducible,
+                                              ringmoe_model **model);
 /** Frees a model. Collective over the expert axis of its mesh. NULL or *model NULL: nothing. */
 RINGMOE_API void ringmoe_model_destroy(ringmoe_model **model);
 /** The model's configuration; lives as long as the model. Local. */

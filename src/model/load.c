@@ -155,15 +155,14 @@ ringmoe_status rm_model_read_weights(ringmoe_model *model, const char *folder, r
 }
 
 /* Collective over all ranks. */
-static ringmoe_status load(ringmoe_mesh *mesh, const char *folder, int64_t max_tokens,
-                           ringmoe_model **model)
+static ringmoe_status load(ringmoe_mesh *mesh, const char *folder,
+                           const rm_model_settings *settings, ringmoe_model **model)
 {
     const rm_axis *world = &mesh->context->world;
     rm_error *error = &mesh->context->error;
     ringmoe_model_config config;
-    rm_model_settings settings = {.use = RM_MODEL_INFERENCE, .max_tokens = max_tokens};
     RM_TRY(rm_agree(world, rm_config_read(folder, &config, error), error));
-    RM_TRY(rm_agree(world, rm_model_create(mesh, &config, &settings, model), error));
+    RM_TRY(rm_agree(world, rm_model_create(mesh, &config, settings, model), error));
     RM_TRY(rm_agree(world, rm_model_read_weights(*model, folder, error), error));
     RM_TRY(rm_agree(world, rm_model_tie_head(*model), error));
     rm_model_pack(*model);
@@ -171,10 +170,13 @@ static ringmoe_status load(ringmoe_mesh *mesh, const char *folder, int64_t max_t
 }
 
 RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
-                                              int64_t max_tokens, ringmoe_model **model)
+                                              int64_t max_tokens, int reproducible,
+                                              ringmoe_model **model)
 {
+    const rm_model_settings settings = {
+        .use = RM_MODEL_INFERENCE, .max_tokens = max_tokens, .reproducible = reproducible != 0};
     *model = NULL;
-    ringmoe_status status = load(mesh, folder, max_tokens, model);
+    ringmoe_status status = load(mesh, folder, &settings, model);
     if (status != RINGMOE_OK) ringmoe_model_destroy(model);
     return status;
 }

@@ -105,6 +105,17 @@ done
 done_well 'eval --tp 2' "$mpiexec" -n 2 "$ringmoe" eval --model pp2ep2 --data synthetic \
     --seq-len 32 --max-sequences 8 --threads 1 --tp 2
 has '^layout +2 tensor ranks x 1 thread' out
+for tensor in 1 2; do
+    done_well "eval --tp $tensor --reproducible" "$mpiexec" -n "$tensor" "$ringmoe" eval \
+        --model fixed --data synthetic --seq-len 32 --max-sequences 8 --threads 1 --json \
+        --tp "$tensor" --reproducible
+    cp out "eval.$tensor"
+    done_well "generate --tp $tensor --reproducible" "$mpiexec" -n "$tensor" "$ringmoe" generate \
+        --model fixed --prompt ab --max-new 24 --threads 1 --tp "$tensor" --reproducible
+    cp out "text.$tensor"
+    cmp -s eval.1 "eval.$tensor" || fail "--reproducible: eval on $tensor tensor ranks differs"
+    cmp -s text.1 "text.$tensor" || fail "--reproducible: another text on $tensor tensor ranks"
+done
 done_well generate "$ringmoe" generate --model pp2ep2 --prompt ab --max-new 8 --threads 1
 cp out text
 done_well 'generate on tensor ranks' "$mpiexec" -n 2 "$ringmoe" generate --model pp2ep2 \
