@@ -43,7 +43,7 @@ static const option_row rows[] = {
     ROW(save_every, INTEGER, "save-every", "N", "checkpoint each N steps; 0: only at the end",
         .high = MOST_STEPS, .otherwise = "a tenth of the run"),
     ROW(save_async, CHOICE, "save-async", SAVE_ASYNC_WORDS,
-        "write checkpoints beside training; auto: if memory allows", .forgotten = true),
+        "write checkpoints beside training; auto: if memory allows"),
     ROW(keep, INTEGER, "keep", "N", "newest checkpoints that stay, and the best; 0: all",
         .high = MANY),
     ROW(eval_every, INTEGER, "eval-every", "N", "validate each N steps", .high = MANY,

@@ -135,6 +135,20 @@ int train_resume(train_job *job)
     return restore_newest(job);
 }
 
+/* Validations of before are to be compared with those to come. */
+static bool validates_alike(const train_job *job)
+{
+    static const char *const names[] = {"val", "format", "eval-sequences"};
+    const json_t *before = json_object_get(job->resumed, "settings");
+    json_t *now = options_to_json(&train_option_set, &job->options);
+    bool alike = true;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        alike = alike &&
+                json_equal(json_object_get(before, names[i]), json_object_get(now, names[i]));
+    json_decref(now);
+    return alike;
+}
+
 int train_resume_folder(train_job *job)
 {
     train_saves *saves = &job->saves;
@@ -142,7 +156,8 @@ int train_resume_folder(train_job *job)
     if (job->options.resume != RESUME_RUN) return EXIT_DONE;
     if (job->session->rank == 0) {
         run_tidy_checkpoints(run);
-        saves->best_step = run_best_checkpoint(run, saves->step, &saves->best_loss);
+        if (validates_alike(job))
+            saves->best_step = run_best_checkpoint(run, saves->step, &saves->best_loss);
         if (!run_point(run, RUN_BEST, saves->best_step) ||
             !run_point(run, RUN_LATEST, saves->step))
             train_warn(job, "%s", run->error);

@@ -11,12 +11,13 @@ small=($small_run --threads 1)
 
 # flip FILE: turns all bits of a byte in its second half; again, and it is what it was.
 flip() {
-    local at=$(($(stat -c %s "$1") * 3 / 4))
-    local byte=$(od -An -tu1 -j "$at" -N 1 "$1")
+    local at byte
+    at=$(($(stat -c %s "$1") * 3 / 4))
+    byte=$(od -An -tu1 -j "$at" -N 1 "$1")
     printf '%b' "\\x$(printf %02x $((byte ^ 255)))" |
         dd of="$1" bs=1 seek="$at" conv=notrunc status=none
 }
-# json COMMAND...: its output without what differs from run to run.
+# checksum RUN: of the weights of its newest checkpoint.
 checksum() { "$ringmoe" info "$1" --json | grep -o '"weights_checksum": "[0-9a-f]*"'; }
 # As it was behind STEP, whose checkpoint is the newest.
 back_to() {
