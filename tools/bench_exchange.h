@@ -21,9 +21,9 @@ typedef struct exchange_options {
 typedef struct exchange_way {
     const char *name; /* in JSON */
     bool is_alone;    /* all rows stay on their rank, whose experts see as many rows */
-    bool is_messages; /* each rank is taken for a node of its own */
-    bool has_no_overlap;
-    bool is_light; /* experts so narrow that the exchange is all that takes time */
+    bool is_messages; /* also within a node */
+    bool is_light;    /* experts so narrow that the exchange is all that takes time */
+    ringmoe_overlap overlap;
 } exchange_way;
 
 /* One layer under test: forward passes, each timed on the slowest rank. */

@@ -32,8 +32,8 @@ static ringmoe_status open_context(tool_session *session, const exchange_options
     ringmoe_context_settings settings;
     session_context_settings(session, &options->placement, &settings);
     settings.kernel_level = ringmoe_context_kernel_level(session->context);
-    settings.ranks_per_node = layer->way->is_messages ? 1 : 0;
-    if (layer->way->has_no_overlap) settings.overlap = RINGMOE_OVERLAP_OFF;
+    if (layer->way->is_messages) settings.exchange = RINGMOE_EXCHANGE_MESSAGES;
+    settings.overlap = layer->way->overlap;
     return ringmoe_context_create(layer->way->is_alone ? MPI_COMM_SELF : MPI_COMM_WORLD,
                                   &settings, &layer->context);
 }

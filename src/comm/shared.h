@@ -30,7 +30,7 @@ typedef enum rm_mark { RM_PUBLISHED, RM_COMPUTED, RM_FINISHED, RM_N_MARKS } rm_m
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share these without a lock");
 
-/* Last turns of each mark, and of a failure; on cache lines of their own. */
+/* Last turns of each mark, and the last failure; on cache lines of their own. */
 typedef struct rm_shared_board {
     struct {
         _Alignas(64) atomic_llong turn;

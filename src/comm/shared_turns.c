@@ -103,23 +103,44 @@ void rm_shared_mark(const rm_shared *shared, rm_mark mark)
                           memory_order_release);
 }
 
+/* --- failures --- */
+
+/* A failure is a turn and the member that failed first, in one word: those that give up because
+ * another one did pass its name on. */
+enum { PLACES = 1 << 20 };
+
+/* Who failed first in this turn, as a member knows; -1: nobody. */
+static int failed_first(const rm_shared *shared, int place)
+{
+    long long failed =
+        atomic_load_explicit(&board_of(shared, place)->failed, memory_order_relaxed);
+    return failed / PLACES == shared->turn ? (int)(failed % PLACES) : -1;
+}
+
 ringmoe_status rm_shared_await(const rm_shared *shared, rm_mark mark, rm_error *error)
 {
     for (int place = 0; place < shared->n_members; place++) {
         await_member(shared, place, mark);
-        if (atomic_load_explicit(&board_of(shared, place)->failed, memory_order_relaxed) ==
-            shared->turn)
+        int failed = failed_first(shared, place);
+        if (failed >= 0)
             return rm_fail(error, RINGMOE_ERROR_MEMORY,
                            "rank %d gave up an exchange of tokens; its own message says why",
-                           rm_axis_member(shared->axis, shared->ranks[place]));
+                           rm_axis_member(shared->axis, shared->ranks[failed]));
     }
     return RINGMOE_OK;
 }
 
+static void mark_failure(const rm_shared *shared)
+{
+    int first = shared->place;
+    for (int place = 0; place < shared->n_members; place++)
+        if (failed_first(shared, place) >= 0) first = failed_first(shared, place);
+    atomic_store_explicit(&board_of(shared, shared->place)->failed,
+                          shared->turn * PLACES + first, memory_order_relaxed);
+}
+
 void rm_shared_end(const rm_shared *shared, ringmoe_status status)
 {
-    if (status != RINGMOE_OK)
-        atomic_store_explicit(&board_of(shared, shared->place)->failed, shared->turn,
-                              memory_order_relaxed);
+    if (status != RINGMOE_OK) mark_failure(shared);
     for (int mark = 0; mark < RM_N_MARKS; mark++) rm_shared_mark(shared, (rm_mark)mark);
 }

@@ -72,14 +72,8 @@ ringmoe_status rm_moe_layer_backward(const ringmoe_mesh *mesh,
                                      const rm_real *x, const rm_real *d_y, rm_real aux_scale,
                                      const rm_moe_sinks *sinks, rm_real *d_x)
 {
-    rm_moe_call call = {.mesh = mesh,
-                        .compute = &mesh->context->compute,
-                        .settings = settings,
-                        .weights = weights,
-                        .pass = pass,
-                        .saved = saved,
-                        .n_local = settings->n_experts / mesh->expert.size,
-                        .backward = true};
+    rm_moe_call call = rm_moe_call_of(mesh, settings, weights, saved, pass);
+    call.backward = true;
     rm_router router = {call.compute, settings, weights, pass, &saved->routing};
     if (part == RINGMOE_STAGE_BACKWARD_WEIGHT) return backward_later(&call, &router, x, sinks);
     bool whole = part == RINGMOE_STAGE_BACKWARD;

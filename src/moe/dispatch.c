@@ -18,11 +18,6 @@
 
 /* --- open --- */
 
-static rm_error *error_of(const rm_moe_call *call)
-{
-    return &call->mesh->context->error;
-}
-
 /* Own rows and choices, for near ranks to read. */
 static ringmoe_status publish(const rm_moe_call *call, const rm_real *rows, rm_real *block)
 {
@@ -30,7 +25,8 @@ static ringmoe_status publish(const rm_moe_call *call, const rm_real *rows, rm_r
     const rm_notices *notices = &saved->workspace->notices;
     const rm_shared *shared = saved->workspace->shared;
     int64_t n = saved->routing.n_tokens, width = call->settings->d_model;
-    RM_TRY(rm_shared_touch(shared, block, n * width * (int64_t)sizeof *block, error_of(call)));
+    RM_TRY(rm_shared_touch(shared, block, n * width * (int64_t)sizeof *block,
+                           rm_call_error(call)));
 #pragma omp parallel for num_threads(call->compute->n_threads) schedule(dynamic, 16)
     for (int64_t t = 0; t < n; t++)
         memcpy(block + t * width, rows + t * width, (size_t)width * sizeof *rows);
@@ -39,7 +35,7 @@ static ringmoe_status publish(const rm_moe_call *call, const rm_real *rows, rm_r
     int64_t n_sent = plan->n_sent;
     RM_TRY(rm_shared_touch(shared, notices->run_firsts,
                            (char *)(notices->weights + n_sent) - (char *)notices->run_firsts,
-                           error_of(call)));
+                           rm_call_error(call)));
     memcpy(notices->first_slots, plan->first_slots,
            ((size_t)call->settings->n_experts + 1) * sizeof *plan->first_slots);
     memcpy(notices->tokens, plan->tokens, (size_t)n_sent * sizeof *plan->tokens);
@@ -61,12 +57,11 @@ static void fill_counts(const rm_moe_call *call, bool fine)
     }
 }
 
-static ringmoe_status exchange_counts(const rm_moe_call *call, rm_label label,
-                                      ringmoe_status status)
+static ringmoe_status exchange_counts(rm_moe_call *call, rm_label label, ringmoe_status status)
 {
     const rm_axis *axis = &call->mesh->expert;
     const rm_moe_workspace *workspace = call->saved->workspace;
-    rm_error own = *error_of(call), *error = error_of(call);
+    rm_error own = *rm_call_error(call), *error = rm_call_error(call);
     fill_counts(call, status == RINGMOE_OK);
     RM_TRY(rm_exchange_counts(axis, label, call->n_local + 1, workspace->counts_out,
                               workspace->counts_in, workspace->counts_room,
@@ -75,11 +70,13 @@ static ringmoe_status exchange_counts(const rm_moe_call *call, rm_label label,
         *error = own;
         return status;
     }
-    for (int r = 0; r < axis->size; r++)
-        if (workspace->counts_in[(r + 1) * (call->n_local + 1) - 1] < 0)
-            return rm_fail(error, RINGMOE_ERROR_MEMORY,
-                           "rank %d gave up an exchange of tokens; its own message says why",
-                           rm_axis_member(axis, r));
+    for (int r = 0; r < axis->size; r++) {
+        if (workspace->counts_in[(r + 1) * (call->n_local + 1) - 1] >= 0) continue;
+        call->is_told = true;
+        return rm_fail(error, RINGMOE_ERROR_MEMORY,
+                       "rank %d gave up an exchange of tokens; its own message says why",
+                       rm_axis_member(axis, r));
+    }
     return RINGMOE_OK;
 }
 
@@ -112,7 +109,9 @@ ringmoe_status rm_dispatch_open(rm_moe_call *call, rm_operation operation, const
     if (status == RINGMOE_OK) rm_shared_mark(shared, RM_PUBLISHED);
     times->exchange += rm_clock_seconds() - others_done;
     RM_TRY(exchange_counts(call, label, status));
-    return rm_shared_await(shared, RM_PUBLISHED, error_of(call));
+    status = rm_shared_await(shared, RM_PUBLISHED, rm_call_error(call));
+    call->is_told = status != RINGMOE_OK;
+    return status;
 }
 
 /* --- plan --- */
@@ -148,9 +147,10 @@ static ringmoe_status touch_rows(const rm_moe_call *call)
     int64_t n = saved->arrivals.n_rows, size = (int64_t)sizeof(rm_real);
     int64_t width = call->settings->d_model;
     RM_TRY(rm_shared_touch(workspace->shared, workspace->outputs, n * width * size,
-                           error_of(call)));
+                           rm_call_error(call)));
     if (!workspace->d_weights) return RINGMOE_OK;
-    return rm_shared_touch(workspace->shared, workspace->d_weights, n * size, error_of(call));
+    return rm_shared_touch(workspace->shared, workspace->d_weights, n * size,
+                           rm_call_error(call));
 }
 
 /* Within a node a message is a copy by this rank's core: nothing to hide. */
@@ -174,7 +174,7 @@ ringmoe_status rm_dispatch_plan(rm_moe_call *call)
            (size_t)n_ranks * ((size_t)call->n_local + 1) * sizeof *arrivals->counts);
     rm_arrivals_group(arrivals, call->mesh->expert.rank, workspace->shared->ways,
                       overlaps(call));
-    RM_TRY(rm_arrivals_plan(arrivals, error_of(call)));
+    RM_TRY(rm_arrivals_plan(arrivals, rm_call_error(call)));
     rm_far_plan_in(&saved->far, arrivals, call->settings->d_model);
     RM_TRY(touch_rows(call));
     memcpy(workspace->notices.run_firsts, arrivals->run_firsts,
@@ -187,8 +187,8 @@ ringmoe_status rm_dispatch_plan(rm_moe_call *call)
 /* --- settle --- */
 
 /* Near ranks learn of a failure when they wait for this one's marks. Others would wait for its
- * messages, and tensor ranks for its sums, so these agree; where no rank has shared memory
- * there is nothing that it could run out of. */
+ * messages, and tensor ranks for its sums, so these agree, in the words of the rank that has
+ * failed; where no rank has shared memory there is nothing that it could run out of. */
 ringmoe_status rm_dispatch_settle(rm_moe_call *call, rm_real *block, ringmoe_status status)
 {
     const rm_shared *shared = call->saved->workspace->shared;
@@ -197,8 +197,9 @@ ringmoe_status rm_dispatch_settle(rm_moe_call *call, rm_real *block, ringmoe_sta
     for (int r = 0; r < mesh->expert.size; r++) has_far |= shared->ways[r] != RM_WAY_MEMORY;
     if (status == RINGMOE_OK) status = rm_dispatch_make_room(call, block);
     if (!shared->is_limited) return status;
-    if (has_far) status = rm_agree(&mesh->expert, status, error_of(call));
-    return rm_agree(&mesh->tensor, status, error_of(call));
+    ringmoe_status own = call->is_told ? RINGMOE_OK : status;
+    if (has_far) status = rm_agree(&mesh->expert, own, rm_call_error(call));
+    return rm_agree(&mesh->tensor, status, rm_call_error(call));
 }
 
 /* --- collect --- */
@@ -239,7 +240,7 @@ ringmoe_status rm_dispatch_collect(rm_moe_call *call)
     const rm_moe_workspace *workspace = call->saved->workspace;
     rm_comm_times *times = &call->mesh->context->times;
     double start = rm_clock_seconds();
-    RM_TRY(rm_shared_await(workspace->shared, RM_COMPUTED, error_of(call)));
+    RM_TRY(rm_shared_await(workspace->shared, RM_COMPUTED, rm_call_error(call)));
     double others_done = rm_clock_seconds();
     times->wait += others_done - start;
     if (!call->backward) find_near_outputs(call);
@@ -247,7 +248,7 @@ ringmoe_status rm_dispatch_collect(rm_moe_call *call)
     for (int r = 0; r < call->mesh->expert.size; r++)
         if (call->saved->far.is_far[r])
             RM_TRY(rm_mail_wait(&call->mail, workspace->sums_numbers[r],
-                                "tokens back from experts", error_of(call)));
+                                "tokens back from experts", rm_call_error(call)));
     times->exchange += rm_clock_seconds() - others_done;
     return RINGMOE_OK;
 }
@@ -283,7 +284,7 @@ ringmoe_status rm_dispatch_close(rm_moe_call *call, ringmoe_status status)
         times->bytes_own += 2 * call->saved->plan.n_sent * row_bytes(call);
         return status;
     }
-    if (call->mail.axis) status = rm_mail_close(&call->mail, status, error_of(call));
+    if (call->mail.axis) status = rm_mail_close(&call->mail, status, rm_call_error(call));
     rm_shared_end(call->saved->workspace->shared, status);
     if (status == RINGMOE_OK) count_bytes(call);
     times->exchange += rm_clock_seconds() - start;
@@ -301,7 +302,7 @@ ringmoe_status rm_dispatch_alone(rm_moe_call *call)
         arrivals->counts[e] = plan->first_slots[e + 1] - plan->first_slots[e];
     arrivals->groups[0] = 0;
     arrivals->n_groups = 1;
-    RM_TRY(rm_arrivals_plan(arrivals, error_of(call)));
+    RM_TRY(rm_arrivals_plan(arrivals, rm_call_error(call)));
     for (int64_t slot = 0; slot < plan->n_sent; slot++) {
         arrivals->x_rows[slot] = plan->tokens[slot];
         saved->places[slot] = (int32_t)slot;

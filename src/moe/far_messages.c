@@ -8,11 +8,6 @@
 #include "base/clock.h"
 #include "moe/saved.h"
 
-static rm_error *error_of(const rm_moe_call *call)
-{
-    return &call->mesh->context->error;
-}
-
 /* Rows of this rank for one far rank. */
 static void fill_rows(const rm_moe_call *call, int rank, const rm_real *rows)
 {
@@ -66,7 +61,7 @@ ringmoe_status rm_dispatch_make_room(rm_moe_call *call, rm_real *block)
         if (!partner->far) continue;
         int64_t n_rows = partner->got_rows + notes_out(call, partner->got_slots);
         RM_TRY(rm_shared_touch(saved->workspace->shared, arriving_rows(call, block, r),
-                               n_rows * row, error_of(call)));
+                               n_rows * row, rm_call_error(call)));
     }
     return RINGMOE_OK;
 }
@@ -79,11 +74,11 @@ static ringmoe_status expect_messages(rm_moe_call *call, int rank, rm_real *bloc
     int64_t n_rows = partner->got_rows + notes_out(call, partner->got_slots);
     rm_real *rows = arriving_rows(call, block, rank);
     RM_TRY(rm_mail_receive(&call->mail, rank, RM_MAIL_OUT, rows, n_rows,
-                           &workspace->rows_numbers[rank], error_of(call)));
+                           &workspace->rows_numbers[rank], rm_call_error(call)));
     return rm_mail_receive(&call->mail, rank, RM_MAIL_BACK,
                            workspace->came_back + partner->sums_at * width,
                            partner->sums + notes_back(call, partner->slots),
-                           &workspace->sums_numbers[rank], error_of(call));
+                           &workspace->sums_numbers[rank], rm_call_error(call));
 }
 
 static ringmoe_status send_rows(rm_moe_call *call, int rank, const rm_real *rows)
@@ -94,7 +89,7 @@ static ringmoe_status send_rows(rm_moe_call *call, int rank, const rm_real *rows
     return rm_mail_send(&call->mail, rank, RM_MAIL_OUT,
                         call->saved->workspace->sent +
                             partner->rows_at * call->settings->d_model,
-                        partner->rows + notes_out(call, partner->slots), error_of(call));
+                        partner->rows + notes_out(call, partner->slots), rm_call_error(call));
 }
 
 ringmoe_status rm_dispatch_start(rm_moe_call *call, const rm_real *rows, rm_real *block)
@@ -127,7 +122,7 @@ ringmoe_status rm_dispatch_await_group(rm_moe_call *call, rm_real *block, int gr
         int source = (axis->rank - distance + axis->size) % axis->size;
         if (!saved->far.is_far[source] || saved->arrivals.groups[source] != group) continue;
         RM_TRY(rm_mail_wait(&call->mail, saved->workspace->rows_numbers[source],
-                            "tokens for experts", error_of(call)));
+                            "tokens for experts", rm_call_error(call)));
         if (call->backward) continue;
         const rm_real *rows = arriving_rows(call, block, source);
         rm_far_read_notes(&saved->far, &saved->arrivals, source, axis->rank,
@@ -192,7 +187,7 @@ ringmoe_status rm_dispatch_return_group(rm_moe_call *call, int group)
         RM_TRY(rm_mail_send(
             &call->mail, source, RM_MAIL_BACK,
             saved->workspace->sent_back + partner->got_sums_at * call->settings->d_model,
-            partner->got_sums + notes_back(call, partner->got_slots), error_of(call)));
+            partner->got_sums + notes_back(call, partner->got_slots), rm_call_error(call)));
     }
     call->mesh->context->times.exchange += rm_clock_seconds() - start;
     return RINGMOE_OK;

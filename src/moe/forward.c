@@ -39,13 +39,7 @@ ringmoe_status rm_moe_layer_forward(const ringmoe_mesh *mesh,
                                     const rm_moe_pass *pass, int64_t n_tokens, const rm_real *x,
                                     rm_real *y, ringmoe_moe_stats *stats, int64_t *counts)
 {
-    rm_moe_call call = {.mesh = mesh,
-                        .compute = &mesh->context->compute,
-                        .settings = settings,
-                        .weights = weights,
-                        .pass = pass,
-                        .saved = saved,
-                        .n_local = settings->n_experts / mesh->expert.size};
+    rm_moe_call call = rm_moe_call_of(mesh, settings, weights, saved, pass);
     ringmoe_moe_stats measured;
     saved->routing.n_tokens = n_tokens;
     rm_router router = {call.compute, settings, weights, pass, &saved->routing};

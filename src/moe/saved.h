@@ -79,8 +79,28 @@ typedef struct rm_moe_call {
     rm_moe_saved *saved;
     int n_local;
     bool backward;
+    bool is_told; /* what failed did so on another rank of the expert axis, which says why */
     rm_mail mail;
 } rm_moe_call;
+
+static inline rm_moe_call rm_moe_call_of(const ringmoe_mesh *mesh,
+                                         const ringmoe_moe_settings *settings,
+                                         const rm_moe_weights *weights, rm_moe_saved *saved,
+                                         const rm_moe_pass *pass)
+{
+    return (rm_moe_call){.mesh = mesh,
+                         .compute = &mesh->context->compute,
+                         .settings = settings,
+                         .weights = weights,
+                         .pass = pass,
+                         .saved = saved,
+                         .n_local = settings->n_experts / mesh->expert.size};
+}
+
+static inline rm_error *rm_call_error(const rm_moe_call *call)
+{
+    return &call->mesh->context->error;
+}
 
 /* --- dispatch.c, far_messages.c: a pass on several expert ranks, step by step --- */
 
