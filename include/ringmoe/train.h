@@ -65,7 +65,8 @@ typedef enum ringmoe_recompute {
     RINGMOE_RECOMPUTE_NONE = 0,
     RINGMOE_RECOMPUTE_SELECTIVE = 1, /**< what costs next to nothing: normed inputs, products of
                                           gate and up */
-    RINGMOE_RECOMPUTE_FULL = 2,      /**< whole layers, from their inputs */
+    RINGMOE_RECOMPUTE_FULL = 2,      /**< whole layers, from their inputs. With zb-h1, whose
+                                          weights' half needs them kept, SELECTIVE is in force */
 } ringmoe_recompute;
 
 /** Fills every field with its default. Local. */
@@ -177,7 +178,8 @@ RINGMOE_API ringmoe_status ringmoe_trainer_check_gradient(ringmoe_trainer *train
 
 /** Bytes of AdamW's moments that this rank keeps: those of its shards. Local. */
 RINGMOE_API int64_t ringmoe_trainer_optimizer_bytes(const ringmoe_trainer *trainer);
-/** The settings in force: schedule and chunks as they were chosen. Local. */
+/** The settings in force: schedule and chunks as they were chosen, recompute as the schedule
+ * allows it. Local. */
 RINGMOE_API void ringmoe_trainer_settings(const ringmoe_trainer *trainer,
                                           ringmoe_train_settings *settings);
 /**

@@ -158,4 +158,6 @@ void rm_settings_choose(ringmoe_train_settings *settings, const ringmoe_model_co
     if (!settings->schedule[0])
         snprintf(settings->schedule, sizeof settings->schedule, "%s",
                  rm_schedule_choose(dims->pipeline, settings->chunks));
+    if (!strcmp(settings->schedule, "zb-h1") && settings->recompute == RINGMOE_RECOMPUTE_FULL)
+        settings->recompute = RINGMOE_RECOMPUTE_SELECTIVE;
 }

@@ -26,9 +26,9 @@ $(diff one.bits "$name.bits" | head -6)"
 
 run one 1
 has 'layout +1 rank x 1 thread, 4 of 4 experts' out
-run pp2 2 --pp 2 --schedule zb-h1
+run pp2 2 --pp 2 --schedule zb-h1 --recompute full
 has 'layout +2 pipeline ranks x 1 thread' out
-has 'schedule zb-h1' out
+has 'schedule zb-h1, recompute selective' out
 has '"schedule": "zb-h1"' pp2/run.json
 has '"pp": 2' pp2/run.json
 has '"chunks": 1' pp2/run.json
