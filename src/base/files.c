@@ -29,12 +29,13 @@ static int open_retrying(const char *path, int flags, mode_t mode)
     return descriptor;
 }
 
-/* Opens a regular file for reading and tells its size. */
+/* Opens a regular file for reading and tells its size. A pipe of that name is not waited for.
+ */
 static ringmoe_status open_regular(const char *path, int *descriptor, int64_t *size,
                                    rm_error *error)
 {
     struct stat about;
-    *descriptor = open_retrying(path, O_RDONLY, 0);
+    *descriptor = open_retrying(path, O_RDONLY | O_NONBLOCK, 0);
     if (*descriptor < 0) return fail_errno(error, "open it for reading", path);
     if (fstat(*descriptor, &about) == 0 && S_ISREG(about.st_mode)) {
         *size = about.st_size;

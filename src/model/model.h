@@ -46,8 +46,6 @@ typedef int rm_space;
 typedef enum rm_slice { RM_SLICE_NONE, RM_SLICE_ROWS, RM_SLICE_COLUMNS } rm_slice;
 
 #define RM_NAME_BYTES 96
-/* The tensor of a layer's selection bias in a model's files (printf format of the layer). */
-#define RM_ROUTER_BIAS_NAME "model.layers.%d.block_sparse_moe.gate.e_score_correction_bias"
 
 /* One parameter of the whole model, whether this rank holds it or not. */
 typedef struct rm_parameter {

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -114,6 +115,12 @@ static void test_refuses_what_is_no_file(void **state)
                  "not a regular file");
     assert_fails(rm_file_read("/dev/null", 100, &got, &size, &error), RINGMOE_ERROR_FILE,
                  &error, "/dev/null");
+    assert_int_equal(mkfifo(here->path, 0600), 0);
+    alarm(20); /* nobody will ever write into the pipe */
+    assert_fails(rm_file_read(here->path, 100, &got, &size, &error), RINGMOE_ERROR_FILE, &error,
+                 "not a regular file");
+    alarm(0);
+    unlink(here->path);
 }
 
 static void test_refuses_a_file_above_the_limit(void **state)
