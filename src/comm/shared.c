@@ -206,24 +206,25 @@ static ringmoe_status use_own_part(rm_shared *shared, const rm_shared *measured,
     return RINGMOE_OK;
 }
 
-static void lay_out(rm_shared *shared)
+static void clear_board(rm_shared_board *board)
 {
-    char *part = shared->base + (size_t)shared->place * shared->part_bytes;
-    shared->arena = (rm_arena){
-        .base = part, .reserved = shared->part_bytes, .used = sizeof(rm_shared_board)};
-    rm_shared_board *board = (rm_shared_board *)part;
     for (int mark = 0; mark < RM_N_MARKS; mark++) atomic_init(&board->marks[mark].turn, 0);
     atomic_init(&board->failed, 0);
 }
 
 static ringmoe_status prepare_part(rm_shared *shared, rm_error *error)
 {
-    lay_out(shared);
+    char *part = shared->base + (size_t)shared->place * shared->part_bytes;
+    shared->arena = (rm_arena){
+        .base = part, .reserved = shared->part_bytes, .used = sizeof(rm_shared_board)};
     shared->touched = calloc(shared->part_bytes / RM_SHARED_PIECE + 1, 1);
-    if (shared->touched) return RINGMOE_OK;
-    return rm_fail(error, RINGMOE_ERROR_MEMORY,
-                   "no memory for the state of %zu MiB of shared memory",
-                   shared->part_bytes >> 20);
+    if (!shared->touched)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY,
+                       "no memory for the state of %zu MiB of shared memory",
+                       shared->part_bytes >> 20);
+    RM_TRY(rm_shared_touch(shared, part, sizeof(rm_shared_board), error));
+    clear_board((rm_shared_board *)part);
+    return RINGMOE_OK;
 }
 
 static ringmoe_status make_memory(rm_shared *shared, const rm_shared *measured,

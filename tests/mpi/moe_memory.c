@@ -31,18 +31,32 @@ __attribute__((visibility("hidden"))) int madvise(void *address, size_t length, 
     return (int)syscall(SYS_madvise, address, length, advice);
 }
 
-static ringmoe_moe *make_layer(void)
+static ringmoe_status create(ringmoe_moe **layer)
 {
-    ringmoe_moe *layer = NULL;
     ringmoe_moe_settings settings;
     ringmoe_moe_settings_default(&settings);
     settings.d_model = D_MODEL;
     settings.d_ff = 8;
     settings.n_experts = 2 * size;
     settings.max_tokens = TOKENS;
-    CHECK_STATUS(ringmoe_moe_create(mesh, &settings, &layer), RINGMOE_OK,
-                 ringmoe_context_error(context));
+    return ringmoe_moe_create(mesh, &settings, layer);
+}
+
+static ringmoe_moe *make_layer(void)
+{
+    ringmoe_moe *layer = NULL;
+    CHECK_STATUS(create(&layer), RINGMOE_OK, ringmoe_context_error(context));
     return layer;
+}
+
+/* The first request of all is for the words that ranks watch: no layer without them. */
+static void refuse_creation(void)
+{
+    ringmoe_moe *layer = NULL;
+    until_refusal = rank == OUT_OF_MEMORY;
+    CHECK_STATUS(create(&layer), RINGMOE_ERROR_MEMORY, ringmoe_context_error(context));
+    CHECK(layer == NULL);
+    until_refusal = 0;
 }
 
 static ringmoe_status forward(ringmoe_moe *layer)
@@ -103,6 +117,7 @@ static void run_out(int ranks_per_node)
     CHECK(ringmoe_context_create(MPI_COMM_WORLD, &settings, &context) == RINGMOE_OK);
     ringmoe_mesh_dims dims = {.data = 1, .expert = size};
     CHECK(ringmoe_mesh_create(context, &dims, 0, &mesh) == RINGMOE_OK);
+    refuse_creation();
     CHECK(refuse_each_forward() > 1);
     CHECK(refuse_each_backward() > 0);
     ringmoe_mesh_destroy(&mesh);
