@@ -256,9 +256,10 @@ typedef struct ringmoe_save_result {
  * a temporary folder that is renamed to `folder` when all of it is on the disk. An older
  * checkpoint of that name is replaced. What saves that were cut off left beside it (names that
  * differ from `folder` in their last digits, with .tmp or .old) is removed. Each tensor is
- * written once and whole, by a rank that holds it, all ranks at a time. Collective. Returns OK;
- * ARGUMENT (no name); STATE (a save is under way); FILE (disk full, no permission, a folder
- * that is not a checkpoint; nothing half-written stays, and training can go on); MEMORY; MPI.
+ * written once and whole, by a rank that holds it, all ranks at a time. Collective.
+ * Returns OK; ARGUMENT (no name); STATE (a save is under way); FILE (disk full, no permission,
+ * a folder that is not a checkpoint; nothing half-written stays, and training can go on);
+ * MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_save(ringmoe_trainer *trainer, const char *folder);
 

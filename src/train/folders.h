@@ -19,8 +19,9 @@ ringmoe_status rm_folder_names_init(rm_folder_names *names, const char *folder,
                                     rm_error *error);
 void rm_folder_names_free(rm_folder_names *names);
 
-/* Makes the temporary folder, empty, and removes what unfinished saves of other steps (names that
- * differ in their last digits) left beside it. FILE if `folder` exists and is not a checkpoint. */
+/* Makes the temporary folder, empty, and removes what unfinished saves of other steps (names
+ * that differ in their last digits) left beside it. FILE if `folder` exists and is not a
+ * checkpoint. */
 ringmoe_status rm_folder_open(const rm_folder_names *names, rm_error *error);
 /* Gives it its name; an older checkpoint of that name goes away. */
 ringmoe_status rm_folder_publish(const rm_folder_names *names, rm_error *error);
