@@ -44,21 +44,21 @@ void checkpoint_print_text(const tool_session *session, const checkpoint_options
            text_bytes(bench->part_bytes).text);
     printf("save        %.3f GB/s: %.2f of a bare loop (cached %.3f, direct %.3f)\n",
            f.save * 1e-9, f.save / f.bare, f.bare_cached * 1e-9, f.bare_direct * 1e-9);
-    printf("load        from the disk %.3f GB/s: %.2f of a plain read (%.3f); from memory "
-           "%.3f: %.2f (%.3f)\n",
-           f.cold * 1e-9, f.cold / f.bare_cold, f.bare_cold * 1e-9, f.warm * 1e-9,
+    printf("load        from the disk %.3f GB/s: %.2f of a plain read (%.3f)\n", f.cold * 1e-9,
+           f.cold / f.bare_cold, f.bare_cold * 1e-9);
+    printf("            from memory %.3f GB/s: %.2f of a plain read (%.3f)\n", f.warm * 1e-9,
            f.warm / f.bare_warm, f.bare_warm * 1e-9);
-    printf("beside      steps of %.1f ms with a save beside them, %.1f without: %+.1f %%; it "
-           "takes %.2f s and\n            stands in the way for %.1f ms; all in all %+.1f %% "
-           "while it runs\n",
-           f.beside_ms, f.step_ms, 100 * (f.beside_ms / f.step_ms - 1),
-           bench_median(&t->beside), bench_median(&t->stalled_ms),
-           100 * (bench_median(&t->with_beside) - 1));
+    printf("beside      steps of %.1f ms with a save beside them, %.1f without: %+.1f %%\n",
+           f.beside_ms, f.step_ms, 100 * (f.beside_ms / f.step_ms - 1));
+    printf(
+        "            it takes %.2f s and stands in the way for %.1f ms: all in all %+.1f %%\n",
+        bench_median(&t->beside), bench_median(&t->stalled_ms),
+        100 * (bench_median(&t->with_beside) - 1));
     if (t->save_peak > 0)
-        printf("memory      at most %.2f of the training's in a save, %.2f in a load, %.2f in "
-               "a save beside it (%s,\n            buffer %s)\n",
-               t->save_peak / t->resident, t->load_peak / t->resident,
-               t->beside_peak / t->resident, text_bytes(t->resident).text,
+        printf("memory      of the training's %s at most %.2f in a save, %.2f in a load\n"
+               "            %.2f in a save beside training, with a buffer of %s\n",
+               text_bytes(t->resident).text, t->save_peak / t->resident,
+               t->load_peak / t->resident, t->beside_peak / t->resident,
                text_bytes((double)bench->buffer_bytes).text);
 }
 

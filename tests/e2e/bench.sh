@@ -96,4 +96,20 @@ refused 'an exchange on one rank' 2 'one rank exchanges nothing' "$ringmoe" $exc
 # shellcheck disable=SC2086
 refused 'experts that do not divide' 2 'multiple of the 2 ranks' "$mpiexec" -n 2 "$ringmoe" \
     $exchange --experts 5
+
+checkpoint="bench checkpoint --model small.json --seq-len 32 --microbatch 1 --global-batch 4"
+checkpoint="$checkpoint --repeat 2 --threads 1"
+for ranks in 1 2; do
+    # shellcheck disable=SC2086
+    done_well "bench checkpoint on $ranks" "$mpiexec" -n $ranks "$ringmoe" $checkpoint --json
+    positive checkpoint_bytes part_bytes save_bytes_per_s save_over_bare load_cold_over_read \
+        load_warm_over_read step_ms step_beside_ms with_stalls_over_step resident_bytes
+done
+# shellcheck disable=SC2086
+done_well 'checkpoints on the screen' "$ringmoe" $checkpoint --buffer 1
+has '^save +[0-9.]+ GB/s: [0-9.]+ of a bare loop' out
+awk 'length > 100 { bad = 1 } END { exit bad }' out || fail "lines longer than 100 columns"
+[ -z "$(ls -d ringmoe-bench-* 2>/dev/null)" ] || fail "bench checkpoint leaves its folder"
+# shellcheck disable=SC2086
+refused 'nowhere to write' 1 'give --dir' "$ringmoe" $checkpoint --dir nowhere
 finish

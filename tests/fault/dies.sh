@@ -39,7 +39,7 @@ dies() {
 }
 
 # Within the first steps, at moments spread over what two steps send.
-for i in 1 2 3; do
+for _ in 1 2 3; do
     dies 2 $((calls / 2 + RANDOM % (calls / 3))) --ep 2
     dies 3 $((calls / 2 + RANDOM % (calls / 3))) --dp 3
 done
