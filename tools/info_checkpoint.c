@@ -124,8 +124,8 @@ static void print_run(const checkpoint_report *report)
            state ? state : "of which run.json says nothing");
     printf("checkpoints  ");
     for (int64_t at = INT64_MAX; (at = run_checkpoint_below(run->path, at)) >= 0;) {
-        printf("step %lld%s%s", (long long)at, at == latest ? " (latest)" : "",
-               at == best ? " (best)" : "");
+        const char *links[] = {"", " (latest)", " (best)", " (latest, best)"};
+        printf("step %lld%s", (long long)at, links[(at == latest) + 2 * (at == best)]);
         printf(run_checkpoint_below(run->path, at) >= 0 ? ", " : "\n\n");
     }
 }

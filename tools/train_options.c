@@ -38,7 +38,7 @@ static const option_row rows[] = {
     EXECUTION_ROWS(train_options),
     ROW(out, TEXT, "out", "FOLDER", "of the run", .otherwise = "runs/<model>-<n>",
         .forgotten = true),
-    ROW(resume, CHOICE, "resume", RESUME_WORDS, "go on with the run in --out, see below",
+    ROW(resume, CHOICE, "resume", RESUME_WORDS, "go on with the run in --out, see above",
         .bare = "run", .forgotten = true),
     ROW(save_every, INTEGER, "save-every", "N", "checkpoint each N steps; 0: only at the end",
         .high = MOST_STEPS, .otherwise = "a tenth of the run"),

@@ -32,8 +32,8 @@ typedef struct ringmoe_checkpoint_info {
 } ringmoe_checkpoint_info;
 
 /**
- * Reads what a checkpoint says of itself; sizes of files are compared with the manifest, their
- * content is not read. Local.
+ * Reads what a checkpoint says of itself; sizes of files are compared with the manifest, of
+ * their contents only state.json's. Local.
  * Returns OK; ARGUMENT (NULL); FILE; FORMAT (damaged, the file and why are named); MEMORY.
  */
 RINGMOE_API ringmoe_status ringmoe_checkpoint_describe(ringmoe_context *context,

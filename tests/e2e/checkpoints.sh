@@ -107,7 +107,7 @@ done_well 'generate from a link' "$ringmoe" generate --model whole/checkpoints/l
 
 # Damage is found by info, and --resume takes the one before.
 done_well 'info' "$ringmoe" info whole --verify
-has '^checkpoints  step 6 \(latest\).*step 4, step 3, step 2$' out
+has '^checkpoints  step 6 \(latest, best\), step 4, step 3, step 2$' out
 has '^step +6 of 6' out
 has 'all [0-9]+ files are as they were written' out
 back_to damaged 6
