@@ -3,7 +3,8 @@
  * `ringmoe bench exchange`. With experts that compute next to nothing, a pass takes as long as
  * its exchange: what it takes longer than the same rows take on a rank alone is set against the
  * bare MPI_Alltoallv. With experts of real size, the same difference with and without overlap
- * tells how much of the exchange is hidden. All subjects in turns; medians.
+ * tells how much of the exchange is hidden. All subjects in turns; medians, of differences
+ * those of each turn.
  */
 #include "bench_exchange.h"
 
@@ -107,7 +108,18 @@ static double median_of(const exchange_bench *bench, int way)
     return bench_median(&bench->layers[way].ms);
 }
 
-/* A difference of medians may come out as nothing, which has no rate. */
+/* What a pass takes longer than the alone one of the same turn, which the machine's other work
+ * disturbs about as much. */
+static double median_beyond(const exchange_bench *bench, int way, int alone)
+{
+    const bench_samples *passes = &bench->layers[way].ms, *base = &bench->layers[alone].ms;
+    bench_samples beyond = {.count = 0};
+    for (int i = 0; i < passes->count; i++)
+        bench_add(&beyond, passes->values[i] - base->values[i]);
+    return bench_median(&beyond);
+}
+
+/* A difference may come out as nothing, which has no rate. */
 static double ratio_of(double bare_ms, double ms)
 {
     return ms > 0 ? bare_ms / ms : NAN;
@@ -123,11 +135,10 @@ static double choice_bytes(const tool_session *session, const exchange_options *
 static exchange_figures work_out(const tool_session *session, const exchange_options *options,
                                  const exchange_bench *bench)
 {
-    double alone = median_of(bench, LIGHT_ALONE);
     exchange_figures f = {
         .bare_ms = bench_median(&bench->bare.ms),
-        .node_ms = median_of(bench, LIGHT_NODE) - alone,
-        .messages_ms = median_of(bench, LIGHT_MESSAGES) - alone,
+        .node_ms = median_beyond(bench, LIGHT_NODE, LIGHT_ALONE),
+        .messages_ms = median_beyond(bench, LIGHT_MESSAGES, LIGHT_ALONE),
         .alone_ms = median_of(bench, ALONE),
         .whole_node_ms = median_of(bench, NODE),
         .with_ms = median_of(bench, MESSAGES),
@@ -136,9 +147,9 @@ static exchange_figures work_out(const tool_session *session, const exchange_opt
     f.node_ratio = ratio_of(f.bare_ms, f.node_ms);
     f.messages_ratio = ratio_of(f.bare_ms, f.messages_ms);
     f.choices = choice_bytes(session, options) / bench->bare.bytes;
-    double exposed = f.without_ms - f.alone_ms;
+    double exposed = median_beyond(bench, MESSAGES_BARE, ALONE);
     bool can_tell = exposed > least_exposed * f.alone_ms;
-    f.hidden = can_tell ? 1 - (f.with_ms - f.alone_ms) / exposed : NAN;
+    f.hidden = can_tell ? 1 - median_beyond(bench, MESSAGES, ALONE) / exposed : NAN;
     return f;
 }
 
