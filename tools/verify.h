@@ -26,7 +26,7 @@ typedef struct verify_layout {
     char schedule[16];      /* "": chosen */
     int chunks, threads;    /* 0: chosen; as the session has */
     int nodes;              /* 0: those there are; else as if the ranks lay on so many */
-    int recompute, reproducible;
+    int recompute, reproducible, shadow;
     int64_t seed; /* 0; another number must be found out */
 } verify_layout;
 

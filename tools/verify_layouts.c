@@ -68,6 +68,7 @@ void verify_layout_name(const verify_layout *layout, char name[VERIFY_NAME])
             ADD(":%s%d", numbers[i].word, number_of(layout, &numbers[i]));
     if (layout->recompute) ADD(":%s", recompute_name(layout->recompute));
     if (layout->reproducible) ADD(":reproducible");
+    if (layout->shadow) ADD(":shadow");
     if (layout->seed) ADD(":seed%lld", (long long)layout->seed);
 #undef ADD
 }
@@ -124,6 +125,10 @@ static bool read_word(const char *word, verify_layout *layout)
         layout->reproducible = 1;
         return true;
     }
+    if (strcmp(word, "shadow") == 0) {
+        layout->shadow = 1;
+        return true;
+    }
     layout->seed = number_behind(word, "seed");
     if (layout->seed) return true;
     if (!is_schedule(word)) return false;
@@ -146,7 +151,7 @@ static bool read_layout(char *text, verify_layout *layout, char *line, size_t si
         if (!read_word(word, layout)) {
             snprintf(line, size,
                      "--layouts %.60s: unknown word %.40s: a schedule, none, selective, full, "
-                     "reproducible, chunksN, threadsN, nodesN or seedN",
+                     "reproducible, shadow, chunksN, threadsN, nodesN or seedN",
                      copy, word);
             return false;
         }
@@ -227,7 +232,8 @@ static int count_schedules(void)
 }
 
 /* One way of splitting the ranks: a whole pipeline with every schedule, others with the next
- * in turn; and where all share the experts, as if each rank had a node of its own. */
+ * in turn; and where all share the experts, with copies of hot ones, and as if each rank had a
+ * node of its own. */
 static void add_split(verify_layout layout, const verify_work *work, verify_layouts *layouts)
 {
     int turn = layouts->count;
@@ -236,11 +242,16 @@ static void add_split(verify_layout layout, const verify_work *work, verify_layo
     int n_schedules = layout.dims.pipeline > 1 && is_whole ? count_schedules() : 1;
     for (int i = 0; i < n_schedules; i++) {
         layout.recompute = (turn + i) % 3;
+        layout.shadow = layout.dims.expert > 1 && layout.dims.expert < n_ranks && turn % 2;
         if (layout.dims.pipeline > 1) take_schedule(turn + i, &layout);
         add_both(layout, work, layouts);
     }
     if (layout.dims.expert < n_ranks) return;
+    layout.shadow = 1;
+    add(&layout, work, layouts);
     layout.nodes = n_ranks;
+    add(&layout, work, layouts);
+    layout.shadow = 0;
     add(&layout, work, layouts);
 }
 

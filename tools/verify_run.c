@@ -73,6 +73,7 @@ static ringmoe_status open_trainer(const verify_work *work, const verify_layout 
     train.chunks = layout->chunks;
     train.recompute = layout->recompute;
     train.reproducible = layout->reproducible;
+    train.shadow = layout->shadow ? RINGMOE_SHADOW_ON : RINGMOE_SHADOW_OFF;
     train.seed += layout->seed;
     ringmoe_status status =
         ringmoe_tokens_synthetic(job->context, 0, CORPUS_TOKENS, &job->tokens);

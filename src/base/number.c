@@ -15,3 +15,13 @@ void rm_number_format(double number, char text[RM_NUMBER_TEXT])
     char *comma = strchr(text, ',');
     if (comma) *comma = '.';
 }
+
+int64_t rm_common_divisor(int64_t a, int64_t b)
+{
+    while (b) {
+        int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}

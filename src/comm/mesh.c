@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/number.h"
+
 int64_t rm_split(int64_t n, int ranks, int rank, int64_t *first)
 {
     *first = rank * n / ranks;
@@ -34,16 +36,6 @@ int rm_mesh_rank(const ringmoe_mesh_dims *dims, const ringmoe_mesh_dims *place)
     return ((place->pipeline * dims->data + place->data) * dims->expert + place->expert) *
                dims->tensor +
            place->tensor;
-}
-
-static int largest_common_divisor(int a, int b)
-{
-    while (b) {
-        int rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
 }
 
 /* "1, 2, 3 or 6": the divisors of n, as many as fit. */
@@ -109,7 +101,7 @@ static ringmoe_status complete_dims(int n_ranks, int n_experts, ringmoe_mesh_dim
     RM_TRY(check_divides(n_ranks, left, "tp", dims->tensor, error));
     left /= dims->tensor;
     if (!dims->data && !dims->expert)
-        dims->expert = n_experts ? largest_common_divisor(left, n_experts) : 1;
+        dims->expert = n_experts ? (int)rm_common_divisor(left, n_experts) : 1;
     if (!dims->data || !dims->expert)
         RM_TRY(check_divides(n_ranks, left, dims->data ? "dp" : "ep",
                              dims->data ? dims->data : dims->expert, error));
@@ -128,7 +120,7 @@ static ringmoe_status check_experts(int n_ranks, int n_experts, int expert_ranks
 {
     if (n_experts == 0 || n_experts % expert_ranks == 0) return RINGMOE_OK;
     char divisors[128];
-    list_divisors(largest_common_divisor(n_experts, n_ranks), divisors, sizeof divisors);
+    list_divisors((int)rm_common_divisor(n_experts, n_ranks), divisors, sizeof divisors);
     if (expert_ranks > n_experts)
         return rm_fail(error, RINGMOE_ERROR_LAYOUT,
                        "%d expert ranks are more than the %d experts: use --ep %s",

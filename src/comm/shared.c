@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "base/number.h"
+
 rm_shared rm_shared_measuring(const rm_axis *axis)
 {
     rm_shared measuring = {.unit = RM_ARENA_ALIGN, .n_near = 1};
@@ -22,13 +24,7 @@ rm_shared rm_shared_measuring(const rm_axis *axis)
 
 static size_t common_multiple(size_t a, size_t b)
 {
-    size_t x = a, y = b;
-    while (y) {
-        size_t rest = x % y;
-        x = y;
-        y = rest;
-    }
-    return a / x * b;
+    return a / (size_t)rm_common_divisor((int64_t)a, (int64_t)b) * b;
 }
 
 static size_t round_up(size_t bytes, size_t unit)

@@ -25,7 +25,7 @@ well 2 --precision bf16 --steps 2
 # the second.
 # Every pair of axes, every schedule, recomputation, uneven stages, nodes, and all four axes.
 well 4 --steps 2 --layouts \
-    tp4:reproducible,pp2xtp2:gpipe:reproducible,dp2xtp2,ep4:nodes2,pp2xep2:nodes4:zb-h1,dp2xep2
+    tp4:reproducible,pp2xtp2:gpipe:reproducible,dp2xtp2,ep4:nodes2,ep4:shadow,pp2xep2:nodes4:zb-h1,dp2xep2
 well 6 --steps 2 --layouts \
     pp2xep3:zb-h1:selective,pp3xdp2:interleaved:chunks2,dp3xep2:nodes3,ep3xtp2:reproducible:nodes2
 well 8 --steps 2 --layouts pp2xdp2xep2:1f1b:full,pp2xep2xtp2:reproducible,pp8:zb-h1,ep8:nodes4
