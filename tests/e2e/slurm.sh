@@ -30,6 +30,7 @@ is_pending() { [ "$(state_of_job "$1")" = PENDING ]; }
 has_ended() { [ -z "$(state_of_job "$1")" ] || [ "$(state_of_job "$1")" = COMPLETED ]; }
 starts() { grep -c '^train.sbatch: job [0-9]*, start' "$1.out"; }
 has_starts() { [ "$(starts "$1")" -ge "$2" ]; }
+has_wordless_ends() { [ "$(grep -c '^train.sbatch: ended without' moved.out)" -ge "$1" ]; }
 ranks_of() { pgrep -f -- "^$ringmoe train .*--out $work/$1( |\$)"; }
 
 # reach NAME STEP: ends the test if the run does not come so far.
@@ -107,9 +108,9 @@ has 'ended without a word.*requeued' moved.out
 reach moved 250
 strike moved STOP
 begin=$SECONDS
-wait_until 20 grep -q 'ended without a word (status 75' moved.out ||
-    fail "a rank that stands still: $(tail -n 12 moved.out)"
+wait_until 20 has_wordless_ends 2 || fail "a rank that stands still: $(tail -n 12 moved.out)"
 [ $((SECONDS - begin)) -le 12 ] || fail "a stopped rank held the job up for $((SECONDS - begin)) s"
+has 'srun: error: .*: Exited with exit code 75' moved.out
 has 'watchdog: rank [0-9] \(process [0-9]+ on [^)]*\) has not been heard of' moved.out
 come_back moved 6
 
