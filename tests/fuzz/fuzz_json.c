@@ -7,10 +7,12 @@
 #include "format/json.h"
 #include "fuzz.h"
 
-/* Numbers of more than 500 digits, which jansson takes. */
-static int has_long_number(const uint8_t *data, size_t size)
+/* What jansson takes and we do not: numbers of more than 500 digits, and a NUL character behind
+ * a number, which RFC 8259 does not allow. */
+static int may_differ(const uint8_t *data, size_t size)
 {
     size_t length = 0;
+    if (size && memchr(data, 0, size)) return 1;
     for (size_t i = 0; i < size; i++) {
         length = data[i] && strchr("0123456789.+-eE", data[i]) ? length + 1 : 0;
         if (length > 500) return 1;
@@ -28,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     theirs = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
     FUZZ_CHECK(status == RINGMOE_OK || (status == RINGMOE_ERROR_FORMAT && error.text[0]));
     FUZZ_CHECK((status == RINGMOE_OK) == (ours != NULL));
-    FUZZ_CHECK(!ours == !theirs || has_long_number(data, size));
+    FUZZ_CHECK(!ours == !theirs || (!ours && may_differ(data, size)));
     FUZZ_CHECK(!ours || !theirs || json_equal(ours, theirs));
     json_decref(ours);
     json_decref(theirs);
