@@ -267,7 +267,7 @@ RINGMOE_API ringmoe_status ringmoe_trainer_save(ringmoe_trainer *trainer, const 
  * The same beside training: returns as soon as training may go on. The checkpoint is of the
  * step that was done last, whatever is trained meanwhile. Collective.
  * Returns as ringmoe_trainer_save; also ARGUMENT (settings NULL or negative). After a failure
- * no save is under way.
+ * no save is under way, but after STATE the one that was.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_save_start(ringmoe_trainer *trainer,
                                                       const char *folder,

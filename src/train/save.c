@@ -256,6 +256,7 @@ ringmoe_status ringmoe_trainer_save_start(ringmoe_trainer *trainer, const char *
     RM_TRY(rm_agree(world, check_arguments(trainer, folder, settings, error), error));
     save->is_under_way = true;
     save->started = since;
+    save->stalled = 0;
     ringmoe_status status =
         rm_agree(world, prepare(trainer, folder, settings->buffer_bytes, error), error);
     if (status == RINGMOE_OK) status = hand_over(trainer);

@@ -14,7 +14,7 @@
 
 /* A count and a bias for each expert of each layer, and what else there is. */
 static const rm_json_limits limits = {
-    .bytes = (int64_t)64 << 20, .values = (int64_t)4 << 20, .depth = 4};
+    .bytes = (int64_t)1 << 30, .values = (int64_t)1 << 25, .depth = 4};
 
 static ringmoe_status fail_key(const char *path, const char *key, const char *wanted,
                                rm_error *error)
