@@ -5,6 +5,7 @@
  * transformers refuses a file.
  */
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,12 +101,25 @@ static char *frame(const char *json, int64_t *bytes)
     return header;
 }
 
+/* json_dumps does not look whether the text of a key found memory; into a buffer of ours
+ * nothing gets lost. NULL without memory. */
+static char *text_of(const json_t *object)
+{
+    size_t size = json_dumpb(object, NULL, 0, JSON_COMPACT);
+    char *text = size > 0 ? malloc(size + 1) : NULL;
+    bool is_whole = text && json_dumpb(object, text, size, JSON_COMPACT) == size;
+    if (is_whole) text[size] = 0;
+    if (is_whole) return text;
+    free(text);
+    return NULL;
+}
+
 static ringmoe_status make_header(const rm_tensor_entry *entries, int n_entries, char **header,
                                   int64_t *bytes, int64_t *total, rm_error *error)
 {
     json_t *object = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
     ringmoe_status status = add_entries(entries, n_entries, object, total, error);
-    char *json = status == RINGMOE_OK ? json_dumps(object, JSON_COMPACT) : NULL;
+    char *json = status == RINGMOE_OK ? text_of(object) : NULL;
     json_decref(object);
     *header = json ? frame(json, bytes) : NULL;
     free(json);

@@ -132,6 +132,13 @@ static inline void fault_open(struct world *world, MPI_Comm comm, bool by_expert
                  ringmoe_context_error(world->context));
 }
 
+/* The call to fail after the n-th. On one rank all do; several ranks, which take much longer,
+ * leave out some of the many allocations. */
+static inline long fault_next(long n)
+{
+    return fault.n_ranks > 1 && n > 64 ? n + n / 4 : n + 1;
+}
+
 /* A save of either kind, to its end. */
 static inline ringmoe_status fault_save(struct world *world, const char *folder, bool is_async)
 {

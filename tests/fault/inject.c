@@ -51,7 +51,9 @@ static int note_object(struct dl_phdr_info *object, size_t size, void *first)
     (void)size;
     bool is_program = *(bool *)first;
     *(bool *)first = false;
-    if (!is_program && !strstr(object->dlpi_name, "libringmoe")) return 0;
+    if (!is_program && !strstr(object->dlpi_name, "libringmoe") &&
+        !strstr(object->dlpi_name, "libjansson"))
+        return 0;
     for (int i = 0; i < object->dlpi_phnum && state.n_ours < MAX_RANGES; i++) {
         const ElfW(Phdr) *part = &object->dlpi_phdr[i];
         if (part->p_type != PT_LOAD || !(part->p_flags & PF_X)) continue;

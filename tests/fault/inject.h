@@ -2,8 +2,8 @@
  *
  * A library that stands between a program and the system, by being linked or preloaded before
  * libc, and lets the n-th call of a kind fail. It counts and hits only calls that come from the
- * program itself or libringmoe: MPI, OpenMP and jansson end the process when an allocation of
- * theirs fails.
+ * program itself, libringmoe or libjansson: MPI and OpenMP end the process when an allocation
+ * of theirs fails.
  *
  * A program arms it by inject_arm. Where it is preloaded, the environment does:
  *

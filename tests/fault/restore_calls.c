@@ -69,10 +69,10 @@ static long try_all(int failure, int victim)
 {
     struct world world;
     bool is_struck = true, is_restored = true;
-    long n = 0, struck = 0;
+    long struck = 0;
     fault_open(&world, MPI_COMM_WORLD, false);
-    while (is_struck && check_failures < 20) {
-        fault_try(60, "restore, failing", inject_kind_name(failures[failure].kind), ++n);
+    for (long n = 1; is_struck && check_failures < 20; n = fault_next(n)) {
+        fault_try(60, "restore, failing", inject_kind_name(failures[failure].kind), n);
         is_struck = try_call(&world, failure, victim, n, &is_restored);
         struck += is_struck;
         if (is_restored) check_goes_on(&world, SAVED_STEPS, SAVED_STEPS + 1);

@@ -114,15 +114,16 @@ static bool try_call(const failure *how, bool is_async, int victim, long n)
 /* Returns how many saves were struck. */
 static long try_all(const failure *how, bool is_async, int victim)
 {
-    long n = 0;
+    long struck = 0;
     bool is_struck = true;
-    while (is_struck && check_failures < 20) {
+    for (long n = 1; is_struck && check_failures < 20; n = fault_next(n)) {
         fault_try(60, is_async ? "save beside training, failing" : "save, failing",
-                  inject_kind_name(how->kind), ++n);
+                  inject_kind_name(how->kind), n);
         is_struck = try_call(how, is_async, victim, n);
+        struck += is_struck;
         MPI_Allreduce(MPI_IN_PLACE, &check_failures, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
     }
-    return n - 1;
+    return struck;
 }
 
 /* Failed saves have changed nothing of what was trained. */
