@@ -11,8 +11,8 @@
  * A checksum is XXH3-64 of the XXH3-64 of each tensor's bytes, in the model's order, so it does
  * not depend on the layout.
  */
-#ifndef RM_STATE_H
-#define RM_STATE_H
+#ifndef RM_TRAIN_STATE_H
+#define RM_TRAIN_STATE_H
 
 #include "train/recipe.h"
 
