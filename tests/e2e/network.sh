@@ -4,8 +4,8 @@
 # losses of one rank in every layout; and a network that is cut, or a rank beyond it that stops,
 # ends the job with a name. Skipped where namespaces or TUN devices cannot be had, or where
 # mpiexec is not Hydra.
+relay=${4:+$(realpath "$4")}
 . "$(dirname "$0")/common.sh"
-relay=${4:-}
 . "$(dirname "$0")/nodes.sh"
 
 limit=2
