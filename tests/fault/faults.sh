@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # What the scripts of this folder share, each started as `script RINGMOE MPIEXEC SOURCE_ROOT INJECT`.
+inject=$(realpath "$4")
 # shellcheck source=tests/e2e/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e/common.sh"
 
-inject=$(realpath "$4")
 small_config >small.json
 # Six microbatches a step, so that one, two and three ranks divide them.
 fault_run="--data synthetic --model small.json --steps 6 --seq-len 32 --microbatch 2"
