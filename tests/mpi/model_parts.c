@@ -3,6 +3,8 @@
  * Every layout of the ranks over the four axes begins with the same model, drawn or loaded: a
  * rank's parts are those rows or columns of the one-rank model, at odd offsets too.
  */
+#include <dirent.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -109,18 +111,23 @@ static void write_folder(bool tied)
     MPI_Barrier(MPI_COMM_WORLD);
 }
 
+/* Whatever its files are called. */
 static void remove_folder(void)
 {
-    static const char *const names[] = {"config.json", "model-00001-of-00001.safetensors",
-                                        "model.safetensors.index.json", "optimizer.safetensors",
-                                        "state.json"};
-    char path[256];
+    char path[sizeof folder + NAME_MAX + 2];
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank != 0) return;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+    DIR *open_folder = opendir(folder);
+    if (!open_folder) {
+        check_report("opendir", __FILE__, __LINE__, folder);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(open_folder));) {
+        if (entry->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
         CHECK(unlink(path) == 0);
     }
+    closedir(open_folder);
     CHECK(rmdir(folder) == 0);
 }
 
