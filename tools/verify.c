@@ -45,7 +45,7 @@ static const option_set set = {
         "if all is well.\n\n"
         "A layout is its axes joined by x (pp2xdp2, ep4, serial), then, behind colons, what\n"
         "is not as usual: a schedule, selective, full, reproducible, shadow (copies of hot\n"
-        "experts), chunks2, threads2, nodes2 (as if on so many nodes: tokens then travel by "
+        "experts), chunks2, threads2, nodes2 (as if on so many nodes: tokens then travel by\n"
         "messages between them).\n"
         "Tensor ranks without reproducible are compared within a tolerance. To see how a\n"
         "difference looks, give one layout another seed: --layouts ep2:seed1.",
