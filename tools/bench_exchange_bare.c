@@ -58,7 +58,8 @@ int exchange_bare_open(tool_session *session, double bytes, exchange_bare *bare)
                                 "no memory for the baseline's counts");
     if (status) return status;
     bool fits = share_out(session, n_elements, bare);
-    MPI_Alltoall(bare->out, 1, MPI_INT, bare->in, 1, MPI_INT, MPI_COMM_WORLD);
+    session_must(session,
+                 MPI_Alltoall(bare->out, 1, MPI_INT, bare->in, 1, MPI_INT, MPI_COMM_WORLD));
     int64_t n_out = place(bare->out, n_ranks, bare->out_at);
     int64_t n_in = place(bare->in, n_ranks, bare->in_at);
     status = session_settle(session, fits && n_in <= INT32_MAX ? EXIT_DONE : EXIT_USAGE,
@@ -76,10 +77,11 @@ int exchange_bare_run(tool_session *session, exchange_bare *bare, bool is_timed)
 {
     session_largest(session, 0); /* all begin together */
     double start = clock_seconds();
-    MPI_Alltoallv(bare->send, bare->out, bare->out_at, REAL, bare->receive, bare->in,
-                  bare->in_at, REAL, MPI_COMM_WORLD);
-    MPI_Alltoallv(bare->receive, bare->in, bare->in_at, REAL, bare->send, bare->out,
-                  bare->out_at, REAL, MPI_COMM_WORLD);
+    session_must(session,
+                 MPI_Alltoallv(bare->send, bare->out, bare->out_at, REAL, bare->receive,
+                               bare->in, bare->in_at, REAL, MPI_COMM_WORLD));
+    session_must(session, MPI_Alltoallv(bare->receive, bare->in, bare->in_at, REAL, bare->send,
+                                        bare->out, bare->out_at, REAL, MPI_COMM_WORLD));
     double slowest = session_largest(session, clock_seconds() - start);
     if (is_timed) bench_add(&bare->ms, 1e3 * slowest);
     return EXIT_DONE;

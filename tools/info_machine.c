@@ -161,8 +161,8 @@ int info_machine(tool_session *session, const info_options *options)
         gethostname(report.host, sizeof report.host - 1);
         snprintf(report.binding, sizeof report.binding, "%s", machine.binding);
         advice_collect(session, &machine, &report.advice);
-        MPI_Gather(&report, sizeof report, MPI_BYTE, reports, sizeof report, MPI_BYTE, 0,
-                   MPI_COMM_WORLD);
+        session_must(session, MPI_Gather(&report, sizeof report, MPI_BYTE, reports,
+                                         sizeof report, MPI_BYTE, 0, MPI_COMM_WORLD));
         if (session->rank == 0 && options->json)
             status = print_json(session, &machine, reports);
         else if (session->rank == 0)

@@ -20,24 +20,22 @@ static volatile sig_atomic_t final_status;
 static void end_without_mpi(int signal)
 {
     static const char line[] =
-        "ringmoe: watchdog: MPI_Finalize has not come back for 10 s, all "
-        "work is done: ending without it\n";
+        "ringmoe: MPI_Finalize has not come back for 10 s, all work is done: ending without "
+        "it\n";
     (void)signal;
     (void)!write(STDERR_FILENO, line, sizeof line - 1);
     _exit(final_status);
 }
 
-void leave_mpi(bool are_all_done, int n_nodes, int status)
+void leave_mpi(int n_nodes, int status)
 {
     struct sigaction action = {.sa_handler = end_without_mpi};
     struct timespec pause = {.tv_nsec = PAUSE_MILLISECONDS * 1000000L};
     if (n_nodes > 1) nanosleep(&pause, NULL);
-    if (are_all_done) {
-        sigemptyset(&action.sa_mask);
-        sigaction(SIGALRM, &action, NULL);
-        final_status = status;
-        alarm(PATIENCE_SECONDS);
-    }
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    final_status = status;
+    alarm(PATIENCE_SECONDS);
     MPI_Finalize();
     alarm(0);
 }

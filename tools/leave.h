@@ -5,10 +5,8 @@
 #ifndef TOOLS_LEAVE_H
 #define TOOLS_LEAVE_H
 
-#include <stdbool.h>
-
-/* MPI_Finalize. are_all_done: no rank does anything but this any more, so if it takes long the
- * process ends without it, after a line on stderr, with `status`. */
-void leave_mpi(bool are_all_done, int n_nodes, int status);
+/* MPI_Finalize, once no rank has anything else left to do: so if it takes long the process ends
+ * without it, after a line on stderr, with `status`. */
+void leave_mpi(int n_nodes, int status);
 
 #endif

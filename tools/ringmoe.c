@@ -128,8 +128,8 @@ int main(int argc, char **argv)
     int status = dispatch(&session, argc, argv);
     if (session.rank == 0 && (fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE)
         status = session_fail(&session, EXIT_FAILED, "cannot write to the screen: disk full?");
-    bool are_all_done = session.context != NULL; /* its end waits for all ranks */
     session_end(&session);
-    leave_mpi(are_all_done, session.n_nodes, status);
+    session_meet(&session);
+    leave_mpi(session.n_nodes, status);
     return status;
 }

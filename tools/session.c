@@ -13,8 +13,7 @@
 
 enum { STATUSES = 256 };
 
-/* An error of MPI between the ranks of the command leaves them nothing to agree by. */
-static void must(const tool_session *session, int code)
+void session_must(const tool_session *session, int code)
 {
     char text[MPI_MAX_ERROR_STRING] = "unknown error";
     int length;
@@ -32,10 +31,10 @@ static void wait_yielding(const tool_session *session, const char *what, int sta
                           MPI_Request *request)
 {
     int done = 0;
-    must(session, started);
+    session_must(session, started);
     if (session->context) ringmoe_context_wait_begin(session->context, what);
     while (!done) {
-        must(session, MPI_Test(request, &done, MPI_STATUS_IGNORE));
+        session_must(session, MPI_Test(request, &done, MPI_STATUS_IGNORE));
         if (!done) sched_yield();
     }
     if (session->context) ringmoe_context_wait_end(session->context);
@@ -47,7 +46,8 @@ static int count_nodes(const tool_session *session, MPI_Comm node)
     int place, count;
     MPI_Comm_rank(node, &place);
     int is_first = place == 0;
-    must(session, MPI_Allreduce(&is_first, &count, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD));
+    session_must(session,
+                 MPI_Allreduce(&is_first, &count, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD));
     return count;
 }
 
@@ -59,12 +59,12 @@ void session_begin(tool_session *session, const char *program, int thread_level)
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_rank(MPI_COMM_WORLD, &session->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &session->size);
-    must(session, MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session->rank,
-                                      MPI_INFO_NULL, &node));
+    session_must(session, MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED,
+                                              session->rank, MPI_INFO_NULL, &node));
     MPI_Comm_size(node, &session->node_size);
     session->n_nodes = count_nodes(session, node);
     ringmoe_machine_describe(&machine);
-    session->cpu_share = share_of_cpus(node, machine.binding);
+    session_must(session, share_of_cpus(node, machine.binding, &session->cpu_share));
     MPI_Comm_free(&node);
 }
 
@@ -184,6 +184,7 @@ int session_open(tool_session *session, const tool_placement *placement)
     session_context_settings(session, placement, &settings);
     ringmoe_status status =
         ringmoe_context_create(MPI_COMM_WORLD, &settings, &session->context);
+    session->is_watched = status == RINGMOE_OK && settings.watchdog_seconds > 0;
     if (status == RINGMOE_OK) return EXIT_DONE;
     return session_settle(session, status == RINGMOE_ERROR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED,
                           session->line[0] ? session->line : ringmoe_status_text(status));
@@ -227,17 +228,31 @@ void session_share(const tool_session *session, void *data, int bytes)
     wait_yielding(session, "news from rank 0", started, &request);
 }
 
-void session_share_asleep(const tool_session *session, void *data, int bytes)
+static void wait_asleep(const tool_session *session, int started, MPI_Request *request)
 {
     const struct timespec nap = {.tv_nsec = 1000000};
-    MPI_Request request;
     int done = 0;
-    if (session->size == 1) return;
-    must(session, MPI_Ibcast(data, bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request));
+    session_must(session, started);
     while (!done) {
-        must(session, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+        session_must(session, MPI_Test(request, &done, MPI_STATUS_IGNORE));
         if (!done) nanosleep(&nap, NULL);
     }
+}
+
+void session_share_asleep(const tool_session *session, void *data, int bytes)
+{
+    MPI_Request request;
+    if (session->size == 1) return;
+    int started = MPI_Ibcast(data, bytes, MPI_BYTE, 0, MPI_COMM_WORLD, &request);
+    wait_asleep(session, started, &request);
+}
+
+void session_meet(const tool_session *session)
+{
+    MPI_Request request;
+    if (session->size == 1 || session->is_watched) return;
+    int started = MPI_Ibarrier(MPI_COMM_WORLD, &request);
+    wait_asleep(session, started, &request);
 }
 
 double session_largest(const tool_session *session, double value)

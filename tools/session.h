@@ -23,6 +23,7 @@ typedef struct tool_session {
     int n_nodes;              /* of all ranks */
     double cpu_share;         /* cpus this rank has for itself; 0: unknown */
     int thread_level;         /* MPI's, as provided */
+    bool is_watched;          /* by the watchdog of a context */
     char line[1024];          /* what the library said before there was a context */
     ringmoe_context *context; /* after session_open */
     ringmoe_mesh *mesh;       /* after session_layout */
@@ -31,6 +32,10 @@ typedef struct tool_session {
 /* After MPI_Init_thread. */
 void session_begin(tool_session *session, const char *program, int thread_level);
 void session_end(tool_session *session);
+
+/* Of a call between the ranks of the command: an error of MPI leaves them nothing to agree by,
+ * so it ends the job after a line. */
+void session_must(const tool_session *session, int code);
 
 /* Parses the options on every rank; prints the help or the error on rank 0. False: the command
  * ends now with *exit_status. */
@@ -71,6 +76,9 @@ void session_share(const tool_session *session, void *data, int bytes);
 void session_share_asleep(const tool_session *session, void *data, int bytes);
 /* The bits that are set on any rank, on every rank. */
 int session_union(const tool_session *session, int flags);
+/* After session_end: all ranks have come here. The end of a context with a watchdog has waited
+ * for them, or has seen that some never come. */
+void session_meet(const tool_session *session);
 /* The largest over all ranks, on every rank. */
 double session_largest(const tool_session *session, double value);
 

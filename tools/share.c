@@ -18,13 +18,14 @@ static void mark_cpus(const char *list, int *marks)
     }
 }
 
-double share_of_cpus(MPI_Comm node, const char *cpus)
+int share_of_cpus(MPI_Comm node, const char *cpus, double *share)
 {
     int mine[MAX_CPUS] = {0}, users[MAX_CPUS];
-    double share = 0;
     mark_cpus(cpus, mine);
-    MPI_Allreduce(mine, users, MAX_CPUS, MPI_INT, MPI_SUM, node);
+    int code = MPI_Allreduce(mine, users, MAX_CPUS, MPI_INT, MPI_SUM, node);
+    *share = 0;
+    if (code != MPI_SUCCESS) return code;
     for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-        if (mine[cpu]) share += 1.0 / users[cpu];
-    return share;
+        if (mine[cpu]) *share += 1.0 / users[cpu];
+    return MPI_SUCCESS;
 }

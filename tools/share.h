@@ -10,7 +10,7 @@
 #include <mpi.h>
 
 /* From this rank's cpus as a list such as 0-3,8 and those of the other ranks of the node; 0 if
- * the system does not tell. Collective over `node`. */
-double share_of_cpus(MPI_Comm node, const char *cpus);
+ * the system does not tell. Collective over `node`. Returns MPI's code. */
+int share_of_cpus(MPI_Comm node, const char *cpus, double *share);
 
 #endif

@@ -112,12 +112,14 @@ static ringmoe_status evaluate(const verify_work *work, layout_job *job, verify_
 
 /* A rank without memory for its record cannot leave the others alone in the steps, so they are
  * asked first. */
-static ringmoe_status run_steps(const verify_work *work, layout_job *job, verify_record *record)
+static ringmoe_status run_steps(const tool_session *session, const verify_work *work,
+                                layout_job *job, verify_record *record)
 {
     int has_memory =
         allocate(record, (int)work->train.steps, ringmoe_trainer_parameter_count(job->trainer));
     ringmoe_status status = RINGMOE_OK;
-    MPI_Allreduce(MPI_IN_PLACE, &has_memory, 1, MPI_INT, MPI_MIN, job->comm);
+    session_must(session,
+                 MPI_Allreduce(MPI_IN_PLACE, &has_memory, 1, MPI_INT, MPI_MIN, job->comm));
     if (!has_memory) {
         snprintf(record->text, sizeof record->text, "no memory for the records of %lld steps",
                  (long long)work->train.steps);
@@ -138,7 +140,7 @@ static void run_members(tool_session *session, const tool_placement *placement,
     if (status == RINGMOE_OK) status = open_trainer(work, layout, job);
     if (status == RINGMOE_OK)
         status = gradient ? verify_check_gradient(job->trainer, gradient)
-                          : run_steps(work, job, record);
+                          : run_steps(session, work, job, record);
     if (status != RINGMOE_OK && job->context && ringmoe_context_error(job->context)[0])
         snprintf(record->text, sizeof record->text, "%s", ringmoe_context_error(job->context));
     record->status = status;
@@ -155,7 +157,8 @@ void verify_run(tool_session *session, const tool_placement *placement, const ve
     MPI_Comm comm;
     bool is_member = session->rank < verify_layout_ranks(layout);
     *record = (verify_record){0};
-    MPI_Comm_split(MPI_COMM_WORLD, is_member ? 0 : MPI_UNDEFINED, session->rank, &comm);
+    session_must(session, MPI_Comm_split(MPI_COMM_WORLD, is_member ? 0 : MPI_UNDEFINED,
+                                         session->rank, &comm));
     if (is_member) {
         run_members(session, placement, work, layout, gradient, record, comm);
         MPI_Comm_free(&comm);
