@@ -60,21 +60,22 @@ uint64_t rm_hash_share(const ringmoe_trainer *trainer, const rm_parameter *param
     return sum;
 }
 
-ringmoe_status rm_digest(const ringmoe_trainer *trainer, rm_part_values values,
-                         const void *source, const rm_real *biases, char hex[17])
+/* Of the weights, and of the routers' selection biases, the same on every rank, last. */
+static ringmoe_status digest_weights(const ringmoe_trainer *trainer, char hex[17])
 {
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
     const rm_axis *world = &trainer->mesh->context->world;
     rm_error *error = &trainer->mesh->context->error;
     int n = table->n_parameters;
+    const rm_real *biases = rm_model_router_bias(trainer->model);
     uint64_t *hashes = calloc((size_t)n + 1, sizeof *hashes);
     ringmoe_status status = RINGMOE_OK;
     if (!hashes) status = rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %d hashes", n);
     status = rm_agree(world, status, error);
     for (int i = 0; i < n && status == RINGMOE_OK; i++)
-        hashes[i] = rm_hash_share(trainer, &table->parameters[i],
-                                  rm_share_of_shards(trainer, &table->parameters[i]),
-                                  rm_random_stream(table->parameters[i].name), values, source);
+        hashes[i] = rm_hash_share(
+            trainer, &table->parameters[i], rm_share_of_shards(trainer, &table->parameters[i]),
+            rm_random_stream(table->parameters[i].name), rm_values_of_weights, NULL);
     if (status == RINGMOE_OK)
         status = rm_allreduce(world, hashes, n, MPI_UINT64_T, MPI_SUM, error);
     if (status == RINGMOE_OK) {
@@ -101,18 +102,6 @@ const rm_real *rm_values_of_shards(const void *source, const ringmoe_trainer *tr
     return rm_shards_at(trainer, source, parameter, elements.first);
 }
 
-ringmoe_status rm_weights_digest(const ringmoe_trainer *trainer, char hex[17])
-{
-    return rm_digest(trainer, rm_values_of_weights, NULL, rm_model_router_bias(trainer->model),
-                     hex);
-}
-
-ringmoe_status rm_shards_digest(const ringmoe_trainer *trainer, rm_real *const *values,
-                                char hex[17])
-{
-    return rm_digest(trainer, rm_values_of_shards, values, NULL, hex);
-}
-
 ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[17])
 {
     if (!trainer) return RINGMOE_ERROR_ARGUMENT;
@@ -121,5 +110,5 @@ ringmoe_status ringmoe_trainer_weights_hash(ringmoe_trainer *trainer, char hex[1
     if (!hex) status = rm_fail(error, RINGMOE_ERROR_ARGUMENT, "the place for the hash is NULL");
     RM_TRY(rm_agree(&trainer->mesh->context->world, status, error));
     RM_TRY(rm_replicas_check(trainer));
-    return rm_weights_digest(trainer, hex);
+    return digest_weights(trainer, hex);
 }

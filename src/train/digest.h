@@ -3,8 +3,8 @@
  * Hashes of values that are spread over the ranks: the sum, modulo 2^64, over a parameter's
  * elements of a mix of the parameter's name, the element's index in the whole and its bits.
  * Such a sum may be taken in any order, so it is the same on every layout, and of a
- * checkpoint's file as of the memory it was written from. What is hashed as a whole (weights,
- * moments) is XXH64 of its parameters' hashes in the model's order.
+ * checkpoint's file as of the memory it was written from. The weights' hash is
+ * XXH64 of their parameters' hashes in the model's order.
  */
 #ifndef RM_DIGEST_H
 #define RM_DIGEST_H
@@ -20,23 +20,13 @@ typedef const rm_real *(*rm_part_values)(const void *source, const ringmoe_train
                                          const rm_parameter *parameter, rm_share elements,
                                          rm_real *buffer);
 
-/* `biases`: the routers' selection biases, the same on every rank, hashed last, or NULL.
- * Collective over all ranks. */
-ringmoe_status rm_digest(const ringmoe_trainer *trainer, rm_part_values values,
-                         const void *source, const rm_real *biases, char hex[17]);
-
 /* One term of such a sum: elements of this rank's part. `stream`: of the parameter's name. */
 uint64_t rm_hash_share(const ringmoe_trainer *trainer, const rm_parameter *parameter,
                        rm_share share, uint64_t stream, rm_part_values values,
                        const void *source);
 
-/* Of the weights with the selection biases; and of arrays spread as the shards are (`values`,
- * one array a space). Collective. */
-ringmoe_status rm_weights_digest(const ringmoe_trainer *trainer, char hex[17]);
-ringmoe_status rm_shards_digest(const ringmoe_trainer *trainer, rm_real *const *values,
-                                char hex[17]);
-
-/* The sources of these two: NULL; the arrays. */
+/* Values that are hashed: weights (`source` NULL); arrays spread as the shards are, one a
+ * space. */
 const rm_real *rm_values_of_weights(const void *source, const ringmoe_trainer *trainer,
                                     const rm_parameter *parameter, rm_share elements,
                                     rm_real *buffer);
