@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/part_read.h"
 
+#include <omp.h>
+
 /* Elements of the file a thread has in memory at a time; runs as long as that or half of it are
  * brought in one by one, shorter ones with what lies between them. */
 enum { SPAN_ELEMENTS = 1 << 18, LONG_RUN_ELEMENTS = 1 << 14 };
@@ -53,14 +55,19 @@ ringmoe_status rm_part_read(const rm_compute *compute, const rm_tensor *tensor,
     if (n <= 0) return RINGMOE_OK;
     int64_t block = block_elements(parameter, part);
     ringmoe_status status = RINGMOE_OK;
+    omp_lock_t lock;
+    omp_init_lock(&lock);
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
     for (int64_t done = 0; done < n; done += block) {
         rm_error why = {""};
         ringmoe_status found =
             read_block(compute, tensor, parameter, part, first + done,
                        n - done < block ? n - done : block, values + done, &why);
-#pragma omp critical(rm_part_read)
-        if (found != RINGMOE_OK) status = rm_fail(error, found, "%s", why.text);
+        if (found == RINGMOE_OK) continue;
+        omp_set_lock(&lock);
+        status = rm_fail(error, found, "%s", why.text);
+        omp_unset_lock(&lock);
     }
+    omp_destroy_lock(&lock);
     return status;
 }
