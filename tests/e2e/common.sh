@@ -23,6 +23,27 @@ finish() {
     exit 0
 }
 
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
+
+hydra_needed() {
+    "$mpiexec" --version 2>/dev/null | grep -q HYDRA || skip 'mpiexec is not Hydra'
+}
+
+# wait_until SECONDS COMMAND...: false when the time is up.
+wait_until() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$end" ] || return 1
+        sleep 0.1
+    done
+}
+
+is_over() { ! kill -0 "$1"; }
+
 # done_well WHAT COMMAND...: status 0 and nothing on stderr; the output stays in ./out.
 done_well() {
     local what=$1

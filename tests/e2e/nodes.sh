@@ -8,11 +8,6 @@
 #
 # Hydra itself waits for ever when its own connections are cut, so they are not the ones to cut.
 
-skip() {
-    echo "skipped: $*"
-    exit 77
-}
-
 head=ringmoe-$$-head
 names=()
 relay_process=
@@ -31,7 +26,7 @@ trap 'remove_nodes; rm -rf "$work"' EXIT
 nodes_needed() {
     [ "$(id -u)" -eq 0 ] || skip 'network namespaces need root'
     command -v ip >/dev/null || skip 'no ip (iproute2)'
-    "$mpiexec" --version 2>/dev/null | grep -q HYDRA || skip 'mpiexec is not Hydra'
+    hydra_needed
     [ -x "$relay" ] || skip 'the relay is for Linux'
     [ -c /dev/net/tun ] || skip 'no /dev/net/tun'
 }

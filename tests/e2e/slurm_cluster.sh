@@ -9,21 +9,6 @@
 cluster=
 cluster_processes=()
 
-skip() {
-    echo "skipped: $*"
-    exit 77
-}
-
-# wait_until SECONDS COMMAND...: false when the time is up.
-wait_until() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ "$SECONDS" -lt "$end" ] || return 1
-        sleep 0.1
-    done
-}
-
 cluster_stop() {
     local process
     if [ -n "$cluster" ] && [ "${#cluster_processes[@]}" -gt 1 ]; then

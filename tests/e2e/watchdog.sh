@@ -18,10 +18,7 @@ start() {
         --sample-tokens 0 --threads 1 --watchdog "$limit" --out "$work/$1" \
         >"$1.out" 2>"$1.err" &
     job=$!
-    for _ in $(seq 300); do
-        [ -s "$1/metrics.jsonl" ] && break
-        sleep 0.1
-    done
+    wait_until 60 test -s "$1/metrics.jsonl"
     mapfile -t ranks < <(pgrep -f -- "^$ringmoe train .*--out $work/$1\$")
     [ "${#ranks[@]}" -eq "$2" ] && return
     fail "$1: ${#ranks[@]} processes, not $2: $(cat "$1.err")"

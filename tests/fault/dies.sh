@@ -3,6 +3,7 @@
 # A rank that dies as it begins a message: the others end soon, with a line that names it and a
 # status that is not 0. mpiexec is told not to end them itself.
 . "$(dirname "$0")/faults.sh"
+hydra_needed
 
 limit=2
 endless=${fault_run/--steps 6/--steps 1000000}

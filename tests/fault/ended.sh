@@ -4,6 +4,7 @@
 # its ranks, and goes on with another number of ranks: nothing that was promised is lost, and the
 # steps are those of an undisturbed run.
 . "$(dirname "$0")/faults.sh"
+hydra_needed
 
 # shellcheck disable=SC2086
 done_well whole "$ringmoe" train $fault_run --out whole || finish
