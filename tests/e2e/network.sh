@@ -9,7 +9,8 @@ relay=${4:+$(realpath "$4")}
 . "$(dirname "$0")/nodes.sh"
 
 limit=2
-make_nodes 3 200 100 1 100
+delay=200
+make_nodes 3 $delay 100 1 100
 
 small_config | sed 's/"num_hidden_layers": 2/"num_hidden_layers": 3/' >small.json
 small_run=${small_run/--global-batch 8/--global-batch 12}
@@ -50,10 +51,9 @@ endless() {
     on_nodes 2 1 "$ringmoe" train $small_run --steps 1000000 --eval-every 0 --save-every 0 \
         --threads 1 --ep 2 --watchdog "$limit" --out "$1" >"$1.out" 2>"$1.err" &
     job=$!
-    for _ in $(seq 200); do
-        [ -s "$1/metrics.jsonl" ] && break
-        sleep 0.1
-    done
+    wait_until 60 test -s "$1/metrics.jsonl" && return
+    fail "$1 does not begin: $(tail -3 "$1.err")"
+    finish
 }
 
 # rank_on NODE: the process of the rank there, if any. (Its starters' command lines look alike.)
@@ -98,6 +98,10 @@ failed cut
 kill "$relay_process" && wait "$relay_process"
 relay_process=
 tail -1 relay.out
-lost=$(sed -n 's/^passed .* lost //p' relay.out)
+# What the cut took does not count as lost.
+read -r under_way lost cut < <(sed -n \
+    's/^passed .* in \([0-9]*\) us lost \([0-9]*\) refused [0-9]* cut \([0-9]*\)$/\1 \2 \3/p' relay.out)
+[ "${under_way:-0}" -ge "$delay" ] || fail "the network did not delay packets: $(cat relay.out)"
 [ "${lost:-0}" -gt 0 ] || fail "the network lost no packet: $(cat relay.out)"
+[ "${cut:-0}" -gt 0 ] || fail "the cut took no packet: $(cat relay.out)"
 finish

@@ -7,7 +7,8 @@
  *   link0 of a --> | rate | loss | delay + jitter | --> by destination --> link0 of b, c, ..
  *
  * Packets of one sender stay in order. Ready when it prints `ready`; SIGUSR1 cuts the network;
- * on SIGTERM it prints what passed and what was lost. Linux, root.
+ * on SIGTERM it prints what passed, how long that was under way on average, what was lost, and
+ * what the cut took. Linux, root.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,7 +31,7 @@
 enum { MOST_NODES = 8, MOST_BYTES = 9216, QUEUE = 512, IPV4_HEADER = 20 };
 
 typedef struct relay_packet {
-    int64_t due; /* nanoseconds */
+    int64_t sent, due; /* nanoseconds */
     int to, n_bytes;
     unsigned char bytes[MOST_BYTES];
 } relay_packet;
@@ -51,7 +52,9 @@ typedef struct relay_network {
     double loss;            /* share of packets */
     double bits_per_second; /* of each sender; 0: no limit */
     uint64_t random;
-    int64_t n_passed, n_lost;
+    int64_t n_passed, n_lost, n_cut;
+    int64_t n_refused; /* by the device of its address */
+    int64_t under_way; /* nanoseconds of all that passed */
 } relay_network;
 
 static volatile sig_atomic_t is_cut, is_over;
@@ -138,9 +141,12 @@ static void take_packets(relay_network *network, relay_node *from)
         if (n_bytes <= 0) return;
         packet->to = node_of(network, packet->bytes, n_bytes);
         packet->n_bytes = (int)n_bytes;
+        packet->sent = now();
         packet->due = due_time(network, from, packet->n_bytes);
         if (packet->to < 0) continue;
-        if (is_cut || next_random(network) < network->loss)
+        if (is_cut)
+            network->n_cut++;
+        else if (next_random(network) < network->loss)
             network->n_lost++;
         else
             from->n_queued++;
@@ -156,7 +162,12 @@ static void give_packets(relay_network *network, relay_node *from)
         ssize_t written = is_cut ? 0
                                  : write(network->nodes[packet->to].device, packet->bytes,
                                          (size_t)packet->n_bytes);
-        *(written == packet->n_bytes ? &network->n_passed : &network->n_lost) += 1;
+        if (written == packet->n_bytes) {
+            network->n_passed++;
+            network->under_way += time - packet->sent;
+        } else {
+            *(is_cut ? &network->n_cut : &network->n_refused) += 1;
+        }
         from->first = (from->first + 1) % QUEUE;
         from->n_queued--;
     }
@@ -193,7 +204,11 @@ static void run(relay_network *network, const sigset_t *while_waiting)
         close(network->nodes[i].device);
         free(network->nodes[i].queue);
     }
-    printf("passed %lld lost %lld\n", (long long)network->n_passed, (long long)network->n_lost);
+    printf("passed %lld in %.0f us lost %lld refused %lld cut %lld\n",
+           (long long)network->n_passed,
+           1e-3 * (double)network->under_way / (double)(network->n_passed + !network->n_passed),
+           (long long)network->n_lost, (long long)network->n_refused,
+           (long long)network->n_cut);
 }
 
 /* NAMESPACE=ADDRESS */
