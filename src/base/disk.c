@@ -48,20 +48,36 @@ static void leave_direct(rm_disk_file *file)
     file->sent = file->written;
 }
 
+#ifdef SYNC_FILE_RANGE_WRITE
+/* A file system need not have this. But an error of the disk is told once: what is not heeded
+ * here no later fsync repeats. */
+static ringmoe_status send_range(const rm_disk_file *file, int64_t first, int64_t end,
+                                 unsigned flags, rm_error *error)
+{
+    int failed;
+    do failed = sync_file_range(file->descriptor, first, end - first, flags);
+    while (failed && errno == EINTR);
+    if (!failed || errno == ENOSYS || errno == EINVAL || errno == ESPIPE) return RINGMOE_OK;
+    return fail_errno(error, "write it", file);
+}
+#endif
+
 /* The last block but one has gone to the disk by now, or is waited for. */
-static void send_on(rm_disk_file *file)
+static ringmoe_status send_on(rm_disk_file *file, rm_error *error)
 {
 #ifdef SYNC_FILE_RANGE_WRITE
     int64_t before = file->sent;
-    sync_file_range(file->descriptor, before, file->written - before, SYNC_FILE_RANGE_WRITE);
+    RM_TRY(send_range(file, before, file->written, SYNC_FILE_RANGE_WRITE, error));
     if (before > 0) {
-        sync_file_range(file->descriptor, 0, before,
-                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                            SYNC_FILE_RANGE_WAIT_AFTER);
+        RM_TRY(send_range(file, 0, before,
+                          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                              SYNC_FILE_RANGE_WAIT_AFTER,
+                          error));
         posix_fadvise(file->descriptor, 0, before, POSIX_FADV_DONTNEED);
     }
 #endif
     file->sent = file->written;
+    return RINGMOE_OK;
 }
 
 static ringmoe_status write_fully(rm_disk_file *file, const char *data, int64_t bytes,
@@ -88,8 +104,7 @@ ringmoe_status rm_disk_write(rm_disk_file *file, const void *data, int64_t bytes
     RM_TRY(write_fully(file, data, aligned, error));
     if (aligned < bytes) leave_direct(file);
     RM_TRY(write_fully(file, (const char *)data + aligned, bytes - aligned, error));
-    if (!file->direct) send_on(file);
-    return RINGMOE_OK;
+    return file->direct ? RINGMOE_OK : send_on(file, error);
 }
 
 ringmoe_status rm_disk_finish(rm_disk_file *file, rm_error *error)

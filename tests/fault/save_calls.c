@@ -10,23 +10,35 @@
 
 #include "inject.h"
 
-/* One way of failing. Where `is_survived`, the save has to succeed all the same. */
+/* What has to become of the save. */
+typedef enum outcome { EITHER, SUCCEEDS, FAILS } outcome;
+
 typedef struct failure {
     inject_kind kind;
     int what;
-    bool is_survived;
+    outcome expected;
 } failure;
 
 static const failure failures[] = {
-    {INJECT_OPEN, EACCES, false},       {INJECT_OPEN, EINTR, true},
-    {INJECT_WRITE, ENOSPC, false},      {INJECT_WRITE, EIO, false},
-    {INJECT_WRITE, INJECT_SHORT, true}, {INJECT_WRITE, EINTR, true},
-    {INJECT_SYNC, EIO, false},          {INJECT_SYNC, EINTR, true},
-    {INJECT_WRITEBACK, EIO, true},      {INJECT_RESERVE, ENOSPC, false},
-    {INJECT_CLOSE, EIO, false},         {INJECT_RENAME, EIO, false},
-    {INJECT_FOLDER, EACCES, false},     {INJECT_REMOVE, EIO, false},
-    {INJECT_MEMORY, ENOMEM, false},     {INJECT_MAP, ENOMEM, false},
-    {INJECT_THREAD, EAGAIN, false},
+    {INJECT_OPEN, EACCES, EITHER},
+    {INJECT_OPEN, EINTR, SUCCEEDS},
+    {INJECT_WRITE, ENOSPC, FAILS},
+    {INJECT_WRITE, EIO, FAILS},
+    {INJECT_WRITE, INJECT_SHORT, SUCCEEDS},
+    {INJECT_WRITE, EINTR, SUCCEEDS},
+    {INJECT_SYNC, EIO, EITHER},
+    {INJECT_SYNC, EINTR, SUCCEEDS},
+    {INJECT_WRITEBACK, EIO, FAILS},
+    {INJECT_WRITEBACK, ENOSYS, SUCCEEDS},
+    {INJECT_WRITEBACK, EINTR, SUCCEEDS},
+    {INJECT_RESERVE, ENOSPC, EITHER},
+    {INJECT_CLOSE, EIO, EITHER},
+    {INJECT_RENAME, EIO, EITHER},
+    {INJECT_FOLDER, EACCES, EITHER},
+    {INJECT_REMOVE, EIO, EITHER},
+    {INJECT_MEMORY, ENOMEM, EITHER},
+    {INJECT_MAP, ENOMEM, EITHER},
+    {INJECT_THREAD, EAGAIN, EITHER},
 };
 
 static struct world writer, reader;
@@ -71,7 +83,10 @@ static void judge(const failure *how, ringmoe_status status, int64_t step)
     const char *text = ringmoe_context_error(writer.context);
     int64_t found = read_back(fault_path("saved"));
     bool is_known = status == RINGMOE_ERROR_FILE || status == RINGMOE_ERROR_MEMORY;
-    if (how->is_survived && status != RINGMOE_OK) complain(status, "should have been survived");
+    if (how->expected == SUCCEEDS && status != RINGMOE_OK)
+        complain(status, "should have been survived");
+    if (how->expected == FAILS && status == RINGMOE_OK)
+        complain(status, "should have been noticed");
     if (status != RINGMOE_OK && (!is_known || text[0] == '\0'))
         complain(status, "no line of its own");
     if (status == RINGMOE_ERROR_FILE && !strstr(text, "saved")) complain(status, "no name");
