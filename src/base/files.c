@@ -143,7 +143,9 @@ ringmoe_status rm_file_create(const char *path, rm_file_writer *writer, rm_error
     writer->path = strdup(path);
     writer->temporary = malloc(length + sizeof ".tmp");
     if (!writer->path || !writer->temporary) {
-        rm_file_abandon(writer);
+        free(writer->path);
+        free(writer->temporary);
+        *writer = (rm_file_writer){.descriptor = -1};
         return fail_memory(error, path);
     }
     memcpy(writer->temporary, path, length);
@@ -231,19 +233,23 @@ static bool is_folder_despite(const char *path)
     return found;
 }
 
+/* A folder that was made is there after a power cut as well. */
+static ringmoe_status make_folder(const char *path, rm_error *error)
+{
+    if (mkdir(path, 0777) == 0) return sync_folder_of(path, error);
+    return is_folder_despite(path) ? RINGMOE_OK : fail_errno(error, "make this folder", path);
+}
+
 ringmoe_status rm_folder_create(const char *path, rm_error *error)
 {
     char *copy = strdup(path);
     if (!copy) return fail_memory(error, path);
     ringmoe_status status = RINGMOE_OK;
-    for (char *at = copy + 1;; at++) {
+    for (char *at = copy + 1; status == RINGMOE_OK; at++) {
         if (*at && *at != '/') continue;
         char kept = *at;
         *at = 0;
-        if (mkdir(copy, 0777) != 0 && !is_folder_despite(copy)) {
-            status = fail_errno(error, "make this folder", copy);
-            break;
-        }
+        status = make_folder(copy, error);
         *at = kept;
         if (!kept) break;
     }

@@ -44,7 +44,7 @@ ringmoe_status rm_file_write_whole(const char *path, const void *data, int64_t s
 /* "folder/name" in new memory, NULL when there is none. */
 char *rm_path_join(const char *folder, const char *name);
 bool rm_path_is_folder(const char *path);
-/* Makes a folder and the ones above it. */
+/* Makes a folder and the ones above it, durably. */
 ringmoe_status rm_folder_create(const char *path, rm_error *error);
 /* opendir, however often a signal comes between. */
 DIR *rm_folder_list(const char *path);

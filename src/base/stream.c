@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/stream.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 #include <xxhash.h>
-#ifdef __linux__
-#include <sys/syscall.h>
-#endif
 
+#include "base/background.h"
 #include "base/disk.h"
 
 /* Bytes of a write; of them, those that are hashed at a time, twice while they are in the
  * cache; and of a piece that several threads copy together. */
 enum { BLOCK_BYTES = 4 << 20, HASHED_BYTES = 64 << 10, COPIED_BYTES = 1 << 20 };
-
-/* As nice(1) counts: beside threads that compute it gets a thirtieth of a processor. */
-enum { WAY_PRIORITY = 15 };
 
 struct rm_stream {
     rm_stream_plan plan;
@@ -105,18 +97,10 @@ static void end_writing(rm_stream *stream)
     rm_ring_end(&stream->ring);
 }
 
-/* Where a priority is a thread's own. */
-static void give_way(void)
-{
-#ifdef __linux__
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), WAY_PRIORITY);
-#endif
-}
-
 static void *run_thread(void *argument)
 {
     rm_stream *stream = argument;
-    if (stream->plan.gives_way) give_way();
+    if (stream->plan.gives_way) rm_background_give_way();
     while (write_block(stream, true) > 0) continue;
     end_writing(stream);
     return NULL;
@@ -124,17 +108,6 @@ static void *run_thread(void *argument)
 
 /* --- the caller's side ---------------------------------------------------------------------
  */
-
-/* Signals are for the threads of the program, which knows what to do about them. */
-static bool start_thread(rm_stream *stream)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&stream->thread, NULL, run_thread, stream) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return started;
-}
 
 static ringmoe_status allocate(rm_stream *stream, rm_error *error)
 {
@@ -175,7 +148,7 @@ ringmoe_status rm_stream_open(const rm_stream_plan *plan, void *ring, int64_t ri
         free_stream(made);
         return status;
     }
-    made->has_thread = start_thread(made);
+    made->has_thread = rm_background_thread(&made->thread, run_thread, made);
     *stream = made;
     return RINGMOE_OK;
 }
