@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "format/manifest.h"
 #include "train/state.h"
+#include "train/tensor_files.h"
 
 static char *with_suffix(const char *path, size_t length, const char *suffix)
 {
@@ -48,6 +50,53 @@ static bool is_checkpoint(const char *folder)
     return found;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), n = strlen(end);
+    return length >= n && !strcmp(text + length - n, end);
+}
+
+/* Whether a save makes files of that name, or of that name before it gets its last. */
+static bool is_file_of_ours(const char *name)
+{
+    static const char *const whole[] = {RM_CONFIG_FILE, RM_INDEX_FILE, RM_STATE_FILE,
+                                        RM_FILE_MANIFEST_NAME};
+    static const char *const begins[] = {RM_WEIGHTS_PREFIX, RM_OPTIMIZER_PREFIX};
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
+        size_t length = strlen(whole[i]);
+        if (!strncmp(name, whole[i], length) &&
+            (!name[length] || !strcmp(name + length, ".tmp")))
+            return true;
+    }
+    for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++)
+        if (!strncmp(name, begins[i], strlen(begins[i])) && ends_with(name, ".safetensors"))
+            return true;
+    return false;
+}
+
+/* The folder exists and is a checkpoint, or what was made of one: no file of another's. */
+static bool is_ours(const char *folder)
+{
+    if (is_checkpoint(folder)) return true;
+    DIR *list = rm_folder_list(folder);
+    bool found = list != NULL;
+    for (struct dirent *entry; found && (entry = readdir(list));)
+        found = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
+                is_file_of_ours(entry->d_name);
+    if (list) closedir(list);
+    return found;
+}
+
+/* A name that the save needs for itself: nobody else's folder has it. */
+static ringmoe_status check_removable(const char *folder, rm_error *error)
+{
+    if (access(folder, F_OK) != 0 || is_ours(folder)) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FILE,
+                   "%s: is in the way of a save and is not of a checkpoint; it is left as it "
+                   "is: give another name",
+                   folder);
+}
+
 /* Only a checkpoint is ever replaced, or an empty folder. */
 static ringmoe_status check_replaceable(const char *folder, rm_error *error)
 {
@@ -78,7 +127,8 @@ static void remove_left(const char *folder, const char *name, const char *base)
     char *path = unfinished || replaced ? rm_path_join(folder, name) : NULL;
     char *whole = path ? with_suffix(path, strlen(path) - strlen(".old"), "") : NULL;
     /* One that was to be replaced may be the only whole one. */
-    if (whole && (unfinished || access(whole, F_OK) == 0)) rm_folder_remove(path, NULL);
+    if (whole && (unfinished || access(whole, F_OK) == 0) && is_ours(path))
+        rm_folder_remove(path, NULL);
     free(whole);
     free(path);
 }
@@ -103,6 +153,8 @@ ringmoe_status rm_folder_open(const rm_folder_names *names, rm_error *error)
 {
     RM_TRY(rm_folder_recover(names, error));
     RM_TRY(check_replaceable(names->final, error));
+    RM_TRY(check_removable(names->temporary, error));
+    RM_TRY(check_removable(names->replaced, error));
     remove_leftovers(names->final);
     RM_TRY(rm_folder_remove(names->temporary, error));
     return rm_folder_create(names->temporary, error);
@@ -143,5 +195,5 @@ ringmoe_status rm_folder_recover(const rm_folder_names *names, rm_error *error)
 
 void rm_folder_abandon(const rm_folder_names *names)
 {
-    rm_folder_remove(names->temporary, NULL);
+    if (is_ours(names->temporary)) rm_folder_remove(names->temporary, NULL);
 }

@@ -20,8 +20,9 @@ ringmoe_status rm_folder_names_init(rm_folder_names *names, const char *folder,
 void rm_folder_names_free(rm_folder_names *names);
 
 /* Makes the temporary folder, empty, and removes what unfinished saves of other steps (names
- * that differ in their last digits) left beside it. FILE if `folder` exists and is not a
- * checkpoint. */
+ * that differ in their last digits) left beside it: folders that hold a checkpoint or nothing
+ * but files of one. FILE if `folder` exists and is not a checkpoint, or another's folder has
+ * one of the names above. */
 ringmoe_status rm_folder_open(const rm_folder_names *names, rm_error *error);
 /* Gives it its name; an older checkpoint of that name goes away. */
 ringmoe_status rm_folder_publish(const rm_folder_names *names, rm_error *error);

@@ -204,12 +204,25 @@ static ringmoe_status write_config(const rm_save *save, const ringmoe_model_conf
     return status;
 }
 
+/* A file that someone took away or changed under the save is this save's failure; nothing that
+ * was read is damaged. */
+static ringmoe_status check_still_there(const rm_save *save, const rm_file_manifest *manifest,
+                                        rm_error *error)
+{
+    rm_error why = {""};
+    ringmoe_status status = rm_file_manifest_check_sizes(manifest, save->names.temporary, &why);
+    if (status == RINGMOE_OK) return RINGMOE_OK;
+    if (status != RINGMOE_ERROR_FORMAT) return rm_fail(error, status, "%s", why.text);
+    return rm_fail(error, RINGMOE_ERROR_FILE, "%s: someone else changed it during the save",
+                   why.text);
+}
+
 /* The manifest is the last; with its name the folder itself comes to the disk. */
 static ringmoe_status write_manifest(const rm_save *save, const rm_file_manifest *manifest,
                                      int64_t *size, rm_error *error)
 {
     char *text;
-    RM_TRY(rm_file_manifest_check_sizes(manifest, save->names.temporary, error));
+    RM_TRY(check_still_there(save, manifest, error));
     RM_TRY(rm_file_manifest_text(manifest, &text, size, error));
     ringmoe_status status = write_listed(save, RM_FILE_MANIFEST_NAME, text, *size, NULL, error);
     free(text);
