@@ -121,11 +121,13 @@ typedef struct ringmoe_model ringmoe_model;
 /**
  * Loads a model for evaluation and generation from a folder with config.json and
  * model*.safetensors (fp32, bf16 or fp16). Collective over the mesh; each rank reads its part.
+ * If the folder has a manifest.json it is a checkpoint: the ranks together compare every byte
+ * of its files, the optimizer's aside, with that first.
  *   max_tokens    in  most tokens handed to one call of evaluate or generate at a time
  *   reproducible  in  1: sums over inner dimensions are made in fixed blocks, so that bits do
  *                     not depend on the tensor axis (1, 2 or 4 ranks); 0: in one go
- * Returns OK; ARGUMENT (max_tokens); FILE; FORMAT (a missing, extra or misshapen tensor is
- * named); LAYOUT; MEMORY; MPI.
+ * Returns OK; ARGUMENT (max_tokens); FILE; FORMAT (a missing, extra or misshapen tensor, or a
+ * damaged file, is named); LAYOUT; MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
                                               int64_t max_tokens, int reproducible,

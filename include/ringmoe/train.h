@@ -255,11 +255,11 @@ typedef struct ringmoe_save_result {
  * optimizer-0000x-of-0000y.safetensors, state.json and manifest.json (ringmoe/checkpoint.h), to
  * a temporary folder that is renamed to `folder` when all of it is on the disk. An older
  * checkpoint of that name is replaced. What saves that were cut off left beside it (names that
- * differ from `folder` in their last digits, with .tmp or .old) is removed. Each tensor is
- * written once and whole, by a rank that holds it, all ranks at a time. Collective.
- * Returns OK; ARGUMENT (no name); STATE (a save is under way); FILE (disk full, no permission,
- * a folder that is not a checkpoint; nothing half-written stays, and training can go on);
- * MEMORY; MPI.
+ * differ from `folder` in their last digits, with .tmp or .old, of folders that hold nothing
+ * but a checkpoint's files) is removed. Each tensor is written once and whole, by a rank that
+ * holds it, all ranks at a time. Collective. Returns OK; ARGUMENT (no name); STATE (a save is
+ * under way; a restore failed midway); FILE (disk full, no permission, a folder that is not a
+ * checkpoint; nothing half-written stays, and training can go on); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_save(ringmoe_trainer *trainer, const char *folder);
 
@@ -290,8 +290,10 @@ RINGMOE_API int64_t ringmoe_trainer_checkpoint_bytes(const ringmoe_trainer *trai
  * Goes on from a checkpoint, on any layout, to the last bit as if the run had not stopped; with
  * another precision from the same weights and moments. Collective; each rank reads its own
  * parts, and together the ranks check every byte against the manifest first. A checkpoint that
- * is refused changes nothing. If there is no `folder` but the checkpoint that a save was about
- * to replace when it was cut off (`folder`.old), that gets its name back first.
+ * is refused changes nothing. Only where a disk or the network fails after all of that, while
+ * the values are read (FILE, MPI), are some new and some old: steps and saves then return STATE
+ * until a restore has succeeded. If there is no `folder` but the checkpoint that a save was
+ * about to replace when it was cut off (`folder`.old), that gets its name back first.
  *
  * Must be the same: the model (every key of config.json), the data (the text's hash, seed), the
  * batch (seq_len, microbatch, global_batch). May be others from here on: steps, lr and all else
@@ -306,7 +308,8 @@ RINGMOE_API ringmoe_status ringmoe_trainer_restore(ringmoe_trainer *trainer,
                                                    const char *folder);
 /**
  * Takes the weights alone, from a checkpoint or another folder in Hugging Face's layout; step,
- * moments and data order stay those of a new run. Collective.
+ * moments and data order stay those of a new run. Checked as ringmoe_model_load does; a failure
+ * while values are read is as one of ringmoe_trainer_restore. Collective.
  * Returns OK; STATE (steps were done); FILE; FORMAT (as ringmoe_model_load); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_load_weights(ringmoe_trainer *trainer,

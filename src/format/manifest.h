@@ -17,6 +17,8 @@
 #include "base/block_hash.h"
 
 #define RM_FILE_MANIFEST_NAME "manifest.json"
+/* What the names of the optimizer's files begin with: a model does without them. */
+#define RM_OPTIMIZER_PREFIX "optimizer-"
 
 typedef struct rm_listed_file {
     char *name; /* of a file in the same folder */

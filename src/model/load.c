@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Loading a model's folder. Every rank maps the files and checks every tensor against the
- * parameter table, none missing, none left over, all shapes right; then it reads its own parts:
- * those of its stages, of its experts, and of their matrices its rows or columns. Selection
- * biases of routers are no parameters: a model that has them gets them from state.json.
+ * Loading a model's folder. If it has a manifest, the ranks together compare it with that
+ * first. Every rank maps the files and checks every tensor against the parameter table, none
+ * missing, none left over, all shapes right; then it reads its own parts: those of its stages,
+ * of its experts, and of their matrices its rows or columns. Selection biases of routers are no
+ * parameters: a model that has them gets them from state.json.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "format/router_biases.h"
 #include "model/part_read.h"
 #include "model/state.h"
+#include "model/verify.h"
 #include "model/weight_files.h"
 
 /* --- what is expected ----------------------------------------------------------------------
@@ -126,31 +128,64 @@ static ringmoe_status read_expected(const ringmoe_mesh *mesh, const expected_ten
     return RINGMOE_OK;
 }
 
-/* All is checked before the first value is read. */
-static ringmoe_status read_files(const ringmoe_model *model, const char *folder,
-                                 const rm_weight_files *files, rm_error *error)
-{
-    expected_tensor *expected;
+/* A folder that has been opened and checked. Zeroed: none. */
+typedef struct opened_folder {
+    rm_weight_files files;
+    expected_tensor *expected; /* [n_expected] */
     int n_expected;
-    RM_TRY(list_expected(model, &expected, &n_expected, error));
-    bool *is_wanted = calloc((size_t)files->n_tensors + 1, sizeof *is_wanted);
+    rm_real *biases; /* of the routers, as many as the model's; or NULL */
+} opened_folder;
+
+static void close_folder(opened_folder *opened)
+{
+    rm_weight_files_close(&opened->files);
+    free(opened->expected);
+    free(opened->biases);
+}
+
+static int64_t count_biases(const ringmoe_model *model)
+{
+    const ringmoe_model_config *config = &model->config;
+    return model->router_bias ? (int64_t)config->num_hidden_layers * config->num_local_experts
+                              : 0;
+}
+
+/* Everything that can be seen to be wrong before the first value is read. */
+static ringmoe_status open_folder(const ringmoe_model *model, const char *folder,
+                                  opened_folder *opened, rm_error *error)
+{
+    int64_t n_biases = count_biases(model);
+    RM_TRY(rm_weight_files_open(folder, &opened->files, error));
+    RM_TRY(list_expected(model, &opened->expected, &opened->n_expected, error));
+    bool *is_wanted = calloc((size_t)opened->files.n_tensors + 1, sizeof *is_wanted);
+    opened->biases = calloc((size_t)n_biases + 1, sizeof *opened->biases);
     ringmoe_status status =
-        is_wanted ? match(folder, files, expected, n_expected, is_wanted, error)
-                  : rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its list", folder);
-    if (status == RINGMOE_OK && model->router_bias)
-        status = rm_router_biases_read(folder, &model->config, model->router_bias, error);
-    if (status == RINGMOE_OK) status = read_expected(model->mesh, expected, n_expected, error);
+        is_wanted && opened->biases
+            ? match(folder, &opened->files, opened->expected, opened->n_expected, is_wanted,
+                    error)
+            : rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its list", folder);
+    if (status == RINGMOE_OK && n_biases > 0)
+        status = rm_router_biases_read(folder, &model->config, opened->biases, error);
     free(is_wanted);
-    free(expected);
     return status;
 }
 
-ringmoe_status rm_model_read_weights(ringmoe_model *model, const char *folder, rm_error *error)
+ringmoe_status rm_model_read_weights(ringmoe_model *model, const char *folder, bool *changes)
 {
-    rm_weight_files files;
-    ringmoe_status status = rm_weight_files_open(folder, &files, error);
-    if (status == RINGMOE_OK) status = read_files(model, folder, &files, error);
-    rm_weight_files_close(&files);
+    ringmoe_context *context = model->mesh->context;
+    rm_error *error = &context->error;
+    opened_folder opened = {0};
+    ringmoe_status status = open_folder(model, folder, &opened, error);
+    status = rm_agree(&context->world, status, error);
+    *changes = status == RINGMOE_OK;
+    if (*changes) {
+        if (model->router_bias)
+            memcpy(model->router_bias, opened.biases,
+                   (size_t)count_biases(model) * sizeof *opened.biases);
+        status = read_expected(model->mesh, opened.expected, opened.n_expected, error);
+        status = rm_agree(&context->world, status, error);
+    }
+    close_folder(&opened);
     return status;
 }
 
@@ -161,9 +196,11 @@ static ringmoe_status load(ringmoe_mesh *mesh, const char *folder,
     const rm_axis *world = &mesh->context->world;
     rm_error *error = &mesh->context->error;
     ringmoe_model_config config;
+    bool changes;
+    RM_TRY(rm_verify_weights(mesh->context, folder));
     RM_TRY(rm_agree(world, rm_config_read(folder, &config, error), error));
     RM_TRY(rm_agree(world, rm_model_create(mesh, &config, settings, model), error));
-    RM_TRY(rm_agree(world, rm_model_read_weights(*model, folder, error), error));
+    RM_TRY(rm_model_read_weights(*model, folder, &changes));
     RM_TRY(rm_agree(world, rm_model_tie_head(*model), error));
     rm_model_pack(*model);
     return RINGMOE_OK;

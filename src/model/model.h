@@ -140,9 +140,10 @@ ringmoe_status rm_model_tie_head(ringmoe_model *model);
  * rm_model_pack is to follow. */
 void rm_model_initialize(ringmoe_model *model, int64_t seed);
 /* This rank's parts of the weights, and the routers' selection biases, from a folder with
- * safetensors files. All tensors are checked before the first value changes. FILE, FORMAT,
- * MEMORY. Local; rm_model_tie_head and rm_model_pack are to follow. */
-ringmoe_status rm_model_read_weights(ringmoe_model *model, const char *folder, rm_error *error);
+ * safetensors files. All ranks check all tensors before the first value changes anywhere;
+ * *changes tells whether it came to that, alike on all ranks, also after a failure. FILE,
+ * FORMAT, MEMORY, MPI. Collective; rm_model_tie_head and rm_model_pack are to follow. */
+ringmoe_status rm_model_read_weights(ringmoe_model *model, const char *folder, bool *changes);
 /* To be called after weights changed: packs them for the kernels. */
 void rm_model_pack(ringmoe_model *model);
 /* The same; false if packed forms were not those of the weights. */

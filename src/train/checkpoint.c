@@ -3,34 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/files.h"
 #include "format/router_biases.h"
-#include "train/tensor_files.h"
 
 /* --- manifest and state ----------------------------------------------------------------------
  */
-
-bool rm_is_checkpoint(const char *folder)
-{
-    char *path = rm_path_join(folder, RM_FILE_MANIFEST_NAME);
-    bool found = path && access(path, F_OK) == 0;
-    free(path);
-    return found;
-}
-
-ringmoe_status rm_checkpoint_read_manifest(const char *folder, rm_file_manifest *manifest,
-                                           rm_error *error)
-{
-    ringmoe_status status = rm_file_manifest_read(folder, manifest, error);
-    if (status == RINGMOE_ERROR_FILE && rm_path_is_folder(folder) && !rm_is_checkpoint(folder))
-        status = rm_fail(error, RINGMOE_ERROR_FORMAT,
-                         "%s: has no " RM_FILE_MANIFEST_NAME
-                         "; it is no checkpoint, or a damaged one",
-                         folder);
-    return status;
-}
 
 /* Checks the content of a file that is small enough for each rank to read it. */
 static ringmoe_status verify_file(const rm_checkpoint *checkpoint, const char *name,
@@ -102,24 +79,4 @@ void rm_checkpoint_close(rm_checkpoint *checkpoint)
     rm_state_free(&checkpoint->state);
     rm_weight_files_close(&checkpoint->weights);
     rm_weight_files_close(&checkpoint->moments);
-}
-
-/* --- contents --------------------------------------------------------------------------------
- */
-
-ringmoe_status rm_checkpoint_verify_files(ringmoe_context *context, const char *folder,
-                                          const rm_file_manifest *manifest, int64_t *bytes)
-{
-    const rm_axis *world = &context->world;
-    rm_error *error = &context->error;
-    rm_block_share share = {world->rank, world->size, context->compute.n_threads};
-    rm_block_findings findings;
-    ringmoe_status status = rm_file_manifest_verify(manifest, folder, share, &findings, error);
-    int64_t first = findings.block, sum = findings.bytes;
-    ringmoe_status sent = rm_allreduce(world, &first, 1, MPI_INT64_T, MPI_MIN, error);
-    if (sent == RINGMOE_OK) sent = rm_allreduce(world, &sum, 1, MPI_INT64_T, MPI_SUM, error);
-    if (sent != RINGMOE_OK) return sent;
-    if (bytes) *bytes = sum;
-    /* Of several ranks' findings the first in the checkpoint is everyone's. */
-    return rm_agree(world, findings.block == first ? status : RINGMOE_OK, error);
 }

@@ -11,8 +11,7 @@
 #ifndef RM_CHECKPOINT_H
 #define RM_CHECKPOINT_H
 
-#include "comm/context.h"
-#include "format/manifest.h"
+#include "model/verify.h"
 #include "model/weight_files.h"
 #include "train/state.h"
 
@@ -35,16 +34,5 @@ ringmoe_status rm_checkpoint_read_biases(rm_checkpoint *checkpoint,
 ringmoe_status rm_checkpoint_open_weights(rm_checkpoint *checkpoint, rm_error *error);
 ringmoe_status rm_checkpoint_open_moments(rm_checkpoint *checkpoint, rm_error *error);
 void rm_checkpoint_close(rm_checkpoint *checkpoint);
-
-/* The manifest alone. FILE; FORMAT, also if the folder has none. Local. */
-ringmoe_status rm_checkpoint_read_manifest(const char *folder, rm_file_manifest *manifest,
-                                           rm_error *error);
-/* Whether the folder has a manifest. */
-bool rm_is_checkpoint(const char *folder);
-
-/* Compares every byte of the listed files with the manifest. FORMAT: the first damage in the
- * manifest's order. `bytes`: over all ranks; or NULL. Collective over the context. */
-ringmoe_status rm_checkpoint_verify_files(ringmoe_context *context, const char *folder,
-                                          const rm_file_manifest *manifest, int64_t *bytes);
 
 #endif

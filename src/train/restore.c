@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Going on from a checkpoint, whatever layout wrote it. Everything is checked before the first
- * value of the trainer changes, so a checkpoint that is refused leaves it as it was: recipe,
+ * value of the trainer changes, so a checkpoint that is damaged leaves it as it was: recipe,
  * every byte of the files, names, shapes and number types of all tensors. Then each rank reads
  * the weights it holds and its shard of the moments, and nothing else of the files.
  */
@@ -189,11 +189,13 @@ static void take_state(ringmoe_trainer *trainer, const rm_state *state)
     trainer->steps_done = state->step;
 }
 
-/* All is good. Collective. */
+/* All is good. But a disk may still fail: then the trainer is of no use until it is restored.
+ * Collective. */
 static ringmoe_status read_all(ringmoe_trainer *trainer, const rm_checkpoint *checkpoint)
 {
     const rm_axis *world = &trainer->mesh->context->world;
     rm_error *error = &trainer->mesh->context->error;
+    trainer->is_mixed = true;
     rm_gradients_clear(&trainer->gradients);
     ringmoe_status status = read_weights(trainer, checkpoint, error);
     if (status == RINGMOE_OK)
@@ -206,6 +208,7 @@ static ringmoe_status read_all(ringmoe_trainer *trainer, const rm_checkpoint *ch
     RM_TRY(rm_agree(world, rm_model_tie_head(trainer->model), error));
     rm_model_pack(trainer->model);
     take_state(trainer, &checkpoint->state);
+    trainer->is_mixed = false;
     return RINGMOE_OK;
 }
 

@@ -241,7 +241,7 @@ static ringmoe_status check_arguments(const ringmoe_trainer *trainer, const char
     if (!settings || settings->buffer_bytes < 0)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "a save needs settings with a buffer of at least 0 bytes");
-    return RINGMOE_OK;
+    return rm_trainer_check_whole(trainer);
 }
 
 ringmoe_status ringmoe_trainer_save_start(ringmoe_trainer *trainer, const char *folder,

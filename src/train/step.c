@@ -141,6 +141,7 @@ ringmoe_status ringmoe_trainer_step(ringmoe_trainer *trainer, ringmoe_step_metri
 {
     ringmoe_step_metrics unwanted;
     if (!trainer) return RINGMOE_ERROR_ARGUMENT;
+    RM_TRY(rm_trainer_check_whole(trainer));
     ringmoe_status status = step(trainer, metrics ? metrics : &unwanted);
     if (status != RINGMOE_OK) rm_gradients_clear(&trainer->gradients);
     return status;

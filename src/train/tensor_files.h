@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+#include "format/manifest.h"
 #include "format/safetensors.h"
 #include "train/writers.h"
 
@@ -24,7 +25,6 @@
 #define RM_CONFIG_FILE "config.json"
 #define RM_INDEX_FILE "model.safetensors.index.json"
 #define RM_WEIGHTS_PREFIX "model-"
-#define RM_OPTIMIZER_PREFIX "optimizer-"
 #define RM_MOMENT1_PREFIX "exp_avg."
 #define RM_MOMENT2_PREFIX "exp_avg_sq."
 

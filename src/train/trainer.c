@@ -167,6 +167,14 @@ void ringmoe_trainer_destroy(ringmoe_trainer **trainer)
     *trainer = NULL;
 }
 
+ringmoe_status rm_trainer_check_whole(const ringmoe_trainer *trainer)
+{
+    if (!trainer->is_mixed) return RINGMOE_OK;
+    return rm_fail(&trainer->mesh->context->error, RINGMOE_ERROR_STATE,
+                   "reading a checkpoint failed midway, so the trainer has some of its values "
+                   "and some older ones; restore one first");
+}
+
 int64_t ringmoe_trainer_steps_done(const ringmoe_trainer *trainer)
 {
     return trainer ? trainer->steps_done : 0;

@@ -39,6 +39,10 @@ struct ringmoe_trainer {
     ringmoe_pipeline_times pipeline_times; /* of the last step */
     rm_save save;
     int64_t steps_done;
+    bool is_mixed; /* reading failed midway: of no use before it has been read whole */
 };
+
+/* STATE if it is mixed, alike on all ranks. */
+ringmoe_status rm_trainer_check_whole(const ringmoe_trainer *trainer);
 
 #endif

@@ -115,6 +115,16 @@ static void check_refused(const char *who, const struct world *of, ringmoe_statu
     check_report("damage is detected", __FILE__, __LINE__, line);
 }
 
+/* A model is loaded from a folder that need not be a checkpoint either. */
+static void check_model(bool is_needed)
+{
+    ringmoe_model *model;
+    ringmoe_status status = ringmoe_model_load(loader.mesh, fault_path("saved"), 64, 0, &model);
+    if (is_needed || status != RINGMOE_OK) check_refused("model_load", &loader, status);
+    CHECK((status == RINGMOE_OK) == (model != NULL));
+    ringmoe_model_destroy(&model);
+}
+
 /* Weights alone may come from a folder that has nothing else; then they are the right ones. */
 static void check_weights_alone(const content *file, bool is_missing)
 {
@@ -125,6 +135,7 @@ static void check_weights_alone(const content *file, bool is_missing)
     if (is_needed || status != RINGMOE_OK) check_refused("load_weights", &loader, status);
     hash_weights(&loader, hash);
     CHECK(status != RINGMOE_OK || !strcmp(hash, saved_weights));
+    check_model(is_needed);
 }
 
 /* What the folder holds now is refused in every way that reads it. */

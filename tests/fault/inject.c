@@ -16,7 +16,7 @@
 
 static const char *const kind_names[INJECT_KINDS] = {
     "open",   "read",   "write", "sync",   "writeback", "reserve", "close",  "rename",
-    "folder", "remove", "link",  "memory", "map",       "thread",  "message"};
+    "folder", "remove", "link",  "memory", "map",       "fetch",   "thread", "message"};
 
 static const struct {
     const char *word;

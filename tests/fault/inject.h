@@ -23,7 +23,7 @@ typedef enum inject_kind {
     INJECT_READ,      /* read, pread */
     INJECT_WRITE,     /* write, pwrite, writev, pwritev */
     INJECT_SYNC,      /* fsync, fdatasync */
-    INJECT_WRITEBACK, /* sync_file_range, which only begins the work of a later fsync */
+    INJECT_WRITEBACK, /* sync_file_range, after whose error fsync has none any more */
     INJECT_RESERVE,   /* ftruncate, fallocate, posix_fallocate */
     INJECT_CLOSE,
     INJECT_RENAME,  /* rename, renameat */
@@ -32,6 +32,7 @@ typedef enum inject_kind {
     INJECT_LINK,    /* symlink, symlinkat */
     INJECT_MEMORY,  /* malloc and its relatives, strdup, open_memstream */
     INJECT_MAP,     /* mmap */
+    INJECT_FETCH,   /* madvise, where it brings pages of a file in */
     INJECT_THREAD,  /* pthread_create */
     INJECT_MESSAGE, /* MPI_Isend, MPI_Iallreduce, MPI_Ialltoall, MPI_Ibcast; only signals */
     INJECT_KINDS

@@ -236,3 +236,11 @@ int symlinkat(const char *target, int folder, const char *path)
     }
 DEFINE_MMAP(mmap)
 DEFINE_MMAP(mmap64)
+
+int madvise(void *address, size_t size, int advice)
+{
+#ifdef MADV_POPULATE_READ
+    if (advice == MADV_POPULATE_READ) STRIKE(INJECT_FETCH, -1);
+#endif
+    return (int)syscall(SYS_madvise, address, size, advice);
+}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Each call that a restore makes to the system fails in turn, on each rank: it is refused with
- * a line of its own on every rank and changes nothing; the next one, undisturbed, succeeds.
+ * a line of its own on every rank and changes nothing, or leaves a trainer that refuses to go
+ * on; the next one, undisturbed, succeeds.
  */
 #include "fault.h"
 
@@ -19,6 +20,7 @@ static const struct {
     {INJECT_READ, EINTR, true},     {INJECT_RENAME, EIO, false},
     {INJECT_MEMORY, ENOMEM, false}, {INJECT_MAP, ENOMEM, false},
     {INJECT_THREAD, EAGAIN, false}, {INJECT_CLOSE, EIO, true},
+    {INJECT_FETCH, EIO, false},
 };
 enum { N_FAILURES = sizeof failures / sizeof failures[0], SAVED_STEPS = 2 };
 
@@ -100,6 +102,47 @@ static void refused_is_untouched(int failure)
     world_close(&world);
 }
 
+/* A restore whose n-th call to read fails: a trainer that was changed goes on with nothing
+ * until it has been restored. Returns whether there was such a call. */
+static bool try_half_way(inject_kind kind, int victim, long n, long *n_changed)
+{
+    struct world world;
+    char before[17], after[17];
+    int is_struck = 0;
+    fault_open(&world, MPI_COMM_WORLD, false);
+    CHECK(ringmoe_trainer_weights_hash(world.trainer, before) == RINGMOE_OK);
+    if (fault.rank == victim) inject_arm(kind, n, EIO);
+    ringmoe_status status = ringmoe_trainer_restore(world.trainer, fault_path("saved"));
+    if (fault.rank == victim) is_struck = inject_disarm();
+    MPI_Bcast(&is_struck, 1, MPI_INT, victim, MPI_COMM_WORLD);
+    CHECK(ringmoe_trainer_weights_hash(world.trainer, after) == RINGMOE_OK);
+    if (status != RINGMOE_OK && strcmp(before, after) != 0) {
+        (*n_changed)++;
+        CHECK(ringmoe_trainer_step(world.trainer, NULL) == RINGMOE_ERROR_STATE);
+        CHECK(fault_save(&world, fault_path("mixed"), false) == RINGMOE_ERROR_STATE);
+        CHECK_STATUS(ringmoe_trainer_restore(world.trainer, fault_path("saved")), RINGMOE_OK,
+                     ringmoe_context_error(world.context));
+        check_goes_on(&world, SAVED_STEPS, SAVED_STEPS + 1);
+    }
+    world_close(&world);
+    return is_struck;
+}
+
+static void half_read_is_of_no_use(void)
+{
+    static const inject_kind kinds[] = {INJECT_READ, INJECT_FETCH};
+    long n_changed = 0;
+    for (int i = 0; i < 2; i++) {
+        bool is_struck = true;
+        for (long n = 1; is_struck && check_failures == 0; n += 1 + n / 4) {
+            fault_try(60, "going on after half of", inject_kind_name(kinds[i]), n);
+            is_struck = try_half_way(kinds[i], fault.n_ranks - 1, n, &n_changed);
+            MPI_Allreduce(MPI_IN_PLACE, &check_failures, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+        }
+    }
+    CHECK(n_changed > 0);
+}
+
 static void make_checkpoint(void)
 {
     struct world world;
@@ -122,6 +165,7 @@ int main(int argc, char **argv)
         for (int victim = 0; victim < fault.n_ranks; victim++)
             struck += try_all(failure, victim);
     for (int failure = 0; failure < N_FAILURES; failure++) refused_is_untouched(failure);
+    half_read_is_of_no_use();
     if (fault.rank == 0) printf("%ld calls failed in turn\n", struck);
     return fault_end("restore_calls");
 }
