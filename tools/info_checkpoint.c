@@ -28,21 +28,17 @@ typedef struct checkpoint_report {
 /* Of a run the newest checkpoint. */
 static int find_folder(const tool_session *session, const char *path, checkpoint_report *report)
 {
-    char text[SOURCE_PATH + 128] = "";
-    int64_t step;
     int status = EXIT_DONE;
     if (session->rank == 0) {
         snprintf(report->folder, sizeof report->folder, "%s", path);
         if (run_exists(path)) {
             snprintf(report->run.path, sizeof report->run.path, "%.*s", RUN_PATH - 1, path);
-            if (!run_newest_checkpoint(path, report->folder, sizeof report->folder, &step)) {
-                snprintf(text, sizeof text, "%s: this run has no checkpoint yet", path);
+            if (run_newest_checkpoint(&report->run, report->folder, sizeof report->folder) < 0)
                 status = EXIT_FAILED;
-            }
         }
     }
     session_share(session, report->folder, sizeof report->folder);
-    return session_settle(session, status, text);
+    return session_settle(session, status, report->run.error);
 }
 
 static json_t *read_json(const char *folder, const char *name)
@@ -114,19 +110,19 @@ static void print_settings(const checkpoint_report *report)
 }
 
 /* "step 6 (latest), step 4 (best)" */
-static void print_run(const checkpoint_report *report)
+static void print_run(checkpoint_report *report)
 {
-    const run_folder *run = &report->run;
+    run_folder *run = &report->run;
     const char *state = json_string_value(json_object_get(run->record, "state"));
     int64_t best = run_linked(run, RUN_BEST), latest = run_linked(run, RUN_LATEST);
     if (!run->path[0]) return;
     printf("run          %s, %s\n", run->path,
            state ? state : "of which run.json says nothing");
     printf("checkpoints  ");
-    for (int64_t at = INT64_MAX; (at = run_checkpoint_below(run->path, at)) >= 0;) {
+    for (int64_t at = INT64_MAX; (at = run_checkpoint_below(run, at)) >= 0;) {
         const char *links[] = {"", " (latest)", " (best)", " (latest, best)"};
         printf("step %lld%s", (long long)at, links[(at == latest) + 2 * (at == best)]);
-        printf(run_checkpoint_below(run->path, at) >= 0 ? ", " : "\n\n");
+        printf(run_checkpoint_below(run, at) >= 0 ? ", " : "\n\n");
     }
 }
 
@@ -178,7 +174,7 @@ static void print_files(const checkpoint_report *report)
     printf("  %-36s %10s\n", "together", text_bytes((double)report->info.bytes).text);
 }
 
-static void print_screen(const checkpoint_report *report)
+static void print_screen(checkpoint_report *report)
 {
     print_run(report);
     printf("checkpoint   %s\n", report->folder);

@@ -40,7 +40,8 @@ bool run_is_taken(const char *path)
     snprintf(name, sizeof name, "%s/checkpoints", path);
     DIR *directory = opendir(name);
     int entries = 0;
-    if (!directory) return false;
+    /* What cannot be looked into may hold anything. */
+    if (!directory) return errno != ENOENT && errno != ENOTDIR;
     while (readdir(directory)) entries++;
     closedir(directory);
     return entries > 2; /* more than . and .. */
@@ -76,18 +77,24 @@ bool run_read(run_folder *run)
     return false;
 }
 
-bool run_set_state(run_folder *run, const char *state)
+bool run_write(run_folder *run)
 {
     char path[RUN_PATH + 64];
     path_in(run, "run.json", path);
-    json_object_set_new(run->record, "state", json_string(state));
     char *content = json_text(run->record, true);
     bool written = content && write_atomically(path, content, strlen(content));
     free(content);
     return written || fail(run, path, "write it");
 }
 
-/* Bytes of the lines whose step is at most `step`; a line cut short by a crash ends them. */
+bool run_set_state(run_folder *run, const char *state)
+{
+    json_object_set_new(run->record, "state", json_string(state));
+    return run_write(run);
+}
+
+/* Bytes of the lines whose step is at most `step`; a line cut short by a crash ends them. -1:
+ * they cannot be read. */
 static int64_t size_of_steps(FILE *file, int64_t step)
 {
     char *line = NULL;
@@ -101,7 +108,7 @@ static int64_t size_of_steps(FILE *file, int64_t step)
         if (!stays || line[length - 1] != '\n') break;
     }
     free(line);
-    return size;
+    return ferror(file) ? -1 : size;
 }
 
 /* To its whole lines. */
@@ -115,9 +122,11 @@ static bool open_metrics(run_folder *run, int64_t step)
     char path[RUN_PATH + 64];
     path_in(run, "metrics.jsonl", path);
     FILE *before = fopen(path, "re");
+    if (!before && errno != ENOENT) return fail(run, path, "read it");
     run->metrics_size = before ? size_of_steps(before, step) : 0;
     if (before) fclose(before);
-    run->metrics = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (run->metrics_size < 0) return fail(run, path, "read it");
+    run->metrics = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (run->metrics < 0) return fail(run, path, "open it for writing");
     return cut_metrics(run, path);
 }
@@ -176,7 +185,9 @@ static bool keep_line(run_folder *run, const json_t *line)
         run->waiting = grown;
         run->waiting_size += length + 1;
         run->waiting_lines++;
+        run->newest_bytes = length + 1;
     } else {
+        run->newest_bytes = 0;
         run->lost_lines++;
         snprintf(run->error, sizeof run->error,
                  "%s/metrics.jsonl: no memory for a line that waits to be written", run->path);
@@ -185,20 +196,30 @@ static bool keep_line(run_folder *run, const json_t *line)
     return grown != NULL;
 }
 
-/* The file of that name is the one that is open; a copy that took its place is opened. */
+/* The file of that name is the one that is open, behind its whole lines; a copy that took its
+ * place is opened. */
 static bool follow_metrics(run_folder *run, const char *path)
 {
     struct stat named, opened;
     if (stat(path, &named) != 0) return fail(run, path, "find it any more");
     if (run->metrics >= 0 && fstat(run->metrics, &opened) == 0 &&
         named.st_ino == opened.st_ino && named.st_dev == opened.st_dev)
-        return opened.st_size <= run->metrics_size || cut_metrics(run, path);
-    int descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+        return lseek(run->metrics, run->metrics_size, SEEK_SET) >= 0 ||
+               fail(run, path, "write to it");
+    int descriptor = open(path, O_WRONLY | O_CLOEXEC);
     if (descriptor < 0) return fail(run, path, "open it for writing");
     if (run->metrics >= 0) close(run->metrics);
     run->metrics = descriptor;
-    run->metrics_size = named.st_size;
-    return true;
+    run->metrics_size = lseek(descriptor, 0, SEEK_END);
+    return run->metrics_size >= 0 || fail(run, path, "write to it");
+}
+
+/* Nothing follows the whole lines. */
+static bool end_metrics(run_folder *run, const char *path)
+{
+    struct stat opened;
+    bool is_longer = fstat(run->metrics, &opened) != 0 || opened.st_size > run->metrics_size;
+    return !is_longer || cut_metrics(run, path);
 }
 
 bool run_flush(run_folder *run)
@@ -211,7 +232,7 @@ bool run_flush(run_folder *run)
         run->metrics_size += (int64_t)run->waiting_size;
         run->waiting_size = 0;
         run->waiting_lines = 0;
-        return true;
+        return end_metrics(run, path);
     }
     int problem = errno;
     cut_metrics(run, path);
@@ -223,6 +244,17 @@ bool run_append(run_folder *run, const json_t *line)
 {
     bool kept = keep_line(run, line);
     return run_flush(run) && kept;
+}
+
+bool run_amend(run_folder *run, const json_t *line)
+{
+    if (run->newest_bytes > 0 && run->waiting_size > 0) {
+        run->waiting_size -= run->newest_bytes;
+        run->waiting_lines--;
+    } else {
+        run->metrics_size -= (int64_t)run->newest_bytes;
+    }
+    return run_append(run, line);
 }
 
 bool run_is_there(run_folder *run)

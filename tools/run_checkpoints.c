@@ -1,31 +1,34 @@
 /* SPDX-License-Identifier: MIT
  *
  * The checkpoints of a run: folders checkpoints/step-NNNNNN, which get their name when they are
- * complete, and links to the newest and the best of them. What a name may end with besides:
- *
- *   .tmp      half written, or half removed: to be removed is to be renamed to this first
- *   .old      being replaced by another one of its name
- *   .damaged  was found to be so, and is left to be looked at
+ * complete, and links to the newest and the best of them. run_leftovers.c has the other names.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "run.h"
-
-static const char removed[] = ".tmp", replaced[] = ".old", damaged[] = ".damaged";
+#include "run_steps.h"
+#include "write.h"
 
 #define NAME_BYTES 48
 
-static void folder_path(const char *run, char *path, size_t size)
+/* --- the list --------------------------------------------------------------------------------
+ */
+
+bool run_fail_at(run_folder *run, const char *path, const char *what)
 {
-    snprintf(path, size, "%s/checkpoints", run);
+    snprintf(run->error, sizeof run->error, "%s: cannot %s: %s", path, what, strerror(errno));
+    return false;
+}
+
+static void folder_path(const run_folder *run, char *path, size_t size)
+{
+    snprintf(path, size, "%s/checkpoints", run->path);
 }
 
 void run_checkpoint_path(const run_folder *run, int64_t step, char *folder, size_t size)
@@ -55,48 +58,83 @@ static int64_t checkpoint_step(const char *name, const char *suffix)
     return strcmp(end, suffix) == 0 ? step : -1;
 }
 
-int64_t run_checkpoint_below(const char *path, int64_t limit)
+/* One name of the list. */
+static bool visit_entry(run_folder *run, const char *path, const char *suffix,
+                        run_visitor visit, void *user)
 {
-    char checkpoints[RUN_PATH + 64];
-    int64_t newest = -1;
-    folder_path(path, checkpoints, sizeof checkpoints);
-    DIR *directory = opendir(checkpoints);
-    if (!directory) return -1;
-    for (const struct dirent *entry; (entry = readdir(directory));) {
-        int64_t here = checkpoint_step(entry->d_name, "");
-        bool is_newer = here > newest && here < limit;
-        if (is_newer && is_folder(dirfd(directory), entry->d_name)) newest = here;
-    }
-    closedir(directory);
-    return newest;
+    struct stat about;
+    int64_t step = checkpoint_step(strrchr(path, '/') + 1, suffix);
+    if (step < 0) return true;
+    if (lstat(path, &about) != 0)
+        return errno == ENOENT || run_fail_at(run, path, "look at it");
+    return !S_ISDIR(about.st_mode) || visit(run, step, path, user);
 }
 
-bool run_newest_checkpoint(const char *path, char *folder, size_t size, int64_t *step)
+bool run_visit_steps(run_folder *run, const char *suffix, run_visitor visit, void *user)
 {
-    *step = run_checkpoint_below(path, INT64_MAX);
-    if (*step >= 0)
-        snprintf(folder, size, "%s/checkpoints/step-%06lld", path, (long long)*step);
-    return *step >= 0;
+    char checkpoints[RUN_PATH + 64], path[RUN_PATH + 336];
+    DIR *directory;
+    folder_path(run, checkpoints, sizeof checkpoints);
+    do directory = opendir(checkpoints);
+    while (!directory && errno == EINTR);
+    if (!directory) return errno == ENOENT || run_fail_at(run, checkpoints, "list it");
+    bool good = true;
+    for (const struct dirent *entry; good && (errno = 0, entry = readdir(directory));) {
+        snprintf(path, sizeof path, "%s/%s", checkpoints, entry->d_name);
+        good = visit_entry(run, path, suffix, visit, user);
+    }
+    if (good && errno != 0) good = run_fail_at(run, checkpoints, "list it");
+    closedir(directory);
+    return good;
+}
+
+typedef struct search {
+    int64_t limit, newest;
+} search;
+
+static bool take_newer(run_folder *run, int64_t step, const char *path, void *user)
+{
+    search *found = user;
+    if (step > found->newest && step < found->limit) found->newest = step;
+    return true;
+}
+
+int64_t run_checkpoint_below(run_folder *run, int64_t limit)
+{
+    search found = {limit, -1};
+    return run_visit_steps(run, "", take_newer, &found) ? found.newest : RUN_UNREADABLE;
+}
+
+int64_t run_newest_checkpoint(run_folder *run, char *folder, size_t size)
+{
+    int64_t step = run_checkpoint_below(run, INT64_MAX);
+    if (step >= 0) run_checkpoint_path(run, step, folder, size);
+    if (step == -1)
+        snprintf(run->error, sizeof run->error,
+                 "%s: this run has no checkpoint yet: wait for its first save", run->path);
+    return step;
+}
+
+bool run_misses_latest(run_folder *run)
+{
+    int64_t latest = run_linked(run, RUN_LATEST);
+    if (latest < 0) return false;
+    snprintf(
+        run->error, sizeof run->error,
+        "%s/checkpoints: latest names step %lld, and there is no checkpoint: put it back, or "
+        "remove the link to begin again",
+        run->path, (long long)latest);
+    return true;
+}
+
+bool run_sync_checkpoints(run_folder *run)
+{
+    char path[RUN_PATH + 64];
+    folder_path(run, path, sizeof path);
+    return sync_folder(path) || run_fail_at(run, path, "make its names durable");
 }
 
 /* --- links -------------------------------------------------------------------------------- */
-
-static bool fail_link(run_folder *run, const char *path, const char *what)
-{
-    snprintf(run->error, sizeof run->error, "%s: cannot %s: %s", path, what, strerror(errno));
-    return false;
-}
-
-/* Renamings in the folder are on the disk when this returns. */
-static void make_durable(const run_folder *run)
-{
-    char path[RUN_PATH + 64];
-    folder_path(run->path, path, sizeof path);
-    int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) return;
-    fsync(descriptor);
-    close(descriptor);
-}
 
 bool run_point(run_folder *run, const char *link, int64_t step)
 {
@@ -105,16 +143,15 @@ bool run_point(run_folder *run, const char *link, int64_t step)
     snprintf(fresh, sizeof fresh, "%s.tmp", path);
     snprintf(name, sizeof name, "step-%06lld", (long long)step);
     if (step < 0)
-        return unlink(path) == 0 || errno == ENOENT || fail_link(run, path, "remove it");
+        return unlink(path) == 0 || errno == ENOENT || run_fail_at(run, path, "remove it");
     unlink(fresh);
-    if (symlink(name, fresh) != 0) return fail_link(run, path, "make the link");
+    if (symlink(name, fresh) != 0) return run_fail_at(run, path, "make the link");
     if (rename(fresh, path) != 0) {
-        fail_link(run, path, "replace the link");
+        run_fail_at(run, path, "replace the link");
         unlink(fresh);
         return false;
     }
-    make_durable(run);
-    return true;
+    return run_sync_checkpoints(run);
 }
 
 int64_t run_linked(const run_folder *run, const char *link)
@@ -130,8 +167,7 @@ int64_t run_linked(const run_folder *run, const char *link)
 /* --- removal -------------------------------------------------------------------------------
  */
 
-/* Removes a folder of plain files. */
-static void remove_folder(const char *path)
+void run_remove_folder(const char *path)
 {
     DIR *directory = is_folder(AT_FDCWD, path) ? opendir(path) : NULL;
     if (!directory) return;
@@ -145,102 +181,20 @@ static void remove_folder(const char *path)
 static void remove_checkpoint(const char *path)
 {
     char doomed[RUN_PATH + 72];
-    snprintf(doomed, sizeof doomed, "%s%s", path, removed);
-    remove_folder(doomed);
-    if (rename(path, doomed) == 0) remove_folder(doomed);
+    snprintf(doomed, sizeof doomed, "%s%s", path, RUN_REMOVED);
+    run_remove_folder(doomed);
+    if (rename(path, doomed) == 0) run_remove_folder(doomed);
 }
 
-void run_keep_checkpoints(const run_folder *run, int64_t step, int64_t keep)
+void run_keep_checkpoints(run_folder *run, int64_t step, int64_t keep, int64_t best)
 {
     char path[RUN_PATH + 64];
-    int64_t at = step, latest = run_linked(run, RUN_LATEST), best = run_linked(run, RUN_BEST);
+    int64_t at = step, latest = run_linked(run, RUN_LATEST), link = run_linked(run, RUN_BEST);
     if (keep == 0) return;
-    for (int64_t kept = 1; kept < keep && at >= 0; kept++)
-        at = run_checkpoint_below(run->path, at);
-    while (at >= 0 && (at = run_checkpoint_below(run->path, at)) >= 0) {
+    for (int64_t kept = 1; kept < keep && at >= 0; kept++) at = run_checkpoint_below(run, at);
+    while (at >= 0 && (at = run_checkpoint_below(run, at)) >= 0) {
+        bool stays = at == latest || at == link || at == best || run_is_earlier_best(run, at);
         run_checkpoint_path(run, at, path, sizeof path);
-        if (at != latest && at != best) remove_checkpoint(path);
+        if (!stays) remove_checkpoint(path);
     }
-}
-
-/* --- after a process that was killed ---------------------------------------------------------
- */
-
-/* Calls `visit` with the path of each folder whose name is a step's with the suffix. */
-static void visit_leftovers(const run_folder *run, const char *suffix,
-                            void (*visit)(const run_folder *run, int64_t step,
-                                          const char *path))
-{
-    char checkpoints[RUN_PATH + 64], path[RUN_PATH + 336];
-    folder_path(run->path, checkpoints, sizeof checkpoints);
-    DIR *directory = opendir(checkpoints);
-    if (!directory) return;
-    for (const struct dirent *entry; (entry = readdir(directory));) {
-        int64_t step = checkpoint_step(entry->d_name, suffix);
-        snprintf(path, sizeof path, "%s/%s", checkpoints, entry->d_name);
-        if (step >= 0) visit(run, step, path);
-    }
-    closedir(directory);
-}
-
-static void take_back(const run_folder *run, int64_t step, const char *path)
-{
-    char folder[RUN_PATH + 64];
-    run_checkpoint_path(run, step, folder, sizeof folder);
-    if (!run_has_checkpoint(run, step)) rename(path, folder);
-}
-
-static void remove_leftover(const run_folder *run, int64_t step, const char *path)
-{
-    remove_folder(path);
-}
-
-void run_recover_checkpoints(const run_folder *run)
-{
-    visit_leftovers(run, replaced, take_back);
-    make_durable(run);
-}
-
-void run_tidy_checkpoints(const run_folder *run)
-{
-    visit_leftovers(run, removed, remove_leftover);
-    visit_leftovers(run, replaced, remove_leftover);
-}
-
-void run_set_aside(const run_folder *run, int64_t step)
-{
-    char path[RUN_PATH + 64], aside[RUN_PATH + 80];
-    run_checkpoint_path(run, step, path, sizeof path);
-    snprintf(aside, sizeof aside, "%s%s", path, damaged);
-    remove_folder(aside);
-    rename(path, aside);
-}
-
-/* --- the best --------------------------------------------------------------------------------
- */
-
-int64_t run_best_checkpoint(const run_folder *run, int64_t limit, double *loss)
-{
-    char path[RUN_PATH + 64], *line = NULL;
-    size_t room = 0;
-    int64_t best = -1;
-    snprintf(path, sizeof path, "%s/metrics.jsonl", run->path);
-    FILE *file = fopen(path, "re");
-    *loss = INFINITY;
-    if (!file) return -1;
-    for (ssize_t length; (length = getline(&line, &room, file)) > 0;) {
-        json_t *object = json_loadb(line, (size_t)length, 0, NULL);
-        const json_t *value = json_object_get(object, "val_loss");
-        int64_t step = json_integer_value(json_object_get(object, "step"));
-        double here = json_number_value(value);
-        if (json_is_number(value) && step <= limit && here < *loss &&
-            run_has_checkpoint(run, step)) {
-            *loss = here;
-            best = step;
-        }
-        json_decref(object);
-    }
-    free(line);
-    fclose(file);
-    return best;
 }

@@ -42,7 +42,7 @@ static int look_for_model(const char *model, char path[SOURCE_PATH], char *text,
 {
     char names[256];
     struct stat about;
-    int64_t step;
+    run_folder run = {.metrics = -1};
     join_presets(names, sizeof names);
     snprintf(path, SOURCE_PATH, "%s", model);
     if (stat(model, &about) != 0) {
@@ -51,10 +51,10 @@ static int look_for_model(const char *model, char path[SOURCE_PATH], char *text,
                  model, names);
         return EXIT_FAILED;
     }
-    if (!run_exists(model) || run_newest_checkpoint(model, path, SOURCE_PATH, &step))
+    snprintf(run.path, sizeof run.path, "%.*s", RUN_PATH - 1, model);
+    if (!run_exists(model) || run_newest_checkpoint(&run, path, SOURCE_PATH) >= 0)
         return EXIT_DONE;
-    snprintf(text, size, "--model %s: this run has no checkpoint yet: wait for its first save",
-             model);
+    snprintf(text, size, "--model %s", run.error);
     return EXIT_FAILED;
 }
 

@@ -177,6 +177,7 @@ static void close_job(train_job *job)
 {
     run_close(&job->run);
     json_decref(job->resumed);
+    json_decref(job->line);
     json_decref(job->news);
     ringmoe_trainer_destroy(&job->trainer);
     ringmoe_tokens_destroy(&job->train_part);

@@ -77,6 +77,7 @@ typedef struct train_job {
     ringmoe_step_metrics last; /* of the newest step */
     double val_loss;           /* the newest, NaN: none */
     train_saves saves;
+    json_t *line;              /* the newest of metrics, or NULL */
     json_t *news;              /* warnings and saves for the next line of metrics, or NULL */
     char weights[SOURCE_PATH]; /* whose weights this start began with; "": none's */
     bool finished;             /* came to its end */

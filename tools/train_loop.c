@@ -95,7 +95,8 @@ static void record_step(train_job *job, bool has_val)
     if (!written && !job->saves.metrics_failed)
         train_warn(job, "%s; what cannot be written is kept for later", job->run.error);
     job->saves.metrics_failed = !written;
-    json_decref(line);
+    json_decref(job->line);
+    job->line = line;
 }
 
 /* Whether a signal has come to any rank: all ranks return the same. */

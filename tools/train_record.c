@@ -102,6 +102,7 @@ json_t *train_describe(const train_job *job)
     json_object_set_new(record, "active_parameters",
                         json_integer(ringmoe_model_config_active_parameters(&job->config)));
     json_object_set_new(record, "layout", layout_to_json(job));
+    run_copy_best(record, job->resumed);
     json_t *weights = json_object_get(job->resumed, TRAIN_FIRST_WEIGHTS);
     if (weights) json_object_set(record, TRAIN_FIRST_WEIGHTS, weights);
     if (job->weights[0])

@@ -45,7 +45,8 @@ typedef struct fault {
 
 enum { MOST_FAULTS = 16 };
 typedef struct fault_list {
-    int count; /* of them the first MOST_FAULTS are kept */
+    int64_t last; /* step of the last */
+    int count;    /* of them the first MOST_FAULTS are kept */
     fault faults[MOST_FAULTS];
 } fault_list;
 
@@ -55,18 +56,24 @@ static bool may_pass_over(ringmoe_status problem)
     return problem == RINGMOE_ERROR_FORMAT || problem == RINGMOE_ERROR_FILE;
 }
 
-/* The newest step below `limit` with a checkpoint, on every rank. */
-static int64_t find_below(const train_job *job, int64_t limit)
+/* The newest step below `limit` with a checkpoint, on every rank; -1: none. */
+static int find_below(train_job *job, int64_t limit, int64_t *step)
 {
-    int64_t step = -1;
-    if (job->session->rank == 0) step = run_checkpoint_below(job->run.path, limit);
-    session_share(job->session, &step, sizeof step);
-    return step;
+    int status = EXIT_DONE;
+    run_folder *run = &job->run;
+    if (job->session->rank == 0) {
+        *step = run_checkpoint_below(run, limit);
+        bool none = *step == -1 && limit == INT64_MAX;
+        if (*step == RUN_UNREADABLE || (none && run_misses_latest(run))) status = EXIT_FAILED;
+    }
+    session_share(job->session, step, sizeof *step);
+    return session_settle(job->session, status, run->error);
 }
 
 static void note_fault(const train_job *job, int64_t step, ringmoe_status problem,
                        fault_list *list)
 {
+    list->last = step;
     if (++list->count > MOST_FAULTS) return;
     fault *noted = &list->faults[list->count - 1];
     noted->step = step;
@@ -74,17 +81,38 @@ static void note_fault(const train_job *job, int64_t step, ringmoe_status proble
     snprintf(noted->why, sizeof noted->why, "%s", ringmoe_context_error(job->session->context));
 }
 
-/* Rank 0 says which were passed over, and takes their names from the damaged ones. */
-static void tell_faults(train_job *job, const fault_list *list, const char *used)
+/* Rank 0 takes its name from a damaged one, and says so. */
+static void tell_fault(train_job *job, const fault *passed, const char *used)
 {
-    char folder[SOURCE_PATH];
-    for (int i = 0; i < list->count && i < MOST_FAULTS && job->session->rank == 0; i++) {
-        const fault *passed = &list->faults[i];
-        run_checkpoint_path(&job->run, passed->step, folder, sizeof folder);
-        train_warn(job, "%s %s (%s): going on from %s", folder,
-                   passed->is_damage ? "is damaged" : "cannot be read", passed->why, used);
-        if (passed->is_damage) run_set_aside(&job->run, passed->step);
+    char folder[SOURCE_PATH], renamed[SOURCE_PATH + 64] = "";
+    run_checkpoint_path(&job->run, passed->step, folder, sizeof folder);
+    if (passed->is_damage && run_set_aside(&job->run, passed->step))
+        snprintf(renamed, sizeof renamed, "; it is called %s" RUN_DAMAGED " now", folder);
+    train_warn(job, "%s %s (%s): going on from %s%s", folder,
+               passed->is_damage ? "is damaged" : "cannot be read", passed->why, used, renamed);
+}
+
+/* What was passed over is told, and the one that is gone on from has its name. */
+static int conclude(train_job *job, const fault_list *list, int64_t step, const char *used)
+{
+    int status = EXIT_DONE;
+    job->saves.step = step;
+    if (job->session->rank == 0) {
+        for (int i = 0; i < list->count && i < MOST_FAULTS; i++)
+            tell_fault(job, &list->faults[i], used);
+        bool is_replaced = list->count > 0 && list->last == step;
+        if (is_replaced && !run_take_replaced(&job->run, step)) status = EXIT_FAILED;
     }
+    return session_settle(job->session, status, job->run.error);
+}
+
+/* Restores the one that a step's checkpoint was to replace when a save of it was cut off. */
+static bool restore_replaced(train_job *job, int64_t step, char *folder, size_t size)
+{
+    int is_there = job->session->rank == 0 && run_has_replaced(&job->run, step, folder, size);
+    session_share(job->session, &is_there, sizeof is_there);
+    session_share(job->session, folder, size);
+    return is_there && ringmoe_trainer_restore(job->trainer, folder) == RINGMOE_OK;
 }
 
 static int refuse_all(const train_job *job, const fault_list *list)
@@ -96,7 +124,7 @@ static int refuse_all(const train_job *job, const fault_list *list)
                         list->faults[0].why);
 }
 
-/* Another model, data or batch. */
+/* Another model, data or batch, or a checkpoint of another version. */
 static int refuse_difference(const train_job *job, const char *folder)
 {
     char text[SOURCE_PATH + 1024];
@@ -108,21 +136,29 @@ static int refuse_difference(const train_job *job, const char *folder)
 /* Restores the newest checkpoint that is good. */
 static int restore_newest(train_job *job)
 {
-    char folder[SOURCE_PATH];
+    char folder[SOURCE_PATH] = "";
     fault_list faults = {0};
-    for (int64_t step = INT64_MAX; (step = find_below(job, step)) >= 0;) {
+    int64_t step = INT64_MAX;
+    int status;
+    while (!(status = find_below(job, step, &step)) && step >= 0) {
         run_checkpoint_path(&job->run, step, folder, sizeof folder);
         ringmoe_status problem = ringmoe_trainer_restore(job->trainer, folder);
-        if (problem == RINGMOE_OK) {
-            job->saves.step = step;
-            tell_faults(job, &faults, folder);
-            return EXIT_DONE;
-        }
+        if (problem == RINGMOE_OK) return conclude(job, &faults, step, folder);
         if (problem == RINGMOE_ERROR_ARGUMENT) return refuse_difference(job, folder);
         if (!may_pass_over(problem)) return session_check(job->session, problem);
         note_fault(job, step, problem, &faults);
+        if (restore_replaced(job, step, folder, sizeof folder))
+            return conclude(job, &faults, step, folder);
     }
+    if (status) return status;
     return faults.count ? refuse_all(job, &faults) : begin_again(job);
+}
+
+/* A checkpoint that was being replaced when a process was killed is there again. */
+static int recover(train_job *job)
+{
+    bool good = job->session->rank != 0 || run_recover_checkpoints(&job->run);
+    return session_settle(job->session, good ? EXIT_DONE : EXIT_FAILED, job->run.error);
 }
 
 int train_resume(train_job *job)
@@ -131,14 +167,14 @@ int train_resume(train_job *job)
         (train_saves){.step = -1, .best_step = -1, .best_loss = INFINITY, .buffer_bytes = -1};
     if (job->options.resume == RESUME_OFF) return EXIT_DONE;
     if (job->options.resume == RESUME_WEIGHTS) return begin_with_weights(job);
-    if (job->session->rank == 0) run_recover_checkpoints(&job->run);
-    return restore_newest(job);
+    int status = recover(job);
+    return status ? status : restore_newest(job);
 }
 
 /* Validations of before are to be compared with those to come. */
 static bool validates_alike(const train_job *job)
 {
-    static const char *const names[] = {"val", "format", "eval-sequences"};
+    static const char *const names[] = {"val", "val-fraction", "format", "eval-sequences"};
     const json_t *before = json_object_get(job->resumed, "settings");
     json_t *now = options_to_json(&train_option_set, &job->options);
     bool alike = true;
@@ -149,18 +185,35 @@ static bool validates_alike(const train_job *job)
     return alike;
 }
 
+/* The best up to now, for rank 0. */
+static bool recall_best(train_job *job)
+{
+    train_saves *saves = &job->saves;
+    run_folder *run = &job->run;
+    int64_t kept = -1;
+    bool good = validates_alike(job) || run_close_best(run, &kept);
+    if (kept >= 0)
+        train_warn(
+            job,
+            "validations differ from those before: step %lld, the best up to now, is kept "
+            "beyond --keep and compared with no other",
+            (long long)kept);
+    saves->best_step = run_best_checkpoint(run, saves->step, &saves->best_loss);
+    if (saves->best_step >= 0) return run_tell_best(run, saves->best_step, saves->best_loss);
+    int64_t linked = run_linked(run, RUN_BEST);
+    bool is_whole = linked >= 0 && run_has_checkpoint(run, linked);
+    return (is_whole || run_point(run, RUN_BEST, -1)) && good;
+}
+
 int train_resume_folder(train_job *job)
 {
     train_saves *saves = &job->saves;
     run_folder *run = &job->run;
     if (job->options.resume != RESUME_RUN) return EXIT_DONE;
     if (job->session->rank == 0) {
-        run_tidy_checkpoints(run);
-        if (validates_alike(job))
-            saves->best_step = run_best_checkpoint(run, saves->step, &saves->best_loss);
-        if (!run_point(run, RUN_BEST, saves->best_step) ||
-            !run_point(run, RUN_LATEST, saves->step))
-            train_warn(job, "%s", run->error);
+        if (!run_tidy_checkpoints(run)) train_warn(job, "%s", run->error);
+        if (!recall_best(job)) train_warn(job, "%s", run->error);
+        if (!run_point(run, RUN_LATEST, saves->step)) train_warn(job, "%s", run->error);
     }
     session_share(job->session, &saves->best_step, sizeof saves->best_step);
     session_share(job->session, &saves->best_loss, sizeof saves->best_loss);

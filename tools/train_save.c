@@ -51,7 +51,16 @@ static void tell_save(train_job *job, const ringmoe_save_result *result)
 
 void train_news_to_json(train_job *job, json_t *line)
 {
-    if (job->news) json_object_update(line, job->news);
+    const char *key;
+    json_t *list;
+    json_object_foreach(job->news, key, list)
+    {
+        json_t *before = json_object_get(line, key);
+        if (before)
+            json_array_extend(before, list);
+        else
+            json_object_set(line, key, list);
+    }
     json_decref(job->news);
     job->news = NULL;
 }
@@ -65,16 +74,20 @@ static bool is_only_the_saves(ringmoe_status problem)
     return problem == RINGMOE_ERROR_FILE || problem == RINGMOE_ERROR_MEMORY;
 }
 
-/* Rank 0 points the links and removes what is old. */
-static void publish(train_job *job, bool is_best)
+/* Rank 0 points the links, each on its own, and removes what is old. A best one that could not
+ * be told before is told now. */
+static void publish(train_job *job)
 {
     train_saves *saves = &job->saves;
     run_folder *run = &job->run;
-    bool pointed = (!is_best || run_point(run, RUN_BEST, saves->step)) &&
-                   run_point(run, RUN_LATEST, saves->step);
-    if (!pointed && !saves->links_failed) train_warn(job, "%s", run->error);
-    saves->links_failed = !pointed;
-    if (pointed) run_keep_checkpoints(run, saves->step, job->options.keep);
+    char problem[sizeof run->error] = "";
+    bool best_told = run_tell_best(run, saves->best_step, saves->best_loss);
+    if (!best_told) memcpy(problem, run->error, sizeof problem);
+    bool pointed = run_point(run, RUN_LATEST, saves->step);
+    if (!pointed) memcpy(problem, run->error, sizeof problem);
+    if (problem[0] && !saves->links_failed) train_warn(job, "%s", problem);
+    saves->links_failed = problem[0] != '\0';
+    if (pointed) run_keep_checkpoints(run, saves->step, job->options.keep, saves->best_step);
 }
 
 static void conclude_save(train_job *job, const ringmoe_save_result *result)
@@ -88,16 +101,20 @@ static void conclude_save(train_job *job, const ringmoe_save_result *result)
         saves->best_loss = saves->pending_loss;
     }
     tell_save(job, result);
-    if (job->session->rank == 0) publish(job, is_best);
+    if (job->session->rank == 0) publish(job);
 }
 
-/* At the end it is said as what it is then, a failure. */
+/* At the end the screen has it as what it is then, a failure. */
 static void warn_of_failure(train_job *job)
 {
     const train_saves *saves = &job->saves;
+    char text[sizeof saves->failure + 64];
+    snprintf(text, sizeof text, "step %lld: not saved: %s", (long long)saves->pending_step,
+             saves->failure);
     if (!saves->is_ending)
-        train_warn(job, "step %lld: not saved: %s", (long long)saves->pending_step,
-                   saves->failure);
+        train_warn(job, "%s", text);
+    else if (job->session->rank == 0)
+        json_array_append_new(news_list(job, "warnings"), json_string(text));
 }
 
 /* A failure that training survives is said and remembered. */
@@ -193,6 +210,14 @@ int train_save_begin(train_job *job, double val_loss)
 /* --- the end -------------------------------------------------------------------------------
  */
 
+/* What happened since the newest line of metrics goes into it, as there will be no other. */
+static void tell_last_news(train_job *job)
+{
+    if (!job->news || !job->line) return;
+    train_news_to_json(job, job->line);
+    run_amend(&job->run, job->line);
+}
+
 /* What a run that ends now loses, if anything. */
 static bool describe_loss(train_job *job, char *text, size_t size)
 {
@@ -221,6 +246,7 @@ int train_save_finish(train_job *job)
     char text[3 * RUN_PATH] = "";
     int status = poll(job, 1), loses = 0;
     if (status) return status;
+    if (job->session->rank == 0) tell_last_news(job);
     if (job->session->rank == 0) loses = describe_loss(job, text, sizeof text);
     return session_settle(job->session, loses ? EXIT_FAILED : EXIT_DONE, text);
 }

@@ -23,6 +23,33 @@ bool write_fully(int descriptor, const void *data, size_t size)
     return true;
 }
 
+bool sync_folder(const char *path)
+{
+    int descriptor, failed;
+    do descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (descriptor < 0 && errno == EINTR);
+    if (descriptor < 0) return false;
+    do failed = fsync(descriptor);
+    while (failed && errno == EINTR);
+    /* There are file systems that cannot, and need not. */
+    bool done = !failed || errno == EINVAL || errno == ENOTSUP;
+    int problem = errno;
+    close(descriptor);
+    errno = problem;
+    return done;
+}
+
+/* The folder that the last part of the path is in. */
+static bool sync_folder_above(const char *path)
+{
+    char folder[MAX_PATH];
+    const char *end = strrchr(path, '/');
+    while (end > path && end[-1] == '/') end--;
+    if (!end) return sync_folder(".");
+    snprintf(folder, sizeof folder, "%.*s", end > path ? (int)(end - path) : 1, path);
+    return sync_folder(folder);
+}
+
 bool write_atomically(const char *path, const void *data, size_t size)
 {
     char temporary[MAX_PATH + 8];
@@ -31,9 +58,21 @@ bool write_atomically(const char *path, const void *data, size_t size)
     if (descriptor < 0) return false;
     bool written = write_fully(descriptor, data, size) && fsync(descriptor) == 0;
     int problem = errno;
-    if (close(descriptor) == 0 && written && rename(temporary, path) == 0) return true;
+    if (close(descriptor) == 0 && written && rename(temporary, path) == 0)
+        return sync_folder_above(path);
     if (written) problem = errno;
     unlink(temporary);
+    errno = problem;
+    return false;
+}
+
+/* True if it is there, made by this call or before. */
+static bool make_folder(const char *path)
+{
+    struct stat about;
+    if (mkdir(path, 0777) == 0) return sync_folder_above(path);
+    int problem = errno;
+    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) return true;
     errno = problem;
     return false;
 }
@@ -41,16 +80,13 @@ bool write_atomically(const char *path, const void *data, size_t size)
 bool make_folders(const char *path)
 {
     char part[MAX_PATH];
-    struct stat about;
     if (snprintf(part, sizeof part, "%s", path) >= MAX_PATH) {
         errno = ENAMETOOLONG;
         return false;
     }
     for (char *slash = part + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
         *slash = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST) return false;
+        if (!make_folder(part)) return false;
     }
-    if (mkdir(part, 0777) == 0) return true;
-    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) return true;
-    return false;
+    return make_folder(part);
 }

@@ -115,8 +115,8 @@ ringmoe_status rm_recipe_check(const rm_recipe *own, const rm_recipe *found, con
         const rm_recipe_item *item = &own->items[i];
         const rm_recipe_item *other = rm_recipe_find(found, item->name);
         if (!other)
-            return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                           "%s: state.json does not say its %s; is it of another version?",
+            return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                           "%s: made by another version: state.json does not say its %s",
                            folder, item->name);
         if (item->subject >= RM_OF_RUN || !strcmp(item->value, other->value)) continue;
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,

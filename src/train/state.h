@@ -36,8 +36,9 @@ typedef struct rm_state {
 /* The text, in new memory. */
 ringmoe_status rm_state_text(const rm_state *state, const ringmoe_model_config *config,
                              char **text, int64_t *size, rm_error *error);
-/* FILE, FORMAT or MEMORY. Items of the recipe are those found. Router biases are read for a
- * config that has some; NULL: they are not looked at. To be freed also after a failure. */
+/* FILE, FORMAT, ARGUMENT (of another version) or MEMORY. Items of the recipe are those found.
+ * Router biases are read for a config that has some; NULL: they are not looked at. To be freed
+ * also after a failure. */
 ringmoe_status rm_state_read(rm_state *state, const char *folder,
                              const ringmoe_model_config *config, rm_error *error);
 void rm_state_free(rm_state *state);

@@ -146,9 +146,11 @@ static ringmoe_status read_root(json_t *root, const char *path, rm_state *state,
     int64_t version = 0;
     RM_TRY(read_integer(root, path, "format_version", INT32_MAX, &version, error));
     if (version != RM_STATE_VERSION)
-        return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                       "%s: format_version is %lld; this library reads %d", path,
-                       (long long)version, RM_STATE_VERSION);
+        return rm_fail(
+            error, RINGMOE_ERROR_ARGUMENT,
+            "%s: made by another version: format_version is %lld; this library reads "
+            "%d",
+            path, (long long)version, RM_STATE_VERSION);
     RM_TRY(read_integer(root, path, "step", RM_STEPS_MOST, &state->step, error));
     RM_TRY(read_integer(root, path, "samples_seen", INT64_MAX, &state->samples_seen, error));
     RM_TRY(read_layout(root, path, state, error));

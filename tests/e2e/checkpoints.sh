@@ -33,6 +33,9 @@ done_well whole "$ringmoe" train "${small[@]}" --save-every 2 --keep 0 --out who
     'best latest step-000002 step-000003 step-000004 step-000006 ' ] ||
     fail "not every checkpoint: $(ls whole/checkpoints)"
 [ "$(readlink whole/checkpoints/latest)" = step-000006 ] || fail "latest is not step 6"
+# The last save is told too, in the line of its step.
+has '"step":6,.*"saves":\[.*"checkpoint":6,' whole/metrics.jsonl
+[ "$(wc -l <whole/metrics.jsonl)" -eq 6 ] || fail "not a line a step"
 
 # Other layouts: one rank, then two, then four, and the same weights.
 back_to moved 2
@@ -92,7 +95,12 @@ last=$(column loss whole/metrics.jsonl | tail -1)
 awk -v first="$(column loss tuned/metrics.jsonl | head -1)" -v last="$last" \
     'BEGIN { exit !(first < last + 0.1) }' || fail "a run from weights does not begin with them"
 cp tuned/metrics.jsonl once
-rm -r tuned/checkpoints/step-*
+mv tuned/checkpoints away
+mkdir tuned/checkpoints
+ln -s step-000006 tuned/checkpoints/latest
+refused 'checkpoints that were moved away' 1 'latest names step 6, and there is no checkpoint' \
+    "$ringmoe" train --resume --out tuned
+rm -r tuned/checkpoints/*
 done_well 'again from the weights' "$ringmoe" train --resume --out tuned --threads 1
 has 'step 0, since no checkpoint had been made, with the weights of whole' out
 cmp -s <(column loss once) <(column loss tuned/metrics.jsonl) ||
@@ -134,6 +142,43 @@ refused 'none good' 1 'none of the 2 checkpoints.*step-000006.*state.json' "$rin
     --resume --out damaged
 diff -r damaged before2 >/dev/null || fail "a run without a good checkpoint was changed"
 
+# One of another version is no damage: it is named, and nothing changes.
+back_to versions 6
+sed -i 's/"format_version": 3/"format_version": 4/' versions/checkpoints/step-000006/state.json
+"$4" versions/checkpoints/step-000006 || fail "no new manifest"
+cp -r versions before3
+refused 'another version' 2 'step-000006.*another version: format_version is 4' "$ringmoe" train \
+    --resume --out versions
+diff -r versions before3 >/dev/null || fail "a checkpoint of another version was touched"
+
+# A whole one that was to be replaced by one that is damaged takes its place.
+back_to halfway 6
+cp -r halfway/checkpoints/step-000006 halfway/checkpoints/step-000006.old
+flip halfway/checkpoints/step-000006/state.json
+"$ringmoe" train --resume --out halfway --threads 1 >out 2>err || fail "replaced: status $?"
+has 'from +step 6$' out
+has 'warning: .*step-000006 is damaged .*going on from .*step-000006.old.*called' err
+[ "$(checksum whole)" = "$(checksum halfway)" ] || fail "the replaced one was not taken"
+[ -d halfway/checkpoints/step-000006.damaged ] || fail "the damaged one is gone"
+absent halfway/checkpoints/step-000006.old
+
+# The best is known without the metrics, which a power cut may shorten.
+best=$(readlink whole/checkpoints/best)
+back_to short 6
+: >short/metrics.jsonl
+done_well 'without metrics' "$ringmoe" train --resume --out short --steps 10 --lr 5 --warmup 0 \
+    --keep 1 --save-every 2 --threads 1
+[ "$(readlink short/checkpoints/best)" = "$best" ] || fail "best moved for lack of metrics"
+[ -d "short/checkpoints/$best" ] || fail "the best went away for lack of metrics"
+# With another text to validate on it cannot be compared, and stays.
+back_to revalued 6
+head -c 5000 /dev/urandom >val.txt
+"$ringmoe" train --resume --out revalued --steps 12 --val val.txt --keep 1 --save-every 2 \
+    --threads 1 >out 2>err || fail "another text: status $?: $(cat err)"
+has "warning: validations differ .*step ${best##*-0}, the best up to now, is kept" err
+[ -d "revalued/checkpoints/$best" ] || fail "the best of the text before is gone"
+[ "$(readlink revalued/checkpoints/best)" != "$best" ] || fail "no best of the new text"
+
 # The best stays beyond --keep; leftovers of a killed run go away; a replaced one comes back.
 back_to kept 6
 mkdir kept/checkpoints/step-000009.tmp
@@ -166,6 +211,7 @@ printf x >unsaved/checkpoints/step-000006
 [ $? -eq 1 ] || fail "a run whose last save failed does not end with 1"
 has '^ringmoe train: step 6: not saved: .*; the newest checkpoint is of step 4$' err
 has '"state": "failed"' unsaved/run.json
+has '"step":6,.*"warnings":\[.*"step 6: not saved' unsaved/metrics.jsonl
 [ "$(wc -l <unsaved/metrics.jsonl)" -eq 6 ] || fail "metrics are missing"
 
 # A folder that goes away: training goes on, and what could not be kept is told.

@@ -47,7 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ringmoe_model_config config = small_config();
     fuzz_file(RM_STATE_FILE, data, size);
     ringmoe_status status = rm_state_read(&state, scratch_folder, &config, &error);
-    FUZZ_CHECK(status == RINGMOE_OK || (status == RINGMOE_ERROR_FORMAT && error.text[0]));
+    FUZZ_CHECK(status == RINGMOE_OK || status == RINGMOE_ERROR_ARGUMENT ||
+               status == RINGMOE_ERROR_FORMAT);
+    FUZZ_CHECK(status == RINGMOE_OK || error.text[0]);
     if (status == RINGMOE_OK) check_state(&state);
     rm_state_free(&state);
     return 0;
