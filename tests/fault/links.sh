@@ -9,14 +9,13 @@ done_well whole "$ringmoe" train $fault_run --keep 0 --out whole || finish
 
 # struck KIND N WHAT FOLDER: --resume of a run that has all its steps, with that failure.
 struck() {
-    # shellcheck disable=SC2046
-    $(injected "$1:$2:$3" 0) "$ringmoe" train --resume --out "$4" --threads 1 >out 2>err
+    env LD_PRELOAD="$inject" INJECT="$1:$2:$3" "$ringmoe" train --resume --out "$4" --threads 1 >out 2>err
 }
 
 # Each file and list that --resume opens. It ends, or goes on from where it was.
 cp -r whole counted
-env LD_PRELOAD="$inject" INJECT_COUNTS=counts "$ringmoe" train --resume --out counted --threads 1 \
-    >out 2>err || fail "counted: $(cat err)"
+env LD_PRELOAD="$inject" INJECT_COUNTS=counts "$ringmoe" train --resume --out counted \
+    --threads 1 >out 2>err || fail "counted: $(cat err)"
 opened=$(sed -n 's/^open //p' counts)
 [ "${opened:-0}" -ge 8 ] || fail "only ${opened:-0} files are opened"
 for n in $(seq "$opened"); do
@@ -39,12 +38,12 @@ has 'step-000006.old: cannot give it back its name' err
 done_well 'named later' "$ringmoe" train --resume --out named --threads 1
 has 'from +step 6$' out
 
-# A best that cannot be told, here the first, holds up neither `latest` nor --keep, is not removed
-# and is told with the next.
+# A best that cannot be told, here the first, holds up neither `latest` nor --keep, is not
+# removed, and is told with the next.
 worse=${fault_run/--eval-every 3/--eval-every 2}
 worse="${worse/--warmup 2/--warmup 6} --lr 0.5 --save-async off --keep 1"
-# shellcheck disable=SC2046,SC2086
-$(injected link:2:EIO 0) "$ringmoe" train $worse --out linked >out 2>err ||
+# shellcheck disable=SC2086
+env LD_PRELOAD="$inject" INJECT=link:2:EIO "$ringmoe" train $worse --out linked >out 2>err ||
     fail "linked: status $?: $(cat err)"
 has 'warning: .*checkpoints/best: cannot make the link' err
 [ "$(ls linked/checkpoints | tr '\n' ' ')" = 'best latest step-000002 step-000006 ' ] ||
