@@ -12,13 +12,20 @@ struck() {
     env LD_PRELOAD="$inject" INJECT="$1:$2:$3" "$ringmoe" train --resume --out "$4" --threads 1 >out 2>err
 }
 
-# Each file and list that --resume opens. It ends, or goes on from where it was.
+# A list that cannot be read is not an empty one.
+cp -r whole looped
+mv looped/checkpoints looped/away
+ln -s checkpoints looped/checkpoints
+refused 'a list that cannot be read' 1 'checkpoints: cannot list it' "$ringmoe" train --resume \
+    --out looped --threads 1
+
+# Every third of the files and lists that --resume opens. It ends, or goes on from where it was.
 cp -r whole counted
 env LD_PRELOAD="$inject" INJECT_COUNTS=counts "$ringmoe" train --resume --out counted \
     --threads 1 >out 2>err || fail "counted: $(cat err)"
 opened=$(sed -n 's/^open //p' counts)
 [ "${opened:-0}" -ge 8 ] || fail "only ${opened:-0} files are opened"
-for n in $(seq "$opened"); do
+for n in $(seq 1 3 "$opened"); do
     rm -rf listed
     cp -r whole listed
     struck open "$n" EMFILE listed
