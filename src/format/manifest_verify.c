@@ -153,9 +153,10 @@ typedef struct verification {
     rm_block_findings *findings;
     ringmoe_status status; /* of the first damaged block */
     rm_error *error;
+    omp_lock_t lock; /* of what is found; a named critical section would be exported */
 } verification;
 
-/* Called by one thread at a time. */
+/* Under the lock. */
 static void note_block(verification *run, int64_t index, int64_t bytes, ringmoe_status status,
                        const rm_error *why)
 {
@@ -180,8 +181,9 @@ static void check_blocks(verification *run, block_reader *reader)
         rm_error why = {""};
         block_place block = find_block(run->manifest, index);
         ringmoe_status status = check_block(run->folder, &block, reader, &why);
-#pragma omp critical(rm_block_findings)
+        omp_set_lock(&run->lock);
         note_block(run, index, block.bytes, status, &why);
+        omp_unset_lock(&run->lock);
     }
 }
 
@@ -211,8 +213,10 @@ static ringmoe_status run_share(verification *run, int n_threads)
     block_reader *readers = calloc((size_t)n_threads, sizeof *readers);
     int64_t step = run->share.stride * run->manifest->block_bytes;
     if (readers && open_readers(readers, n_threads, step)) {
+        omp_init_lock(&run->lock);
 #pragma omp parallel num_threads(n_threads)
         check_blocks(run, &readers[omp_get_thread_num()]);
+        omp_destroy_lock(&run->lock);
     } else {
         run->status = rm_fail(run->error, RINGMOE_ERROR_MEMORY,
                               "%s: no memory to check its blocks", run->folder);
