@@ -51,10 +51,15 @@ typedef enum ringmoe_log_level {
  * nor the library. */
 typedef void (*ringmoe_log_function)(void *user, ringmoe_log_level level, const char *line);
 
-/** How ranks of one node hand tokens to one another. */
+/** How tokens get from rank to rank. */
 typedef enum ringmoe_exchange {
     RINGMOE_EXCHANGE_AUTO = 0,     /**< through shared memory where there is enough of it */
     RINGMOE_EXCHANGE_MESSAGES = 1, /**< by messages in any case, as between nodes */
+    /** As AUTO, but a token that goes to several ranks of another node travels there once, to
+     * one of them, which lets the others read it and sends back one sum. For links that are
+     * slow beside the work. The ranks of a node must be neighbours on the expert axis; where
+     * shared memory is too small tokens travel as if this had not been asked for. */
+    RINGMOE_EXCHANGE_TWO_LEVEL = 2,
 } ringmoe_exchange;
 
 /** Whether experts compute while tokens of other ranks still travel. */

@@ -59,10 +59,9 @@ static ringmoe_status check_settings(const ringmoe_context_settings *settings, r
             error, RINGMOE_ERROR_ARGUMENT,
             "ranks_per_node is %d; use 0 for the nodes there are or a positive number",
             settings->ranks_per_node);
-    if (settings->exchange != RINGMOE_EXCHANGE_AUTO &&
-        settings->exchange != RINGMOE_EXCHANGE_MESSAGES)
+    if ((int)settings->exchange < 0 || (int)settings->exchange > RINGMOE_EXCHANGE_TWO_LEVEL)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "exchange is %d; use RINGMOE_EXCHANGE_AUTO or _MESSAGES",
+                       "exchange is %d; use RINGMOE_EXCHANGE_AUTO, _MESSAGES or _TWO_LEVEL",
                        (int)settings->exchange);
     if ((int)settings->overlap < 0 || (int)settings->overlap > RINGMOE_OVERLAP_OFF)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,

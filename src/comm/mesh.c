@@ -165,6 +165,26 @@ static ringmoe_status make_axis(ringmoe_context *context, const axis_plan *plan,
     return RINGMOE_OK;
 }
 
+/* What a node's experts make of a token is one node of the sum's tree only if their numbers
+ * follow one another. */
+static ringmoe_status check_neighbours(const ringmoe_mesh *mesh, rm_error *error)
+{
+    const rm_axis *axis = &mesh->expert;
+    if (mesh->context->exchange != RINGMOE_EXCHANGE_TWO_LEVEL) return RINGMOE_OK;
+    for (int last = 2; last < axis->size; last++)
+        for (int first = 0; first < last - 1; first++)
+            if (rm_axis_node(axis, first) == rm_axis_node(axis, last) &&
+                rm_axis_node(axis, last - 1) != rm_axis_node(axis, last))
+                return rm_fail(error, RINGMOE_ERROR_LAYOUT,
+                               "exchange in two levels: ranks %d and %d share a node, rank %d "
+                               "between them on the expert axis does not; place the ranks of "
+                               "a node one after the other (mpiexec --map-by core, srun -m "
+                               "block), or exchange in one level",
+                               rm_axis_member(axis, first), rm_axis_member(axis, last),
+                               rm_axis_member(axis, last - 1));
+    return RINGMOE_OK;
+}
+
 /* All axes are made on every rank before anyone looks at what failed. */
 static ringmoe_status make_axes(ringmoe_mesh *mesh, const ringmoe_mesh_dims *dims,
                                 rm_error *error)
@@ -208,7 +228,9 @@ ringmoe_status ringmoe_mesh_create(ringmoe_context *context, const ringmoe_mesh_
     status = rm_agree(world, status, error);
     if (status == RINGMOE_OK) {
         (*mesh)->context = context;
-        status = rm_agree(world, make_axes(*mesh, &chosen, error), error);
+        status = make_axes(*mesh, &chosen, error);
+        if (status == RINGMOE_OK) status = check_neighbours(*mesh, error);
+        status = rm_agree(world, status, error);
     }
     if (status != RINGMOE_OK) ringmoe_mesh_destroy(mesh);
     return status;

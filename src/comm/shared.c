@@ -11,9 +11,9 @@
 
 #include "base/number.h"
 
-rm_shared rm_shared_measuring(const rm_axis *axis)
+rm_shared rm_shared_measuring(const rm_axis *axis, bool two_level)
 {
-    rm_shared measuring = {.unit = RM_ARENA_ALIGN, .n_near = 1};
+    rm_shared measuring = {.unit = RM_ARENA_ALIGN, .n_near = 1, .two_level = two_level};
     measuring.arena.used = measuring.alone.used = sizeof(rm_shared_board);
     if (!axis || axis->size == 1) return measuring;
     measuring.n_near = 0;
@@ -239,7 +239,7 @@ static ringmoe_status make_memory(rm_shared *shared, const rm_shared *measured,
         status = use_own_part(shared, measured, error);
     }
     name_ways(shared);
-    shared->is_limited = made;
+    shared->is_limited = shared->is_made = made;
     if (status == RINGMOE_OK) status = prepare_part(shared, error);
     return rm_agree(axis, status, error);
 }
@@ -265,6 +265,7 @@ ringmoe_status rm_shared_create(const rm_axis *axis, const rm_shared *measured,
                         .places = numbers,
                         .ranks = numbers + axis->size,
                         .ways = numbers + 2 * (size_t)axis->size,
+                        .two_level = measured->two_level,
                         .comm = MPI_COMM_NULL,
                         .window = MPI_WIN_NULL};
     status = make_memory(made, measured, expected, allow, error);

@@ -9,6 +9,7 @@
  * Members take turns together. In its board a member says how far it is:
  *
  *   published   its data of this turn are there; others may read them
+ *   relayed     what came to it from other nodes for all members is there
  *   computed    its results of this turn are there
  *   finished    it reads nothing more of this turn: the next one may write
  *
@@ -26,7 +27,7 @@
 /* How rows get to another rank, the shortest way first. */
 typedef enum rm_way { RM_WAY_MEMORY, RM_WAY_MESSAGES, RM_WAY_NODES } rm_way;
 
-typedef enum rm_mark { RM_PUBLISHED, RM_COMPUTED, RM_FINISHED, RM_N_MARKS } rm_mark;
+typedef enum rm_mark { RM_PUBLISHED, RM_RELAYED, RM_COMPUTED, RM_FINISHED, RM_N_MARKS } rm_mark;
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share these without a lock");
 
@@ -46,6 +47,8 @@ typedef struct rm_shared {
     rm_arena alone;   /* measuring: the part if there are no other members */
     size_t unit;      /* parts are a multiple of it */
     int n_near;       /* measuring: ranks of the axis on this node, that may be members */
+    bool two_level;   /* asked for: a message to another node is for all its members */
+    bool is_made;     /* all nodes of the axis share memory */
     size_t row_bytes; /* measuring: of the shortest rows, which 32-bit numbers count */
 
     const rm_axis *axis;
@@ -64,7 +67,7 @@ typedef struct rm_shared {
 } rm_shared;
 
 /* For measuring: knows how many may be members. The axis may be NULL: none but the rank. */
-rm_shared rm_shared_measuring(const rm_axis *axis);
+rm_shared rm_shared_measuring(const rm_axis *axis, bool two_level);
 /* Takes rows from `arena`, which is the shared memory's, so that they begin a multiple of the
  * row's size behind the window's base: rows of all members have one numbering. */
 rm_real *rm_shared_take_rows(rm_shared *shared, rm_arena *arena, int64_t n_rows, int64_t width);

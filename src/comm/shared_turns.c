@@ -74,9 +74,9 @@ static rm_shared_board *board_of(const rm_shared *shared, int place)
 
 static void await_member(const rm_shared *shared, int place, rm_mark mark)
 {
-    static const char *const what[] = {"the tokens of a rank of this node",
-                                       "the experts of a rank of this node",
-                                       "a rank of this node to read its tokens"};
+    static const char *const what[] = {
+        "the tokens of a rank of this node", "a rank of this node to pass tokens on",
+        "the experts of a rank of this node", "a rank of this node to read its tokens"};
     const atomic_llong *word = &board_of(shared, place)->marks[mark].turn;
     if (atomic_load_explicit(word, memory_order_acquire) >= shared->turn) return;
     rm_waiting waiting = rm_wait_begin(shared->axis, shared->ranks[place], what[mark]);

@@ -117,7 +117,8 @@ static ringmoe_status reserve(rm_arena *arena, rm_error *error)
 static ringmoe_status measure(ringmoe_model *model, const rm_compute *compute,
                               rm_shared *exchange, rm_error *error)
 {
-    *exchange = rm_shared_measuring(&model->mesh->expert);
+    bool two_level = model->mesh->context->exchange == RINGMOE_EXCHANGE_TWO_LEVEL;
+    *exchange = rm_shared_measuring(&model->mesh->expert, two_level);
     model->exchange = exchange;
     rm_model_layout(model, compute);
     model->exchange = NULL;

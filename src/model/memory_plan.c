@@ -15,7 +15,7 @@ ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_c
 {
     *plan = (ringmoe_memory_plan){0};
     ringmoe_model model;
-    rm_shared exchange = rm_shared_measuring(NULL);
+    rm_shared exchange = rm_shared_measuring(NULL, false);
     exchange.n_near = n_near;
     ringmoe_status status = rm_model_prepare(config, settings, placement, &model, error);
     model.exchange = &exchange;

@@ -52,8 +52,14 @@ static void fill_counts(const rm_moe_call *call, bool fine)
     int32_t *counts = saved->workspace->counts_out;
     const int32_t *firsts = saved->plan.first_slots;
     for (int r = 0; r < call->mesh->expert.size; r++) {
+        const rm_partner *partner = &saved->far.partners[saved->far.through[r]];
+        int32_t before =
+            firsts[0] - saved->plan.first_slots[partner->first_rank * call->n_local];
         for (int e = 0; e < call->n_local; e++, firsts++) *counts++ = firsts[1] - firsts[0];
-        *counts++ = fine ? (int32_t)saved->far.partners[r].rows : -1;
+        counts[RM_COUNT_ROWS] = fine ? (int32_t)partner->rows : -1;
+        counts[RM_COUNT_SLOTS] = (int32_t)partner->slots;
+        counts[RM_COUNT_BEFORE] = before;
+        counts += RM_N_FAR_COUNTS;
     }
 }
 
@@ -62,8 +68,9 @@ static ringmoe_status exchange_counts(rm_moe_call *call, rm_label label, ringmoe
     const rm_axis *axis = &call->mesh->expert;
     const rm_moe_workspace *workspace = call->saved->workspace;
     rm_error own = *rm_call_error(call), *error = rm_call_error(call);
+    int n_counts = call->n_local + RM_N_FAR_COUNTS;
     fill_counts(call, status == RINGMOE_OK);
-    RM_TRY(rm_exchange_counts(axis, label, call->n_local + 1, workspace->counts_out,
+    RM_TRY(rm_exchange_counts(axis, label, n_counts, workspace->counts_out,
                               workspace->counts_in, workspace->counts_room,
                               &call->mesh->context->times, error));
     if (status != RINGMOE_OK) {
@@ -71,7 +78,7 @@ static ringmoe_status exchange_counts(rm_moe_call *call, rm_label label, ringmoe
         return status;
     }
     for (int r = 0; r < axis->size; r++) {
-        if (workspace->counts_in[(r + 1) * (call->n_local + 1) - 1] >= 0) continue;
+        if (workspace->counts_in[r * n_counts + call->n_local + RM_COUNT_ROWS] >= 0) continue;
         call->is_told = true;
         return rm_fail(error, RINGMOE_ERROR_MEMORY,
                        "rank %d gave up an exchange of tokens; its own message says why",
@@ -85,8 +92,7 @@ static void plan_out(const rm_moe_call *call)
     rm_moe_saved *saved = call->saved;
     const rm_shared *shared = saved->workspace->shared;
     const ringmoe_moe_settings *settings = call->settings;
-    for (int r = 0; r < call->mesh->expert.size; r++)
-        saved->far.is_far[r] = shared->places[r] < 0;
+    rm_far_find_ways(&saved->far, shared, call->mesh->expert.rank);
     rm_far_plan_out(&saved->far, &saved->plan, settings->n_experts, saved->routing.n_tokens,
                     settings->max_tokens, settings->d_model, saved->places);
 }
@@ -171,14 +177,17 @@ ringmoe_status rm_dispatch_plan(rm_moe_call *call)
     rm_arrivals *arrivals = &saved->arrivals;
     int n_ranks = call->mesh->expert.size;
     memcpy(arrivals->counts, workspace->counts_in,
-           (size_t)n_ranks * ((size_t)call->n_local + 1) * sizeof *arrivals->counts);
+           (size_t)n_ranks * ((size_t)call->n_local + RM_N_FAR_COUNTS) *
+               sizeof *arrivals->counts);
     rm_arrivals_group(arrivals, call->mesh->expert.rank, workspace->shared->ways,
-                      overlaps(call));
+                      overlaps(call), workspace->shared->two_level);
     RM_TRY(rm_arrivals_plan(arrivals, rm_call_error(call)));
-    rm_far_plan_in(&saved->far, arrivals, call->settings->d_model);
+    rm_far_plan_in(&saved->far, arrivals, call->mesh->expert.rank, call->settings->d_model);
     RM_TRY(touch_rows(call));
     memcpy(workspace->notices.run_firsts, arrivals->run_firsts,
            (size_t)call->settings->n_experts * sizeof *arrivals->run_firsts);
+    memcpy(workspace->notices.run_rows, arrivals->run_rows,
+           (size_t)call->settings->n_experts * sizeof *arrivals->run_rows);
     for (int r = 0; r < n_ranks; r++)
         if (!saved->far.is_far[r]) read_choices(call, r);
     return RINGMOE_OK;
@@ -228,11 +237,12 @@ static void point_at_outputs(const rm_moe_call *call)
     const rm_moe_saved *saved = call->saved;
     const rm_moe_workspace *workspace = saved->workspace;
     const rm_shared *shared = workspace->shared;
-    for (int r = 0; r < call->mesh->expert.size; r++)
+    for (int r = 0; r < call->mesh->expert.size; r++) {
+        const rm_partner *partner = &saved->far.partners[saved->far.through[r]];
         workspace->outputs_of[r] =
-            saved->far.is_far[r] ? workspace->came_back +
-                                       saved->far.partners[r].sums_at * call->settings->d_model
-                                 : rm_shared_of(shared, shared->places[r], workspace->outputs);
+            partner->far ? workspace->came_back + partner->sums_at * call->settings->d_model
+                         : rm_shared_of(shared, shared->places[r], workspace->outputs);
+    }
 }
 
 ringmoe_status rm_dispatch_collect(rm_moe_call *call)
@@ -348,9 +358,9 @@ static const rm_real *weight_gradient(const rm_moe_call *call, int32_t slot)
             workspace->shared, workspace->shared->places[rank], workspace->d_weights);
         return d_weights + saved->places[slot];
     }
-    const rm_partner *partner = &saved->far.partners[rank];
+    const rm_partner *partner = &saved->far.partners[saved->far.through[rank]];
     return workspace->came_back + (partner->sums_at + partner->sums) * call->settings->d_model +
-           slot - saved->plan.first_slots[rank * call->n_local];
+           slot - saved->plan.first_slots[partner->first_rank * call->n_local];
 }
 
 void rm_dispatch_weight_gradients(const rm_moe_call *call)

@@ -12,10 +12,12 @@ typedef struct layout_sizes {
     const rm_moe_layout *layout;
     int n_local;
     int n_far;              /* ranks that are reached by messages, at most */
+    int n_members;          /* ranks that a message is for, at most */
     int64_t max_rows;       /* of this rank's experts */
+    int64_t max_sum_rows;   /* of those that are added up here */
     int64_t far_rows;       /* of a message, at most */
     int64_t n_sent_far;     /* choices of experts that are reached by messages, at most */
-    int64_t n_received_far; /* rows of this rank's experts that come by messages, at most */
+    int64_t n_received_far; /* rows of experts that this rank takes messages for, at most */
     int64_t shadow_rows;    /* of experts that every rank has a copy of */
     int64_t width, d_ff, d_ff_shared;
 } layout_sizes;
@@ -25,21 +27,26 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* The worst case. */
-static layout_sizes sizes_of(const ringmoe_moe_settings *settings, const rm_moe_layout *layout)
+/* The worst case. With two levels a message may hold all choices of its source. */
+static layout_sizes sizes_of(const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
+                             bool two_level)
 {
     int n_local = settings->n_experts / layout->expert_ranks;
     int64_t first, n_tokens = settings->max_tokens, most = least(settings->top_k, n_local);
+    int64_t most_far = two_level ? settings->top_k : most;
     int64_t max_rows = n_tokens * most * layout->expert_ranks;
+    int64_t max_sum_rows = n_tokens * most_far * layout->expert_ranks;
     return (layout_sizes){
         .settings = settings,
         .layout = layout,
         .n_local = n_local,
         .n_far = layout->expert_ranks - 1,
+        .n_members = two_level ? layout->expert_ranks : 1,
         .max_rows = max_rows,
-        .far_rows = n_tokens + rm_far_notes(n_tokens * most, settings->d_model),
+        .max_sum_rows = max_sum_rows,
+        .far_rows = n_tokens + rm_far_notes(n_tokens * most_far, settings->d_model),
         .n_sent_far = n_tokens * settings->top_k,
-        .n_received_far = max_rows,
+        .n_received_far = max_sum_rows,
         .shadow_rows = n_tokens * least(settings->top_k, layout->shadows),
         .width = settings->d_model,
         .d_ff = rm_split(settings->d_ff, layout->tensor_ranks, layout->tensor_rank, &first),
@@ -47,16 +54,17 @@ static layout_sizes sizes_of(const ringmoe_moe_settings *settings, const rm_moe_
             rm_split(settings->d_ff_shared, layout->tensor_ranks, layout->tensor_rank, &first)};
 }
 
-/* With balanced load, where messages go to `n_far` ranks. */
+/* With balanced load, where messages go to `n_far` ranks. With two levels these are fewer and
+ * longer. */
 static layout_sizes expected_sizes(const ringmoe_moe_settings *settings,
                                    const rm_moe_layout *layout, int n_far)
 {
-    layout_sizes sizes = sizes_of(settings, layout);
+    layout_sizes sizes = sizes_of(settings, layout, false);
     int64_t ranks = layout->expert_ranks, n_tokens = settings->max_tokens;
     int64_t n_choices = n_tokens * settings->top_k;
     int64_t of_a_rank = (n_choices + ranks - 1) / ranks;
     sizes.n_far = n_far;
-    sizes.max_rows = n_choices;
+    sizes.max_rows = sizes.max_sum_rows = n_choices;
     sizes.far_rows = least(n_tokens, of_a_rank) + rm_far_notes(of_a_rank, settings->d_model);
     sizes.n_sent_far = sizes.n_received_far = n_far * of_a_rank;
     return sizes;
@@ -86,6 +94,7 @@ static void share_workspace(rm_moe_workspace *workspace, const layout_sizes *siz
     int64_t n_choices = settings->max_tokens * settings->top_k;
     workspace->notices =
         (rm_notices){.run_firsts = RM_TAKE(arena, settings->n_experts, int64_t),
+                     .run_rows = RM_TAKE(arena, settings->n_experts, int64_t),
                      .first_slots = RM_TAKE(arena, settings->n_experts + 1, int32_t),
                      .tokens = RM_TAKE(arena, n_choices, int32_t),
                      .weights = RM_TAKE(arena, n_choices, rm_real)};
@@ -116,7 +125,7 @@ static void lay_out_messages(rm_moe_workspace *workspace, const layout_sizes *si
     int64_t ranks = sizes->layout->expert_ranks, width = sizes->width;
     int64_t sent = sizes->n_sent_far, received = sizes->n_received_far;
     rm_axis axis = {.size = sizes->layout->expert_ranks};
-    int n_counts = sizes->n_local + 1;
+    int n_counts = sizes->n_local + RM_N_FAR_COUNTS;
     workspace->sent = RM_TAKE(arena, sizes->n_far * sizes->far_rows * width, rm_real);
     workspace->came_back =
         RM_TAKE(arena, (sent + rm_far_gradient_notes(sent, width) + ranks) * width, rm_real);
@@ -214,7 +223,7 @@ void rm_moe_workspace_layout(rm_moe_workspace **workspace, const ringmoe_moe_set
                              const rm_moe_layout *layout, rm_arena *arena, rm_shared *shared,
                              int64_t expected[2])
 {
-    layout_sizes sizes = sizes_of(settings, layout);
+    layout_sizes sizes = sizes_of(settings, layout, shared && shared->two_level);
     *workspace = make_workspace(&sizes, arena, arena, shared);
     if (!expected) return;
     rm_arena own = {0};
@@ -257,7 +266,9 @@ static void lay_out_plans(rm_moe_saved *saved, const layout_sizes *sizes, rm_are
     rm_route_layout(&saved->plan, settings, arena);
     saved->places = RM_TAKE(arena, settings->max_tokens * settings->top_k, int32_t);
     rm_arrivals_layout(&saved->arrivals, sizes->n_local, ranks, sizes->max_rows, arena);
-    if (ranks > 1) rm_far_layout(&saved->far, settings, ranks, sizes->max_rows, arena);
+    if (ranks > 1)
+        rm_far_layout(&saved->far, settings, ranks, sizes->n_members, sizes->max_sum_rows,
+                      arena);
 }
 
 static rm_moe_saved *make_saved(const layout_sizes *sizes, const rm_moe_workspace *workspace,
@@ -289,7 +300,7 @@ void rm_moe_saved_layout(rm_moe_saved **saved, const rm_moe_workspace *workspace
                          const ringmoe_moe_settings *settings, const rm_moe_layout *layout,
                          rm_arena *arena, rm_shared *shared, int64_t expected[2])
 {
-    layout_sizes sizes = sizes_of(settings, layout);
+    layout_sizes sizes = sizes_of(settings, layout, shared && shared->two_level);
     *saved = make_saved(&sizes, workspace, arena, arena, shared);
     if (!expected) return;
     rm_arena own = {0};

@@ -28,7 +28,8 @@
 
 /* What a rank tells the others of its node, in shared memory. */
 typedef struct rm_notices {
-    int64_t *run_firsts;  /* [n_local][ranks], where its outputs for a rank begin */
+    int64_t *run_firsts;  /* [n_local][ranks], where its outputs for a rank begin, */
+    int64_t *run_rows;    /* and how many */
     int32_t *first_slots; /* [n_experts + 1] and below: its choices in send order */
     int32_t *tokens;      /* [T*k] */
     rm_real *weights;     /* [T*k] */

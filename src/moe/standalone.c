@@ -75,7 +75,8 @@ typedef struct layer_sizes {
 
 static ringmoe_status measure(ringmoe_moe *layer, layer_sizes *sizes)
 {
-    *sizes = (layer_sizes){.shared = rm_shared_measuring(&layer->mesh->expert)};
+    bool two_level = layer->mesh->context->exchange == RINGMOE_EXCHANGE_TWO_LEVEL;
+    *sizes = (layer_sizes){.shared = rm_shared_measuring(&layer->mesh->expert, two_level)};
     layer->n_local = layer->settings.n_experts / layer->mesh->expert.size;
     RM_TRY(rm_moe_parameters_create(layer));
     rm_moe_layout spread = moe_layout(layer->mesh);

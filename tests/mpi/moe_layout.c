@@ -15,10 +15,10 @@
 #include "../moe_variants.h"
 
 enum { D_MODEL = 37, D_FF = 29, MAX_TOKENS = 41, N_STEPS = 2, PER_RANK = 2 };
-enum { MOST_RANKS = 4, MOST_MICROBATCHES = MOST_RANKS * PER_RANK };
+enum { MOST_RANKS = 6, MOST_MICROBATCHES = MOST_RANKS * PER_RANK };
 
 /* Of each global microbatch; a rank may have none at all. */
-static const int64_t tokens_of[MOST_MICROBATCHES] = {9, 0, 41, 1, 0, 0, 13, 6};
+static const int64_t tokens_of[MOST_MICROBATCHES] = {9, 0, 41, 1, 0, 0, 13, 6, 2, 17, 0, 5};
 
 typedef struct machine {
     const char *level;
@@ -254,8 +254,8 @@ static void one_group(ringmoe_moe_settings *settings)
     settings->init_std = (ringmoe_real)1e-30;
 }
 
-/* Messages, shared memory, some of both, with and without overlap: the same bits, with any
- * number of experts. */
+/* Messages, shared memory, some of both, a message for each rank or each node, with and without
+ * overlap: the same bits, with any number of experts. */
 static void compare_ways(int size)
 {
     static const moe_variant variants[] = {{"k = 1, not renormalised", one_choice},
@@ -271,6 +271,11 @@ static void compare_ways(int size)
         {.n_threads = 1, .ranks_per_node = 1, .overlap = RINGMOE_OVERLAP_ON},
         {.n_threads = 1, .ranks_per_node = 2},
         {.n_threads = 1, .ranks_per_node = 2, .precision = RINGMOE_PRECISION_BF16},
+        {.n_threads = 1, .ranks_per_node = 2, .exchange = RINGMOE_EXCHANGE_TWO_LEVEL},
+        {.n_threads = 1,
+         .ranks_per_node = 3,
+         .exchange = RINGMOE_EXCHANGE_TWO_LEVEL,
+         .overlap = RINGMOE_OVERLAP_OFF},
     };
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
         for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)

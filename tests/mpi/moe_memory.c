@@ -109,11 +109,12 @@ static int refuse_each_backward(void)
     }
 }
 
-static void run_out(int ranks_per_node)
+static void run_out(int ranks_per_node, ringmoe_exchange exchange)
 {
     ringmoe_context_settings settings;
     ringmoe_context_settings_default(&settings);
     settings.ranks_per_node = ranks_per_node;
+    settings.exchange = exchange;
     CHECK(ringmoe_context_create(MPI_COMM_WORLD, &settings, &context) == RINGMOE_OK);
     ringmoe_mesh_dims dims = {.data = 1, .expert = size};
     CHECK(ringmoe_mesh_create(context, &dims, 0, &mesh) == RINGMOE_OK);
@@ -132,7 +133,8 @@ int main(int argc, char **argv)
     uint64_t state = (uint64_t)rank + 1;
     for (int i = 0; i < TOKENS * D_MODEL; i++)
         x[i] = (ringmoe_real)(check_random(&state) % 1000) / 500 - 1;
-    run_out(0);
-    run_out(2);
+    run_out(0, RINGMOE_EXCHANGE_AUTO);
+    run_out(2, RINGMOE_EXCHANGE_AUTO);
+    run_out(2, RINGMOE_EXCHANGE_TWO_LEVEL);
     return check_finish("MoE without shared memory");
 }

@@ -145,5 +145,7 @@ int main(int argc, char **argv)
     refuse(&way);
     way.exchange = RINGMOE_EXCHANGE_MESSAGES;
     refuse(&way);
+    way.exchange = RINGMOE_EXCHANGE_TWO_LEVEL;
+    refuse(&way);
     return check_finish("MoE refusals");
 }

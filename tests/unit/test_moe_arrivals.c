@@ -19,7 +19,7 @@ static rm_arena lay_out(rm_arrivals *arrivals, int n_local, int n_sources, int64
 }
 
 /* Two experts; rank 1 of three; ranks 0 and 1 are near. */
-static const int32_t three_sources[9] = {1, 2, 0, 3, 4, 0, 5, 6, 0};
+static const int32_t three_sources[15] = {1, 2, 0, 0, 0, 3, 4, 0, 0, 0, 5, 6, 0, 0, 0};
 static const int third_is_far[3] = {RM_WAY_MEMORY, RM_WAY_MEMORY, RM_WAY_NODES};
 static const int both_are_far[2] = {RM_WAY_NODES, RM_WAY_NODES};
 
@@ -28,7 +28,7 @@ static void near_rows_surround_far_ones(void **state)
     rm_arrivals arrivals;
     rm_arena arena = lay_out(&arrivals, 2, 3, 21);
     memcpy(arrivals.counts, three_sources, sizeof three_sources);
-    rm_arrivals_group(&arrivals, 1, third_is_far, true);
+    rm_arrivals_group(&arrivals, 1, third_is_far, true, false);
     assert_int_equal(arrivals.n_groups, 3);
     assert_int_equal(rm_arrivals_plan(&arrivals, NULL), RINGMOE_OK);
     const int64_t firsts[6] = {0, 1, 4, 15, 17, 9}, rows[6] = {1, 3, 5, 2, 4, 6};
@@ -44,7 +44,7 @@ static void without_overlap_there_is_one_group(void **state)
     rm_arrivals arrivals;
     rm_arena arena = lay_out(&arrivals, 2, 3, 21);
     memcpy(arrivals.counts, three_sources, sizeof three_sources);
-    rm_arrivals_group(&arrivals, 1, third_is_far, false);
+    rm_arrivals_group(&arrivals, 1, third_is_far, false, false);
     assert_int_equal(arrivals.n_groups, 1);
     assert_int_equal(rm_arrivals_plan(&arrivals, NULL), RINGMOE_OK);
     const int64_t firsts[6] = {0, 1, 4, 9, 11, 15}, offsets[3] = {0, 9, 21};
@@ -59,7 +59,7 @@ static void far_groups_are_in_ring_order(void **state)
     int ways[8];
     rm_arena arena = lay_out(&arrivals, 1, 8, 8);
     for (int r = 0; r < 8; r++) ways[r] = r == 2 ? RM_WAY_MEMORY : RM_WAY_NODES;
-    rm_arrivals_group(&arrivals, 2, ways, true);
+    rm_arrivals_group(&arrivals, 2, ways, true, false);
     const int groups[8] = {1, 1, RM_NEAR, 4, 3, 3, 2, 2};
     assert_int_equal(arrivals.n_groups, RM_MOST_GROUPS);
     assert_memory_equal(arrivals.groups, groups, sizeof groups);
@@ -72,7 +72,7 @@ static void too_many_rows_are_refused(void **state)
     rm_error error = {""};
     rm_arena arena = lay_out(&arrivals, 2, 3, 20);
     memcpy(arrivals.counts, three_sources, sizeof three_sources);
-    rm_arrivals_group(&arrivals, 1, third_is_far, true);
+    rm_arrivals_group(&arrivals, 1, third_is_far, true, false);
     assert_int_equal(rm_arrivals_plan(&arrivals, &error), RINGMOE_ERROR_ARGUMENT);
     assert_non_null(strstr(error.text, "max_tokens"));
     rm_arena_free(&arena);
@@ -93,7 +93,7 @@ typedef struct far_fixture {
 
 static void lay_out_far(far_fixture *fixture)
 {
-    rm_far_layout(&fixture->far, &fixture->router->settings, 2, 24, &fixture->arena);
+    rm_far_layout(&fixture->far, &fixture->router->settings, 2, 1, 24, &fixture->arena);
     rm_arrivals_layout(&fixture->arrivals, 3, 2, 24, &fixture->arena);
 }
 
@@ -112,6 +112,15 @@ static far_fixture *far_create(void)
     return fixture;
 }
 
+/* As one of two ranks on two nodes. */
+static void find_ways(rm_far *far, int rank)
+{
+    int places[2] = {-1, -1};
+    places[rank] = 0;
+    rm_axis axis = {.size = 2, .rank = rank};
+    rm_far_find_ways(far, &(rm_shared){.axis = &axis, .places = places, .n_members = 1}, rank);
+}
+
 static void far_destroy(far_fixture *fixture)
 {
     moe_fixture_destroy(fixture->router);
@@ -122,7 +131,7 @@ static void far_destroy(far_fixture *fixture)
 static void a_token_travels_once(void **state)
 {
     far_fixture *fixture = far_create();
-    fixture->far.is_far[1] = true;
+    find_ways(&fixture->far, 0);
     rm_far_plan_out(&fixture->far, &fixture->router->plan, 6, 3, 3, 8, fixture->places);
     const rm_partner *partner = &fixture->far.partners[1];
     assert_int_equal(partner->slots, 7);
@@ -140,17 +149,21 @@ static void both_ends_agree(void **state)
     far_fixture *fixture = far_create();
     rm_far *far = &fixture->far;
     rm_arrivals *arrivals = &fixture->arrivals;
-    const int32_t counts[8] = {2, 2, 3, 3, 0, 0, 0, 0};
+    const int32_t counts[12] = {2, 2, 3, 3, 7};
     rm_real notes[7 + 7] = {10, 11, 12, 13, 14, 15, 16};
     const int32_t slot_rows[7] = {0, 2, 0, 2, 0, 1, 2};
-    far->is_far[0] = true; /* now as rank 1, to which rank 0 is far */
+    find_ways(far, 1);
     memcpy(arrivals->counts, counts, sizeof counts);
     memcpy(notes + 7, slot_rows, sizeof slot_rows);
     rm_far_plan_out(far, &fixture->router->plan, 6, 3, 3, 8, fixture->places);
-    rm_arrivals_group(arrivals, 1, both_are_far, true);
+    rm_arrivals_group(arrivals, 1, both_are_far, true, false);
     assert_int_equal(rm_arrivals_plan(arrivals, NULL), RINGMOE_OK);
-    rm_far_plan_in(far, arrivals, 8);
-    rm_far_read_notes(far, arrivals, 0, 1, 6, notes, 100);
+    rm_far_plan_in(far, arrivals, 1, 8);
+    rm_far_read_notes(far, arrivals, 0, notes, 100);
+    far->output_rows[0] = 0;
+    memcpy(far->run_firsts, arrivals->run_firsts, 6 * sizeof *far->run_firsts);
+    memcpy(far->run_rows, arrivals->run_rows, 6 * sizeof *far->run_rows);
+    rm_far_plan_sums(far, 0, 6, notes);
     assert_choice(arrivals->x_rows, 100, 102, 100, 102, 100, 101, 102);
     assert_true(arrivals->weights[0] == 10 && arrivals->weights[6] == 16);
     assert_int_equal(far->partners[0].got_rows, 3);
