@@ -29,6 +29,7 @@ static const option_row rows[] = {
     ROW(placement.precision, CHOICE, "precision", "fp32|bf16", "operands of the products"),
     ROW(placement.threads, INTEGER, "threads", "N", "threads of a rank", .high = 4096,
         .otherwise = "this node's cpus shared out"),
+    ROW(two_level, FLAG, "two-level", NULL, "also with a message for each node, not each rank"),
     WATCHDOG_ROW(exchange_options),
     ROW(json, FLAG, "json", NULL, "the result as JSON"),
 };
@@ -44,20 +45,44 @@ static const option_set set = {
     .count = sizeof rows / sizeof rows[0],
 };
 
-/* The subjects, in the order of their turns. */
-enum { LIGHT_ALONE, LIGHT_NODE, LIGHT_MESSAGES, ALONE, NODE, MESSAGES, MESSAGES_BARE, N_WAYS };
+/* The subjects, in the order of their turns; the last ones only if asked for. */
+enum {
+    LIGHT_ALONE,
+    LIGHT_NODE,
+    LIGHT_MESSAGES,
+    ALONE,
+    NODE,
+    MESSAGES,
+    MESSAGES_BARE,
+    LIGHT_TWO_LEVEL,
+    TWO_LEVEL,
+    N_WAYS
+};
 
 static const exchange_way ways[N_WAYS] = {
     [LIGHT_ALONE] = {.name = "light_alone", .is_alone = true, .is_light = true},
     [LIGHT_NODE] = {.name = "light_node", .is_light = true},
-    [LIGHT_MESSAGES] = {.name = "light_messages", .is_messages = true, .is_light = true},
+    [LIGHT_MESSAGES] = {.name = "light_messages",
+                        .exchange = RINGMOE_EXCHANGE_MESSAGES,
+                        .is_light = true},
     [ALONE] = {.name = "alone", .is_alone = true},
     [NODE] = {.name = "node"},
-    [MESSAGES] = {.name = "messages", .is_messages = true, .overlap = RINGMOE_OVERLAP_ON},
+    [MESSAGES] = {.name = "messages",
+                  .exchange = RINGMOE_EXCHANGE_MESSAGES,
+                  .overlap = RINGMOE_OVERLAP_ON},
     [MESSAGES_BARE] = {.name = "messages_without_overlap",
-                       .is_messages = true,
+                       .exchange = RINGMOE_EXCHANGE_MESSAGES,
                        .overlap = RINGMOE_OVERLAP_OFF},
+    [LIGHT_TWO_LEVEL] = {.name = "light_two_level",
+                         .exchange = RINGMOE_EXCHANGE_TWO_LEVEL,
+                         .is_light = true},
+    [TWO_LEVEL] = {.name = "two_level", .exchange = RINGMOE_EXCHANGE_TWO_LEVEL},
 };
+
+static int count_ways(const exchange_options *options)
+{
+    return options->two_level ? N_WAYS : LIGHT_TWO_LEVEL;
+}
 
 typedef struct exchange_bench {
     exchange_layer layers[N_WAYS];
@@ -71,7 +96,7 @@ static int open_bench(tool_session *session, const exchange_options *options,
 {
     exchange_layer *counted = &bench->layers[LIGHT_MESSAGES];
     int status = EXIT_DONE;
-    for (int i = 0; !status && i < N_WAYS; i++)
+    for (int i = 0; !status && i < count_ways(options); i++)
         status = exchange_layer_open(session, options, &ways[i], &bench->layers[i]);
     if (!status) status = exchange_layer_run(session, options, counted, false);
     if (status) return status;
@@ -85,7 +110,7 @@ static int run_turns(tool_session *session, const exchange_options *options,
     int status = EXIT_DONE;
     for (int64_t turn = -1; !status && turn < options->repeat; turn++) {
         status = exchange_bare_run(session, &bench->bare, turn >= 0);
-        for (int i = 0; !status && i < N_WAYS; i++)
+        for (int i = 0; !status && i < count_ways(options); i++)
             status = exchange_layer_run(session, options, &bench->layers[i], turn >= 0);
     }
     return status;
@@ -170,6 +195,15 @@ static void print_line(const exchange_bench *bench, const char *name, double ms,
     putchar('\n');
 }
 
+static void print_two_level(const exchange_bench *bench)
+{
+    double ms = median_beyond(bench, LIGHT_TWO_LEVEL, LIGHT_ALONE);
+    print_line(bench, "as they lie, in two levels", ms, 0);
+    printf("  %s of rows between nodes, where one level has %s\n",
+           text_bytes(bench->layers[LIGHT_TWO_LEVEL].bytes_between_nodes).text,
+           text_bytes(bench->layers[LIGHT_NODE].bytes_between_nodes).text);
+}
+
 static void print_text(const tool_session *session, const exchange_options *options,
                        const exchange_bench *bench, const exchange_figures *f)
 {
@@ -184,6 +218,7 @@ static void print_text(const tool_session *session, const exchange_options *opti
                                     : "within the node, shared memory",
                f->node_ms, f->node_ratio);
     print_line(bench, "by messages alone", f->messages_ms, f->messages_ratio);
+    if (options->two_level) print_two_level(bench);
     printf(
         "  %s there and back in all of these, tokens once for each rank; a row for each\n"
         "  choice would be %s: in such rows, %.2f times these rates\n"
@@ -198,6 +233,8 @@ static void print_text(const tool_session *session, const exchange_options *opti
     printf("  as the ranks lie         %8.3f ms\n", f->whole_node_ms);
     printf("  by messages, overlapped  %8.3f ms\n", f->with_ms);
     printf("  by messages, one by one  %8.3f ms\n", f->without_ms);
+    if (options->two_level)
+        printf("  in two levels            %8.3f ms\n", median_of(bench, TWO_LEVEL));
     printf("  overlapped / one by one  %8.3f; ", f->with_ms / f->without_ms);
     if (isnan(f->hidden))
         printf("too little exchange to tell what is hidden\n");
@@ -205,8 +242,8 @@ static void print_text(const tool_session *session, const exchange_options *opti
         printf("%.0f %% of the exchange is hidden\n", 100 * f->hidden);
 }
 
-static int print_json(const tool_session *session, const exchange_bench *bench,
-                      const exchange_figures *f)
+static int print_json(const tool_session *session, const exchange_options *options,
+                      const exchange_bench *bench, const exchange_figures *f)
 {
     const struct {
         const char *name;
@@ -230,7 +267,7 @@ static int print_json(const tool_session *session, const exchange_bench *bench,
     json_t *object = json_object(), *layers = json_object();
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         json_object_set_new(object, figures[i].name, json_number(figures[i].value));
-    for (int i = 0; i < N_WAYS; i++) {
+    for (int i = 0; i < count_ways(options); i++) {
         const exchange_layer *layer = &bench->layers[i];
         json_t *row =
             json_pack("{s:o, s:o, s:o, s:o}", "ms", json_number(bench_median(&layer->ms)),
@@ -265,7 +302,7 @@ static int run_bench(tool_session *session, const exchange_options *options,
     if (!status) status = run_turns(session, options, bench);
     if (status || session->rank != 0) return status;
     exchange_figures figures = work_out(session, options, bench);
-    if (options->json) return print_json(session, bench, &figures);
+    if (options->json) return print_json(session, options, bench, &figures);
     print_text(session, options, bench, &figures);
     return EXIT_DONE;
 }

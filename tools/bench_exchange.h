@@ -14,15 +14,15 @@
 typedef struct exchange_options {
     tool_placement placement;
     int64_t d_model, d_ff, n_experts, top_k, tokens, repeat;
-    int json;
+    int two_level, json;
 } exchange_options;
 
 /* Where a layer's ranks are said to be, and what it may do. */
 typedef struct exchange_way {
     const char *name; /* in JSON */
     bool is_alone;    /* all rows stay on their rank, whose experts see as many rows */
-    bool is_messages; /* also within a node */
     bool is_light;    /* experts so narrow that the exchange is all that takes time */
+    ringmoe_exchange exchange;
     ringmoe_overlap overlap;
 } exchange_way;
 

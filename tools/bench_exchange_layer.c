@@ -32,7 +32,7 @@ static ringmoe_status open_context(tool_session *session, const exchange_options
     ringmoe_context_settings settings;
     session_context_settings(session, &options->placement, &settings);
     settings.kernel_level = ringmoe_context_kernel_level(session->context);
-    if (layer->way->is_messages) settings.exchange = RINGMOE_EXCHANGE_MESSAGES;
+    settings.exchange = layer->way->exchange;
     settings.overlap = layer->way->overlap;
     return ringmoe_context_create(layer->way->is_alone ? MPI_COMM_SELF : MPI_COMM_WORLD,
                                   &settings, &layer->context);

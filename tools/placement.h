@@ -15,10 +15,14 @@ typedef struct tool_placement {
     int64_t threads, pipeline, data, expert, tensor; /* 0: chosen */
     double watchdog;                                 /* seconds */
     int precision;
+    int exchange; /* a ringmoe_exchange */
 } tool_placement;
 
 /* What a command's options start with. */
 #define PLACEMENT_DEFAULT .placement.watchdog = WATCHDOG_SECONDS
+
+/* The words of --exchange, in the order of ringmoe_exchange. */
+#define EXCHANGE_WORDS "auto|messages|two-level"
 
 /* The words of --shadow, in the order of ringmoe_shadow. */
 #define SHADOW_WORDS "off|auto|on"
@@ -41,6 +45,9 @@ typedef struct tool_placement {
         OPTION_ROW(type, placement.tensor, INTEGER, "tp", "N",                                 \
                    "ranks that share each expert, the heads and the vocabulary",               \
                    .high = 1 << 20, .otherwise = "1", .forgotten = true),                      \
+        OPTION_ROW(type, placement.exchange, CHOICE, "exchange", EXCHANGE_WORDS,               \
+                   "how tokens get to experts; two-level: once to each node",                  \
+                   .forgotten = true),                                                         \
         WATCHDOG_ROW(type)
 
 #define WATCHDOG_ROW(type)                                                                     \

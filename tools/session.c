@@ -173,6 +173,7 @@ void session_context_settings(tool_session *session, const tool_placement *place
     settings->n_threads =
         placement->threads ? (int)placement->threads : session_default_threads(session);
     settings->precision = (ringmoe_precision)placement->precision;
+    settings->exchange = (ringmoe_exchange)placement->exchange;
     settings->log = receive_line;
     settings->log_user = session;
     watchdog_set(settings, placement->watchdog, session->command);
