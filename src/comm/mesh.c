@@ -178,8 +178,8 @@ static ringmoe_status check_neighbours(const ringmoe_mesh *mesh, rm_error *error
                 return rm_fail(error, RINGMOE_ERROR_LAYOUT,
                                "exchange in two levels: ranks %d and %d share a node, rank %d "
                                "between them on the expert axis does not; place the ranks of "
-                               "a node one after the other (mpiexec --map-by core, srun -m "
-                               "block), or exchange in one level",
+                               "a node one after the other (mpiexec -ppn, srun -m block), or "
+                               "exchange in one level",
                                rm_axis_member(axis, first), rm_axis_member(axis, last),
                                rm_axis_member(axis, last - 1));
     return RINGMOE_OK;

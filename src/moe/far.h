@@ -15,8 +15,8 @@
  * own choices there, and adds up what all of them made of it:
  *
  *   node 0            node 1
- *   rank 0 ---------> rank 2 \ 2 and 3 read in 2's memory what 0 sent,
- *   rank 1 ---------> rank 3 /          and in 3's what 1 sent
+ *   rank 0 ---------> rank 2    2 and 3 read in 2's memory what 0 sent,
+ *   rank 1 ---------> rank 3    and in 3's what 1 sent
  *
  * Node 1's experts are neighbours, so the sum's tree is cut as if one rank had them all.
  */

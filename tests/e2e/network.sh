@@ -45,6 +45,12 @@ same stages-of-experts one 2 2 --pp 2 --ep 2
 same three-stages one 3 1 --pp 3
 same three-copies one 3 1 --dp 3
 
+small_run=${small_run/--global-batch 12/--global-batch 8}
+# shellcheck disable=SC2086
+done_well 'one rank' "$ringmoe" train $small_run --threads 1 --out eight
+column loss eight/metrics.jsonl >eight.losses
+same two-level eight 2 2 --ep 4 --exchange two-level
+
 # endless NAME: a run on two nodes in the background, past its first step; its process in $job.
 endless() {
     # shellcheck disable=SC2086

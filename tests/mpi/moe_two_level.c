@@ -60,7 +60,7 @@ static int64_t bytes_between_nodes(ringmoe_exchange exchange)
 }
 
 /* A row out and a sum back for each rank of the other node; then a row for the node, and as
- * many sums as its experts are nodes of the tree: {0..3}, or {0..3} {4, 5} and {6, 7} {8..11}.
+ * many sums as its experts are nodes of the tree: one of four, or one of four and one of two.
  */
 static void tokens_go_once(void)
 {
