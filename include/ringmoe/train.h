@@ -302,8 +302,8 @@ RINGMOE_API int64_t ringmoe_trainer_checkpoint_bytes(const ringmoe_trainer *trai
  *
  * Returns OK; FILE; FORMAT (damaged: a file is missing, cut short or not what was written, a
  * tensor is missing or misshapen: an older checkpoint may be good); ARGUMENT (the first setting
- * of the model, the data or the batch that differs is named, with both values; or the checkpoint
- * is of another version); MEMORY; MPI.
+ * of the model, the data or the batch that differs is named, with both values; or the
+ * checkpoint is of another version); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_trainer_restore(ringmoe_trainer *trainer,
                                                    const char *folder);

@@ -233,7 +233,7 @@ static void what_the_optimizer_does_may_change(void **state)
     rm_recipe_describe_changes(&own, &found, text, sizeof text);
     assert_string_equal(text, "steps 2000 -> 1000, lr 0.0005 -> 0.001, precision bf16 -> fp32");
     found.n_items--;
-    assert_int_equal(rm_recipe_check(&own, &found, "folder", &error), RINGMOE_ERROR_FORMAT);
+    assert_int_equal(rm_recipe_check(&own, &found, "folder", &error), RINGMOE_ERROR_ARGUMENT);
     assert_non_null(strstr(error.text, "precision"));
 }
 
