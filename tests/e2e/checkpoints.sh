@@ -3,6 +3,7 @@
 # What a user can count on with checkpoints: another layout or precision goes on, another model,
 # text or batch does not; damage is found and the one before is used; the best stays; a save
 # that fails is a warning until it is too late.
+reseal=$(realpath "$4")
 . "$(dirname "$0")/common.sh"
 
 small_config >small.json
@@ -145,7 +146,7 @@ diff -r damaged before2 >/dev/null || fail "a run without a good checkpoint was 
 # One of another version is no damage: it is named, and nothing changes.
 back_to versions 6
 sed -i 's/"format_version": 3/"format_version": 4/' versions/checkpoints/step-000006/state.json
-"$4" versions/checkpoints/step-000006 || fail "no new manifest"
+"$reseal" versions/checkpoints/step-000006 || fail "no new manifest"
 cp -r versions before3
 refused 'another version' 2 'step-000006.*another version: format_version is 4' "$ringmoe" train \
     --resume --out versions
