@@ -17,7 +17,8 @@
 
 enum { CARD_TAG = 2 };
 
-static const double PATIENCE_SECONDS = 1;
+/* A lost first packet is sent again after a second. */
+static const double PATIENCE_SECONDS = 2.5;
 
 /* What connecting needs beside the ring itself. */
 typedef struct rm_meeting {
