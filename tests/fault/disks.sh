@@ -118,8 +118,12 @@ mkdir "$disk/full"
 job=$!
 reach full 60 test -s full/metrics.jsonl
 # Again and again: a save that fails gives its space back.
-has_filled_up() { cat /dev/zero >>"$disk/ballast"; is_over "$job"; }
+fill() { cat /dev/zero >>"$disk/ballast"; }
+has_filled_up() { fill; has_warned full; }
 reach full 60 has_filled_up
+kill -USR1 "$job"
+has_ended_full() { fill; is_over "$job"; }
+reach full 60 has_ended_full
 wait "$job"
 status=$?
 [ "$status" -eq 1 ] || fail "no byte left: status $status: $(cat full.err)"
