@@ -47,9 +47,13 @@ come_back() {
     finish
 }
 
-# strike NAME SIGNAL: one rank of the job, whichever.
+# strike NAME SIGNAL: one rank of the job, whichever, once this start of it trains.
+has_both_ranks() { [ "$(ranks_of "$1" | wc -l)" -eq 2 ]; }
 strike() {
-    local ranks
+    local ranks before
+    wait_until 60 has_both_ranks "$1"
+    before=$(lines "$1")
+    wait_until 60 has_lines "$1" $((before + 2))
     mapfile -t ranks < <(ranks_of "$1")
     [ "${#ranks[@]}" -eq 2 ] || fail "$1: ${#ranks[@]} ranks, not 2"
     kill "-$2" "${ranks[RANDOM % 2]}" || fail "$1: no rank to strike"
