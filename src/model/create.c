@@ -9,28 +9,43 @@
 
 /* The parameters this rank holds, one after the other. */
 typedef struct table_cursor {
-    const ringmoe_model *model;
+    ringmoe_model *model;
     const rm_parameter *next;
 } table_cursor;
 
-static const rm_real *next_weights(table_cursor *cursor)
+static const rm_parameter *next_parameter(table_cursor *cursor)
 {
     while (!rm_model_holds(cursor->model, cursor->next)) cursor->next++;
-    return rm_model_weights(cursor->model, cursor->next++);
+    return cursor->next++;
+}
+
+static const rm_real *next_weights(table_cursor *cursor)
+{
+    return rm_model_weights(cursor->model, next_parameter(cursor));
+}
+
+/* The next parameter's weights become the matrix's, which joins the model's list. */
+static void bind_matrix(table_cursor *cursor, rm_matrix *matrix)
+{
+    ringmoe_model *model = cursor->model;
+    const rm_parameter *parameter = next_parameter(cursor);
+    matrix->weights = rm_model_weights(model, parameter);
+    model->matrices[model->n_matrices] = matrix;
+    model->matrix_parameters[model->n_matrices++] = parameter;
 }
 
 static void bind_moe(ringmoe_model *model, int layer, table_cursor *cursor)
 {
     rm_moe_weights *moe = &model->layers[layer].moe;
     int n_experts = model->config.num_local_experts;
-    moe->router.weights = next_weights(cursor);
+    bind_matrix(cursor, &moe->router);
     moe->router_noise.weights = NULL;
     moe->bias = model->router_bias ? model->router_bias + (int64_t)layer * n_experts : NULL;
     moe->shared_gate = NULL;
     for (int expert = 0; expert < n_experts / model->table.placement.expert_ranks; expert++) {
-        moe->experts[expert].gate.weights = next_weights(cursor);
-        moe->experts[expert].down.weights = next_weights(cursor);
-        moe->experts[expert].up.weights = next_weights(cursor);
+        bind_matrix(cursor, &moe->experts[expert].gate);
+        bind_matrix(cursor, &moe->experts[expert].down);
+        bind_matrix(cursor, &moe->experts[expert].up);
     }
 }
 
@@ -38,18 +53,18 @@ static void bind_layer(ringmoe_model *model, int index, table_cursor *cursor)
 {
     rm_layer_weights *layer = &model->layers[index];
     layer->attention_norm = next_weights(cursor);
-    layer->query.weights = next_weights(cursor);
-    layer->key.weights = next_weights(cursor);
-    layer->value.weights = next_weights(cursor);
-    layer->output.weights = next_weights(cursor);
+    bind_matrix(cursor, &layer->query);
+    bind_matrix(cursor, &layer->key);
+    bind_matrix(cursor, &layer->value);
+    bind_matrix(cursor, &layer->output);
     layer->ffn_norm = next_weights(cursor);
     if (!rm_layer_is_dense(&model->config, index)) {
         bind_moe(model, index, cursor);
         return;
     }
-    layer->dense.gate.weights = next_weights(cursor);
-    layer->dense.up.weights = next_weights(cursor);
-    layer->dense.down.weights = next_weights(cursor);
+    bind_matrix(cursor, &layer->dense.gate);
+    bind_matrix(cursor, &layer->dense.up);
+    bind_matrix(cursor, &layer->dense.down);
 }
 
 static void bind_weights(ringmoe_model *model)
@@ -62,49 +77,21 @@ static void bind_weights(ringmoe_model *model)
             bind_layer(model, stage->first_layer + i, &cursor);
         if (!stage->is_last) continue;
         model->final_norm = next_weights(&cursor);
-        model->head.weights = next_weights(&cursor);
+        bind_matrix(&cursor, &model->head);
     }
 }
 
-/* The matrices of a layer; returns how many. `list` NULL: only counts. */
-static int list_layer(ringmoe_model *model, int index, rm_matrix **list)
-{
-    rm_layer_weights *layer = &model->layers[index];
-    rm_moe_layout layout = rm_model_moe_layout(model);
-    rm_matrix *attention[] = {&layer->query, &layer->key, &layer->value, &layer->output};
-    rm_matrix *dense[] = {&layer->dense.gate, &layer->dense.up, &layer->dense.down};
-    for (int i = 0; list && i < 4; i++) list[i] = attention[i];
-    if (!rm_layer_is_dense(&model->config, index))
-        return 4 + rm_moe_weights_matrices(&layer->moe, &layer->settings, &layout,
-                                           list ? list + 4 : NULL);
-    for (int i = 0; list && i < 3; i++) list[4 + i] = dense[i];
-    return 7;
-}
-
-/* Those of all chunks. */
-static int list_all(ringmoe_model *model, rm_matrix **list)
-{
-    int n = 0;
-    for (int chunk = 0; chunk < model->n_chunks; chunk++) {
-        const rm_stage *stage = &model->stages[chunk];
-        for (int i = 0; i < stage->n_layers; i++)
-            n += list_layer(model, stage->first_layer + i, list ? list + n : NULL);
-        if (!stage->is_last) continue;
-        if (list) list[n] = &model->head;
-        n++;
-    }
-    return n;
-}
-
+/* Room for as many matrices as this rank could have. */
 static ringmoe_status list_matrices(ringmoe_model *model, rm_error *error)
 {
-    model->n_matrices = list_all(model, NULL);
-    model->matrices = calloc((size_t)model->n_matrices + 1, sizeof(rm_matrix *));
-    if (!model->matrices)
-        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a list of %d matrices",
-                       model->n_matrices);
-    list_all(model, model->matrices);
-    return RINGMOE_OK;
+    const rm_parameter_table *table = &model->table;
+    size_t n = 0;
+    for (int i = 0; i < table->n_parameters; i++)
+        n += table->parameters[i].is_matrix && rm_model_holds(model, &table->parameters[i]);
+    model->matrices = calloc(n + 1, sizeof *model->matrices);
+    model->matrix_parameters = calloc(n + 1, sizeof *model->matrix_parameters);
+    if (model->matrices && model->matrix_parameters) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a list of %zu matrices", n);
 }
 
 /* Reserves what the measuring layout asked for. */
@@ -158,18 +145,21 @@ static ringmoe_status build(ringmoe_model *model, const rm_shared *exchange, rm_
     RM_TRY(rm_agree(&mesh->tensor, status, error));
     RM_TRY(rm_shared_join(model->exchange, &mesh->tensor, error));
     rm_model_layout(model, &mesh->context->compute);
+    RM_TRY(agree(mesh, list_matrices(model, error), error));
     bind_weights(model);
-    return agree(mesh, list_matrices(model, error), error);
+    return RINGMOE_OK;
 }
 
-static ringmoe_status place(const ringmoe_mesh *mesh, const rm_partition *partition,
+static ringmoe_status place(const ringmoe_mesh *mesh, const rm_model_settings *settings,
                             rm_placement *placement, rm_error *error)
 {
+    const rm_partition *partition = &settings->partition;
     *placement = (rm_placement){.partition = *partition,
                                 .expert_ranks = mesh->expert.size,
                                 .tensor_ranks = mesh->tensor.size,
                                 .pipeline_rank = mesh->pipeline.rank,
-                                .tensor_rank = mesh->tensor.rank};
+                                .tensor_rank = mesh->tensor.rank,
+                                .packed_only = settings->packed_only};
     if (partition->n_stages == 0) placement->partition.n_pipeline = mesh->pipeline.size;
     if (placement->partition.n_pipeline == mesh->pipeline.size) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_LAYOUT,
@@ -184,7 +174,7 @@ ringmoe_status rm_model_create(ringmoe_mesh *mesh, const ringmoe_model_config *c
     rm_placement placement;
     rm_shared exchange;
     *model = NULL;
-    RM_TRY(place(mesh, &settings->partition, &placement, error));
+    RM_TRY(place(mesh, settings, &placement, error));
     ringmoe_status status = begin(mesh, config, settings, &placement, model, &exchange);
     status = agree(mesh, status, error);
     if (status == RINGMOE_OK) status = build(*model, &exchange, error);

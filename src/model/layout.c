@@ -167,6 +167,7 @@ void rm_model_release(ringmoe_model *model)
     }
     free(model->stages);
     free(model->matrices);
+    free(model->matrix_parameters);
 }
 
 static void lay_out_weights(ringmoe_model *model)

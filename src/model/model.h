@@ -59,6 +59,8 @@ typedef struct rm_parameter {
     int expert_rank; /* of the expert axis that holds it; -1: every rank */
     int64_t offset;  /* in its space on the ranks that hold it */
     rm_slice slice;
+    bool is_matrix; /* used in its packed form alone; of such a placement's `packed_only` there
+                       is nothing in the space */
     bool tied;  /* the head of a tied model: a copy of the embedding, in no file, and no weight
                    of its own: its gradient belongs to the embedding's */
     bool decay; /* weight decay applies (not on norms) */
@@ -78,6 +80,7 @@ typedef struct rm_placement {
     rm_partition partition;
     int expert_ranks, tensor_ranks;
     int pipeline_rank, tensor_rank;
+    bool packed_only; /* matrices have packed forms and no master weights */
 } rm_placement;
 
 typedef struct rm_parameter_table {
@@ -108,6 +111,7 @@ typedef struct rm_model_settings {
                                     what the weights' half needs is kept anyway */
     bool reproducible;           /* bits do not depend on the tensor axis */
     bool shadows;                /* rm_model_share_experts will be called */
+    bool packed_only;            /* for inference: matrices have no master weights */
 } rm_model_settings;
 
 /* Creation: shapes, memory for weights, packed forms and activations. Weights are zero
@@ -131,7 +135,7 @@ int64_t rm_model_space_elements(const ringmoe_model *model, rm_space space);
 rm_space rm_model_space_of(const ringmoe_model *model, const rm_parameter *parameter);
 /* rm_model_space_of is not -1. */
 bool rm_model_holds(const ringmoe_model *model, const rm_parameter *parameter);
-/* This rank's part of a parameter that it holds. */
+/* This rank's part of a parameter that it holds; NULL of a matrix that is packed only. */
 rm_real *rm_model_weights(const ringmoe_model *model, const rm_parameter *parameter);
 /* Gives a tied head the embedding's weights, as must be done whenever these changed; nothing in
  * a model that is not tied. rm_model_pack is to follow. Collective over the pipeline axis. */

@@ -68,6 +68,23 @@ static void enter_stage(table_builder *builder, int stage)
     for (; builder->stage < stage; builder->stage++) close_stage(builder);
 }
 
+/* Gives a parameter its place in its space. */
+static void give_place(table_builder *builder, rm_parameter *parameter)
+{
+    const rm_placement *placement = &builder->table->placement;
+    parameter->offset = builder->offset[parameter->kind];
+    builder->offset[parameter->kind] +=
+        rm_parameter_part_of(parameter, placement->tensor_ranks, placement->tensor_rank)
+            .n_elements;
+}
+
+/* What has two dimensions is multiplied by, but for some that are read as they are. */
+static void read_in_place(table_builder *builder, rm_parameter *parameter)
+{
+    parameter->is_matrix = false;
+    if (builder->table->placement.packed_only) give_place(builder, parameter);
+}
+
 /* Appends a parameter; with rows 0 a norm's vector of ones. */
 static __attribute__((format(printf, 6, 7))) rm_parameter *append(table_builder *builder,
                                                                   rm_kind kind, rm_slice slice,
@@ -86,14 +103,12 @@ static __attribute__((format(printf, 6, 7))) rm_parameter *append(table_builder 
         .kind = kind,
         .space = builder->stage / placement->partition.n_pipeline * RM_N_KINDS + kind,
         .expert_rank = -1,
-        .offset = builder->offset[kind],
         .slice = slice,
+        .is_matrix = !norm,
         .decay = !norm,
         .ones = norm,
     };
-    builder->offset[kind] +=
-        rm_parameter_part_of(parameter, placement->tensor_ranks, placement->tensor_rank)
-            .n_elements;
+    if (norm || !placement->packed_only) give_place(builder, parameter);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(parameter->name, sizeof parameter->name, format, arguments);
@@ -162,7 +177,8 @@ static void append_all(table_builder *builder)
     const ringmoe_model_config *config = builder->config;
     const rm_partition *partition = &builder->table->placement.partition;
     int64_t d = config->hidden_size, vocab = config->vocab_size;
-    append(builder, RM_KIND_DENSE, RM_SLICE_ROWS, vocab, d, "model.embed_tokens.weight");
+    read_in_place(builder, append(builder, RM_KIND_DENSE, RM_SLICE_ROWS, vocab, d,
+                                  "model.embed_tokens.weight"));
     for (int layer = 0; layer < config->num_hidden_layers; layer++) {
         enter_stage(builder, rm_stage_of_layer(partition, layer));
         append_attention(builder, layer);

@@ -127,7 +127,8 @@ struct ringmoe_model {
     const rm_real *embedding, *final_norm; /* where the first and the last stage are */
     rm_layer_weights *layers;              /* [n_layers]; those of other ranks are not set */
     rm_matrix head;
-    rm_matrix **matrices; /* all of the above, for packing */
+    rm_matrix **matrices;                   /* all of the above, for packing */
+    const rm_parameter **matrix_parameters; /* whose weights they are */
     int n_matrices;
 
     rm_stage *stages; /* [n_chunks] */

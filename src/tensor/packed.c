@@ -41,8 +41,9 @@ rm_packed rm_packed_block(const rm_tile_kernels *kernels, const rm_packed *packe
     return (rm_packed){.k = rm_packed_bound(packed, block + 1) - rm_packed_bound(packed, block),
                        .n = packed->n,
                        .precision = packed->precision,
-                       .data = (char *)packed->data +
-                               before * rm_whole(packed->n, kernels->nr) * kernels->b_size};
+                       .data =
+                           (char *)packed->data +
+                           before * rm_ceil_divide(packed->n, kernels->nr) * kernels->b_term};
 }
 
 /* --- shapes --- */
@@ -50,12 +51,12 @@ rm_packed rm_packed_block(const rm_tile_kernels *kernels, const rm_packed *packe
 static rm_packed layout_packed(const rm_tile_kernels *kernels, rm_packed packed,
                                rm_arena *arena)
 {
-    int64_t depth = 0, elements;
+    int64_t depth = 0, terms;
     for (int b = 0; b < rm_packed_n_blocks(&packed); b++)
         depth += block_depth(kernels, &packed, b);
-    if (__builtin_mul_overflow(depth, rm_whole(packed.n, kernels->nr), &elements))
-        elements = -1;
-    packed.data = rm_arena_take(arena, elements, (size_t)kernels->b_size);
+    if (__builtin_mul_overflow(depth, rm_ceil_divide(packed.n, kernels->nr), &terms))
+        terms = -1;
+    packed.data = rm_arena_take(arena, terms, (size_t)kernels->b_term);
     return packed;
 }
 
@@ -103,6 +104,7 @@ int64_t rm_matrix_strip(const rm_compute *compute, const rm_matrix *matrix)
 typedef struct weight_part {
     const rm_matrix *matrix;
     const rm_tile_kernels *kernels;
+    const rm_real *weights; /* those rows */
     int64_t row, n_rows, column, n_columns;
 } weight_part;
 
@@ -132,7 +134,7 @@ static char *place(const rm_tile_kernels *kernels, const rm_packed *block, int64
                    int64_t column)
 {
     int64_t depth = rm_whole(block->k, kernels->depth_step);
-    return (char *)block->data + (column * depth + p * kernels->nr) * kernels->b_size;
+    return (char *)block->data + (column / kernels->nr * depth + p) * kernels->b_term;
 }
 
 /* Rows of the weights are columns of the forward form's B. */
@@ -145,7 +147,7 @@ static void pack_forward_block(const weight_part *part, const block_terms *terms
         int64_t row = part->row + first;
         int n = (int)rm_least(part->n_rows - first, nr);
         for (int j = 0; j < n; j++)
-            lines[j] = part->matrix->weights + (row + j) * part->matrix->in + column;
+            lines[j] = part->weights + (first + j) * part->matrix->in + column;
         part->kernels->pack_b_lines(terms->n, n, lines,
                                     place(part->kernels, &terms->block, terms->first, row));
     }
@@ -167,11 +169,11 @@ static void pack_chunk(const weight_part *part, const block_terms *terms, int64_
                        int64_t depth)
 {
     const rm_real *steps[RM_TILE_MOST];
-    const rm_real *weights = part->matrix->weights;
-    int64_t end = part->column + part->n_columns, row = terms->start + first;
+    int64_t end = part->column + part->n_columns;
+    int64_t row = terms->start + first - part->row;
     for (int64_t column = part->column; column < end; column += part->kernels->nr) {
         for (int64_t p = 0; p < depth; p++)
-            steps[p] = weights + (row + p) * part->matrix->in + column;
+            steps[p] = part->weights + (row + p) * part->matrix->in + column;
         part->kernels->pack_b_steps(depth, (int)rm_least(end - column, part->kernels->nr),
                                     steps, place(part->kernels, &terms->block, first, column));
     }
@@ -196,20 +198,30 @@ static int64_t part_columns(const rm_tile_kernels *kernels, const rm_matrix *mat
     return rm_whole(PART_COLUMNS, (int64_t)kernels->nr * kernels->depth_step);
 }
 
-void rm_matrix_pack_rows(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
-                         int64_t n)
+void rm_matrix_pack_from(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
+                         int64_t n, const rm_real *rows)
 {
     const rm_tile_kernels *kernels = rm_tiles_of(compute, matrix->forward.precision);
     int64_t strip = rm_matrix_strip(compute, matrix);
     int64_t columns = part_columns(kernels, matrix);
     for (int64_t row = first; row < first + n; row += strip)
         for (int64_t column = 0; column < matrix->in; column += columns) {
-            weight_part part = {matrix, kernels,
-                                row,    rm_least(first + n - row, strip),
-                                column, rm_least(matrix->in - column, columns)};
+            weight_part part = {.matrix = matrix,
+                                .kernels = kernels,
+                                .weights = rows + (row - first) * matrix->in,
+                                .row = row,
+                                .n_rows = rm_least(first + n - row, strip),
+                                .column = column,
+                                .n_columns = rm_least(matrix->in - column, columns)};
             if (matrix->forward.data) pack_forward(&part);
             if (matrix->backward.data) pack_backward(&part);
         }
+}
+
+void rm_matrix_pack_rows(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
+                         int64_t n)
+{
+    rm_matrix_pack_from(compute, matrix, first, n, matrix->weights + first * matrix->in);
 }
 
 void rm_matrices_pack(const rm_compute *compute, rm_matrix *const *matrices, int n_matrices)

@@ -61,6 +61,9 @@ void rm_matrices_pack(const rm_compute *compute, rm_matrix *const *matrices, int
  * own end. The strip may be the whole matrix, where blocks begin within a packed step. */
 void rm_matrix_pack_rows(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
                          int64_t n);
+/* The same of rows that lie elsewhere, `rows` being the first of them. */
+void rm_matrix_pack_from(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
+                         int64_t n, const rm_real *rows);
 int64_t rm_matrix_strip(const rm_compute *compute, const rm_matrix *matrix);
 
 /* A rows * B, as a part of a sum of such products. */
