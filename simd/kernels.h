@@ -31,7 +31,7 @@ typedef struct rm_adamw {
 
 /* Memory that will be read soon, `step` bytes for each of k terms: during a tile's term p the
  * lines from start + p * step on are asked for, as many as a term of B fills, so that step is
- * at most nr * b_size and something beyond start + k * step may be asked for too. Any address
+ * at most b_term and something beyond start + k * step may be asked for too. Any address
  * will do, for none of it is touched. */
 typedef struct rm_ahead {
     const void *start;
@@ -41,8 +41,8 @@ typedef struct rm_ahead {
 /* Products in one precision. Both operands are packed first, in a layout that belongs to the
  * level: only the five functions below know it. A packed panel of A holds up to `mr` rows, one
  * of B up to `nr` columns; what is missing up to mr or nr, and in depth up to a multiple of
- * depth_step, is zero. So a panel of k terms takes mr * a_size (nr * b_size) bytes times k,
- * rounded up to a multiple of depth_step. Panels are contiguous, and a slice of one, from a
+ * depth_step, is zero. So a panel of k terms takes a_term (b_term) bytes times k, rounded up
+ * to a multiple of depth_step. Panels are contiguous, and a slice of one, from a
  * term that is a multiple of depth_step on, is a panel: term p begins that many bytes times p
  * after the start.
  *
@@ -54,7 +54,7 @@ typedef struct rm_tile_kernels {
     int mr, nr;         /* rows and columns of a tile of C */
     int row_step;       /* divides mr: a tile takes as long as one with m rounded up to it */
     int depth_step;     /* packed depths are multiples of it */
-    int a_size, b_size; /* bytes a term takes in a packed row of A, column of B */
+    int a_term, b_term; /* bytes a term takes in a packed panel of A, of B */
     int depth_block;    /* terms of a slice of the depth: part of a result's bits */
     int block_rows;     /* rows of A, depth_block deep, that stay in the second-level cache */
 
@@ -63,6 +63,9 @@ typedef struct rm_tile_kernels {
     void (*pack_a_steps)(int64_t k, int m, const rm_real *const *steps, void *panel);
     void (*pack_b_lines)(int64_t k, int n, const rm_real *const *lines, void *panel);
     void (*pack_b_steps)(int64_t k, int n, const rm_real *const *steps, void *panel);
+    /* From lines of blocks, each of k / 32 (rounded up); quantised products alone, which have
+     * no packs from steps. */
+    void (*pack_b_blocks)(int64_t k, int n, const void *const *lines, void *panel);
     /* C[m][n] = A[m][k] * B[k][n], or += when `add`; C[i][j] = c[i * c_row + j]. An element is
      * one sum over p = 0..k-1 from zero in an order that belongs to the level (with `add`, that
      * sum is added to C once).
@@ -97,10 +100,22 @@ typedef struct rm_kernels {
     /* --- matrix products ----------------------------------------------------------------- */
     rm_tile_kernels fp32; /* rm_real operands and sums */
     rm_tile_kernels bf16; /* bf16 operands, rm_real sums */
+    /* B in blocks of 32 terms, Q8_0 and Q4_0 of GGUF files, A rounded to bytes with a scale a
+     * block (simd/quantised.h). With a the bytes and w the whole numbers of a block,
+     *   C = sum over blocks, in order, of fma(sum of a w, scale_a * scale_w, C)    in float
+     * from zero: the same bits at every level. Missing terms of the last block are zeros. A
+     * block of A with a number that is not finite gives NaN. */
+    rm_tile_kernels q8, q4;
     /* As fp32.tile, but A is read in place: A[i][p] = a[i * a_row + p * a_col]. For small
      * products whose A is used once. The bits are fp32.tile's. */
     void (*tile_in_place)(int64_t k, const rm_real *a, int64_t a_row, int64_t a_col,
                           const void *b, rm_real *c, int64_t c_row, int m, int n, bool add);
+
+    /* Blocks of Q8_0 or Q4_0 from n numbers, by the rules of ggml's reference and with its
+     * bits; a last block of fewer numbers is filled with zeros. A block with a number that is
+     * not finite gets the scale NaN. */
+    void (*quantise_q8)(int64_t n, const rm_real *x, void *blocks);
+    void (*quantise_q4)(int64_t n, const rm_real *x, void *blocks);
 
     /* --- conversions ----------------------------------------------------------------------
      * y = x, of bf16 or of IEEE half numbers: exact; a NaN stays a NaN. x may lie anywhere, at

@@ -57,11 +57,17 @@ typedef double ringmoe_real;
 typedef float ringmoe_real;
 #endif
 
-/** Operands of the matrix products; master weights and sums are ringmoe_real in both. */
+/**
+ * Operands of the matrix products; master weights and sums are ringmoe_real in all of them. The
+ * last two are for weights of models that only infer: a context's own precision is one of the
+ * first two.
+ */
 typedef enum ringmoe_precision {
     RINGMOE_PRECISION_FP32 = 0, /**< operands as they are */
     RINGMOE_PRECISION_BF16 =
         1, /**< operands rounded to bfloat16 (nearest even), sums in fp32 */
+    RINGMOE_PRECISION_Q8_0 = 2, /**< weights in blocks of 32 bytes with a scale (GGUF's Q8_0) */
+    RINGMOE_PRECISION_Q4_0 = 3, /**< the same of half bytes (GGUF's Q4_0) */
 } ringmoe_precision;
 
 #ifdef __cplusplus

@@ -26,6 +26,15 @@ void rm_tile_in_place_scalar(int64_t k, const rm_real *a, int64_t a_row, int64_t
                              const void *b, rm_real *c, int64_t c_row, int m, int n, bool add);
 double rm_tile_peak_scalar(int64_t rounds);
 
+void rm_pack_a_lines_quantised_scalar(int64_t k, int m, const rm_real *const *lines,
+                                      void *panel);
+void rm_tile_q8_scalar(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row,
+                       int m, int n, bool add, rm_ahead ahead);
+void rm_tile_q4_scalar(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row,
+                       int m, int n, bool add, rm_ahead ahead);
+void rm_quantise_q8_scalar(int64_t n, const rm_real *x, void *blocks);
+void rm_quantise_q4_scalar(int64_t n, const rm_real *x, void *blocks);
+
 void rm_widen_bf16_scalar(int64_t n, const void *x, rm_real *y);
 void rm_widen_half_scalar(int64_t n, const void *x, rm_real *y);
 

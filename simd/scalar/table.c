@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "simd/levels.h"
+#include "simd/quantised.h"
 #include "simd/scalar/scalar.h"
 
 const rm_kernels rm_kernels_scalar = {
@@ -8,8 +9,8 @@ const rm_kernels rm_kernels_scalar = {
              .nr = RM_SCALAR_COLUMNS,
              .row_step = 1,
              .depth_step = 1,
-             .a_size = sizeof(rm_real),
-             .b_size = sizeof(rm_real),
+             .a_term = RM_SCALAR_ROWS * sizeof(rm_real),
+             .b_term = RM_SCALAR_COLUMNS * sizeof(rm_real),
              .depth_block = 256,
              .block_rows = 128,
              .pack_a_lines = rm_pack_a_lines_scalar,
@@ -22,8 +23,8 @@ const rm_kernels rm_kernels_scalar = {
              .nr = RM_SCALAR_COLUMNS,
              .row_step = 1,
              .depth_step = 1,
-             .a_size = sizeof(rm_real),
-             .b_size = sizeof(rm_bf16),
+             .a_term = RM_SCALAR_ROWS * sizeof(rm_real),
+             .b_term = RM_SCALAR_COLUMNS * sizeof(rm_bf16),
              .depth_block = 256,
              .block_rows = 128,
              .pack_a_lines = rm_pack_a_lines_bf16_scalar,
@@ -32,7 +33,11 @@ const rm_kernels rm_kernels_scalar = {
              .pack_b_steps = rm_pack_b_steps_bf16_scalar,
              .tile = rm_tile_bf16_scalar,
              .peak = rm_tile_peak_scalar},
+    .q8 = RM_SCALAR_Q8_TILES,
+    .q4 = RM_SCALAR_Q4_TILES,
     .tile_in_place = rm_tile_in_place_scalar,
+    .quantise_q8 = rm_quantise_q8_scalar,
+    .quantise_q4 = rm_quantise_q4_scalar,
     .widen_bf16 = rm_widen_bf16_scalar,
     .widen_half = rm_widen_half_scalar,
     .add = rm_add_scalar,

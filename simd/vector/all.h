@@ -7,6 +7,7 @@
 #ifndef RM_VECTOR_ALL_H
 #define RM_VECTOR_ALL_H
 
+#include "simd/quantised.h"
 #include "simd/vector/elements.h"
 #include "simd/vector/layers.h"
 #include "simd/vector/norm.h"
@@ -21,20 +22,22 @@
 #define VECTOR_TILES(precision, size_of_b, rows_of_pair)                                       \
     {                                                                                          \
         .mr = TILE_ROWS, .nr = TILE_COLUMNS, .row_step = 1, .depth_step = 1,                   \
-        .a_size = sizeof(rm_real), .b_size = size_of_b, .depth_block = TILE_DEPTH_BLOCK,       \
-        .block_rows = TILE_BLOCK_ROWS, .pack_a_lines = pack_a_lines_##precision,               \
-        .pack_a_steps = pack_a_steps_##precision, .pack_b_lines = pack_b_lines_##precision,    \
-        .pack_b_steps = pack_b_steps_##precision, .tile = tile_##precision,                    \
-        .pair_rows = rows_of_pair, .tile_pair = tile_pair_##precision, .peak = tile_peak       \
+        .a_term = TILE_ROWS * sizeof(rm_real), .b_term = TILE_COLUMNS * size_of_b,             \
+        .depth_block = TILE_DEPTH_BLOCK, .block_rows = TILE_BLOCK_ROWS,                        \
+        .pack_a_lines = pack_a_lines_##precision, .pack_a_steps = pack_a_steps_##precision,    \
+        .pack_b_lines = pack_b_lines_##precision, .pack_b_steps = pack_b_steps_##precision,    \
+        .tile = tile_##precision, .pair_rows = rows_of_pair,                                   \
+        .tile_pair = tile_pair_##precision, .peak = tile_peak                                  \
     }
 #define VECTOR_FP32_TILES VECTOR_TILES(fp32, sizeof(rm_real), PAIR_ROWS_FP32)
 #define VECTOR_BF16_TILES VECTOR_TILES(bf16, sizeof(rm_bf16), PAIR_ROWS_BF16)
 
 #define VECTOR_ROW_KERNELS                                                                     \
-    .tile_in_place = tile_in_place, .widen_bf16 = row_widen_bf16,                              \
-    .widen_half = row_widen_half, .add = row_add, .axpy = row_axpy, .scale = row_scale,        \
-    .dot = row_dot, .max = row_max, .exp_shift = row_exp_shift,                                \
-    .sum_squares = row_sum_squares, .rmsnorm = row_rmsnorm,                                    \
+    .q8 = RM_SCALAR_Q8_TILES, .q4 = RM_SCALAR_Q4_TILES, .tile_in_place = tile_in_place,        \
+    .quantise_q8 = rm_quantise_q8_scalar, .quantise_q4 = rm_quantise_q4_scalar,                \
+    .widen_bf16 = row_widen_bf16, .widen_half = row_widen_half, .add = row_add,                \
+    .axpy = row_axpy, .scale = row_scale, .dot = row_dot, .max = row_max,                      \
+    .exp_shift = row_exp_shift, .sum_squares = row_sum_squares, .rmsnorm = row_rmsnorm,        \
     .rmsnorm_backward = row_rmsnorm_backward, .silu_mul = row_silu_mul,                        \
     .silu_mul_backward = row_silu_mul_backward, .softmax_backward = row_softmax_backward,      \
     .rope = row_rope, .adamw = row_adamw

@@ -10,8 +10,7 @@ enum { STEPS_AT_ONCE = 64 };
 /* Elements from one panel to the next. */
 static int64_t panel_elements(const rm_tile_kernels *tiles, int64_t k)
 {
-    return rm_whole(k, tiles->depth_step) * tiles->nr * tiles->b_size /
-           (int64_t)sizeof(rm_real);
+    return rm_whole(k, tiles->depth_step) * tiles->b_term / (int64_t)sizeof(rm_real);
 }
 
 int64_t rm_block_panels(const rm_kernels *kernels, int64_t k, int64_t n)
@@ -34,7 +33,7 @@ static void pack_panel_steps(const rm_tile_kernels *tiles, int64_t k, int n, con
     for (int64_t first = 0; first < k; first += STEPS_AT_ONCE) {
         int64_t count = rm_least(k - first, STEPS_AT_ONCE);
         for (int64_t p = 0; p < count; p++) steps[p] = src + (first + p) * row;
-        tiles->pack_b_steps(count, n, steps, (char *)panel + first * tiles->nr * tiles->b_size);
+        tiles->pack_b_steps(count, n, steps, (char *)panel + first * tiles->b_term);
     }
 }
 

@@ -20,8 +20,7 @@ static int64_t panel_width(const rm_operand *operand)
 /* Bytes of one term of a panel. */
 static int64_t term_bytes(const rm_operand *operand)
 {
-    return panel_width(operand) *
-           (is_a(operand) ? operand->kernels->a_size : operand->kernels->b_size);
+    return is_a(operand) ? operand->kernels->a_term : operand->kernels->b_term;
 }
 
 int64_t rm_operand_panel_bytes(const rm_operand *operand, int64_t depth)

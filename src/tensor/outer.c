@@ -111,8 +111,8 @@ static int64_t table_bytes(const rectangle *part)
 static int64_t rectangle_bytes(const rm_tile_kernels *kernels, const rectangle *part)
 {
     int64_t n_row = n_row_strips(part), n_column = n_column_strips(part), depth = 0;
-    int64_t row_bytes = (part->n_rows + n_row * kernels->mr) * kernels->a_size;
-    int64_t column_bytes = (part->n_columns + n_column * kernels->nr) * kernels->b_size;
+    int64_t row_bytes = (part->n_rows / kernels->mr + n_row) * kernels->a_term;
+    int64_t column_bytes = (part->n_columns / kernels->nr + n_column) * kernels->b_term;
     for (int t = 0; t < part->group->n_terms; t++)
         depth += rm_whole(part->group->terms[t].n_rows, kernels->depth_step);
     return (row_bytes + column_bytes) * depth + table_bytes(part) +

@@ -224,6 +224,38 @@ void rm_matrix_pack_rows(const rm_compute *compute, const rm_matrix *matrix, int
     rm_matrix_pack_from(compute, matrix, first, n, matrix->weights + first * matrix->in);
 }
 
+bool rm_matrix_takes_blocks(const rm_compute *compute, const rm_matrix *matrix)
+{
+    const rm_tile_kernels *kernels = rm_tiles_of(compute, matrix->forward.precision);
+    return kernels->pack_b_blocks && matrix->in % kernels->depth_step == 0 &&
+           is_aligned(kernels, &matrix->forward);
+}
+
+/* Rows of a panel, of one block of the inner dimension. */
+static void pack_panel_blocks(const rm_tile_kernels *kernels, const rm_packed *packed, int b,
+                              int64_t row, const char *blocks, int64_t row_bytes)
+{
+    const void *lines[RM_TILE_MOST];
+    rm_packed block = rm_packed_block(kernels, packed, b);
+    int64_t block_bytes = kernels->b_term * kernels->depth_step / kernels->nr;
+    int n = (int)rm_least(packed->n - row, kernels->nr);
+    for (int j = 0; j < n; j++)
+        lines[j] = blocks + j * row_bytes +
+                   rm_packed_bound(packed, b) / kernels->depth_step * block_bytes;
+    kernels->pack_b_blocks(block.k, n, lines, place(kernels, &block, 0, row));
+}
+
+void rm_matrix_pack_blocks(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
+                           int64_t n, const void *blocks, int64_t row_bytes)
+{
+    const rm_packed *packed = &matrix->forward;
+    const rm_tile_kernels *kernels = rm_tiles_of(compute, packed->precision);
+    for (int64_t row = first; row < first + n; row += kernels->nr)
+        for (int b = 0; b < rm_packed_n_blocks(packed); b++)
+            pack_panel_blocks(kernels, packed, b, row,
+                              (const char *)blocks + (row - first) * row_bytes, row_bytes);
+}
+
 void rm_matrices_pack(const rm_compute *compute, rm_matrix *const *matrices, int n_matrices)
 {
 #pragma omp parallel num_threads(compute->n_threads)

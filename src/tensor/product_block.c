@@ -29,7 +29,7 @@ static const char *panels_at(const rm_tile_kernels *kernels, const rm_packed *b,
                              int64_t first)
 {
     int64_t depth = rm_whole(b->k, kernels->depth_step);
-    return (const char *)b->data + (column * depth + first * kernels->nr) * kernels->b_size;
+    return (const char *)b->data + (column / kernels->nr * depth + first) * kernels->b_term;
 }
 
 /* What is read after a slice on columns [column, column + n) of the block: the next slice of
@@ -57,8 +57,7 @@ static void run_slice(const product_block *block, const rm_packed *b, int64_t fi
                       .a = a,
                       .a_panel = rm_operand_panel_bytes(rows, depth),
                       .b = panels_at(kernels, b, block->column + column, first),
-                      .b_panel =
-                          rm_whole(b->k, kernels->depth_step) * kernels->nr * kernels->b_size,
+                      .b_panel = rm_whole(b->k, kernels->depth_step) * kernels->b_term,
                       .after = panels_after(block, b, first, column, n),
                       .c = c + column,
                       .c_row = c_row,
@@ -93,7 +92,7 @@ static void run_pair(const product_block *block, const rm_packed *b, int64_t col
 {
     const rm_operand *rows = block->rows;
     const rm_tile_kernels *kernels = rows->kernels;
-    int64_t b_panel = rm_whole(b->k, kernels->depth_step) * kernels->nr * kernels->b_size;
+    int64_t b_panel = rm_whole(b->k, kernels->depth_step) * kernels->b_term;
     int n = (int)rm_least(block->n_columns - column, 2 * kernels->nr);
     for (int64_t first = 0; first < b->k; first += kernels->depth_block)
         kernels->tile_pair(rm_least(b->k - first, kernels->depth_block),

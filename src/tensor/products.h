@@ -10,6 +10,8 @@
  * A row of Y or dX depends on that row of the input alone, bit for bit; an element of dW is one
  * sum over the rows of a term in their order. Neither depends on threads, on the other groups
  * or on the number of rows. With precision bf16 both operands are rounded to bf16 first.
+ * Matrices in precision Q8_0 or Q4_0 (simd/quantised.h) have a forward form alone; their
+ * products have the same bits at every kernel level.
  *
  * Where a matrix has its inner dimension cut (tensor/inner.h), the sums of Y or dX are those of
  * the blocks, added in their tree.
@@ -19,7 +21,7 @@
 
 #include "tensor/compute.h"
 
-/* B of a product, [k][n], laid out in panels for the tiles, in fp32 or bf16. */
+/* B of a product, [k][n], laid out in panels for the tiles. */
 typedef struct rm_packed {
     int64_t k, n;
     ringmoe_precision precision;
@@ -64,6 +66,12 @@ void rm_matrix_pack_rows(const rm_compute *compute, const rm_matrix *matrix, int
 /* The same of rows that lie elsewhere, `rows` being the first of them. */
 void rm_matrix_pack_from(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
                          int64_t n, const rm_real *rows);
+/* The same of a file's blocks of Q8_0 or Q4_0, for a matrix of that precision that takes them
+ * as they are: whole blocks, and none across a bound where the inner dimension is cut. Rows lie
+ * row_bytes apart; of each, blocks from the matrix's first column on are taken. */
+bool rm_matrix_takes_blocks(const rm_compute *compute, const rm_matrix *matrix);
+void rm_matrix_pack_blocks(const rm_compute *compute, const rm_matrix *matrix, int64_t first,
+                           int64_t n, const void *blocks, int64_t row_bytes);
 int64_t rm_matrix_strip(const rm_compute *compute, const rm_matrix *matrix);
 
 /* A rows * B, as a part of a sum of such products. */

@@ -31,7 +31,7 @@ static void prefetch_tile(const rm_real *c, int64_t c_row, int m, int n)
 static rm_ahead ahead_of_tile(const rm_tile_kernels *kernels, const rm_tiles *tiles,
                               const char *panel, const char *next, int64_t i)
 {
-    int64_t term = (int64_t)kernels->nr * kernels->b_size, n_tiles = tiles->rows.n_panels;
+    int64_t term = kernels->b_term, n_tiles = tiles->rows.n_panels;
     if (n_tiles == 1) return (rm_ahead){panel + BYTES_AHEAD, term};
     int64_t share = rm_ceil_divide(term, n_tiles);
     return (rm_ahead){next + i % rm_ceil_divide(term, share) * share * tiles->depth, share};

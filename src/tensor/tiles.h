@@ -51,8 +51,18 @@ void rm_tiles_run(const rm_tile_kernels *kernels, const rm_tiles *tiles);
 static inline const rm_tile_kernels *rm_tiles_of(const rm_compute *compute,
                                                  ringmoe_precision precision)
 {
-    return precision == RINGMOE_PRECISION_BF16 ? &compute->kernels->bf16
-                                               : &compute->kernels->fp32;
+    const rm_kernels *kernels = compute->kernels;
+    switch (precision) {
+    case RINGMOE_PRECISION_BF16:
+        return &kernels->bf16;
+    case RINGMOE_PRECISION_Q8_0:
+        return &kernels->q8;
+    case RINGMOE_PRECISION_Q4_0:
+        return &kernels->q4;
+    case RINGMOE_PRECISION_FP32:
+        break;
+    }
+    return &kernels->fp32;
 }
 
 /* The packed form of one block of the depth. */

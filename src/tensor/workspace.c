@@ -16,10 +16,11 @@ rm_workspace rm_workspace_cut(const rm_compute *compute, const rm_tile_kernels *
     int64_t rows = rm_whole(kernels->block_rows, kernels->mr);
     int64_t columns = rm_block_columns(kernels);
     cut.c_bytes = rm_whole(rows * columns * (int64_t)sizeof(rm_real), RM_ARENA_ALIGN);
-    cut.a_bytes = rm_whole(rows * kernels->depth_block * kernels->a_size, RM_ARENA_ALIGN);
-    cut.own_bytes =
-        rm_whole(cut.c_bytes + cut.a_bytes + columns * kernels->depth_block * kernels->b_size,
-                 RM_ARENA_ALIGN);
+    cut.a_bytes =
+        rm_whole(rows / kernels->mr * kernels->depth_block * kernels->a_term, RM_ARENA_ALIGN);
+    cut.own_bytes = rm_whole(cut.c_bytes + cut.a_bytes +
+                                 columns / kernels->nr * kernels->depth_block * kernels->b_term,
+                             RM_ARENA_ALIGN);
     size_t own = (size_t)(compute->n_threads * cut.own_bytes);
     size_t left = (size_t)compute->n_threads * RM_SCRATCH_BYTES - own;
     cut.shared = (rm_arena){.base = compute->scratch.base + own,
@@ -53,7 +54,8 @@ int64_t rm_products_scratch(const rm_compute *compute, int64_t n_rows, int64_t o
 {
     const rm_tile_kernels *kernels = rm_tiles_of(compute, compute->precision);
     rm_workspace workspace = rm_workspace_cut(compute, kernels);
-    int64_t packed = n_rows * (out * kernels->a_size + in * kernels->b_size);
+    int64_t packed = n_rows * (rm_ceil_divide(out, kernels->mr) * kernels->a_term +
+                               rm_ceil_divide(in, kernels->nr) * kernels->b_term);
     int64_t most = (int64_t)workspace.shared.reserved;
     return compute->n_threads * workspace.c_bytes + rm_least(packed, most);
 }

@@ -42,7 +42,7 @@ static int64_t tiles_of(const product_work *w)
  * a part of the next slice. */
 static rm_ahead ahead_of_tile(const product_work *w, const char *b, int64_t depth, int64_t tile)
 {
-    int64_t step = w->tiles->nr * w->tiles->b_size, tiles = tiles_of(w);
+    int64_t step = w->tiles->b_term, tiles = tiles_of(w);
     if (tiles == 1) return (rm_ahead){b + FEW_LINES, step};
     int64_t share = (step + tiles - 1) / tiles;
     return (rm_ahead){b + step * depth + tile * share * depth, share};
@@ -55,7 +55,7 @@ static void run_slice(const product_work *w, int64_t first, int64_t depth, const
     int64_t tiles = tiles_of(w), left = w->m;
     for (int64_t tile = 0; tile < tiles; tile++) {
         int m = (int)((left + tiles - tile - 1) / (tiles - tile));
-        const char *a = w->a + t->mr * (tile * w->k + first) * t->a_size;
+        const char *a = w->a + (tile * w->k + first) * t->a_term;
         t->tile(depth, a, b, w->c + tile * t->mr * t->nr, t->nr, m, t->nr, first > 0,
                 ahead_of_tile(w, b, depth, tile));
         left -= m;
@@ -71,7 +71,7 @@ static void run_block(void *context)
     for (int64_t panel = w->at; panel < w->at + w->n_panels; panel++)
         for (int64_t first = 0; first < w->k; first += t->depth_block) {
             int64_t depth = w->k - first < t->depth_block ? w->k - first : t->depth_block;
-            run_slice(w, first, depth, w->b + t->nr * (panel * w->k + first) * t->b_size);
+            run_slice(w, first, depth, w->b + (panel * w->k + first) * t->b_term);
         }
     if (t->end) t->end();
 }
@@ -80,13 +80,13 @@ static void run_block(void *context)
 static void run_pairs(const product_work *w)
 {
     const rm_tile_kernels *t = w->tiles;
-    int64_t panel_bytes = t->nr * w->k * t->b_size;
+    int64_t panel_bytes = w->k * t->b_term;
     for (int64_t panel = w->at; panel + 1 < w->at + w->n_panels; panel += 2)
         for (int64_t first = 0; first < w->k; first += t->depth_block) {
             int64_t depth = w->k - first < t->depth_block ? w->k - first : t->depth_block;
-            t->tile_pair(depth, w->a + t->mr * first * t->a_size,
-                         w->b + panel * panel_bytes + t->nr * first * t->b_size, panel_bytes,
-                         w->c, 2 * t->nr, (int)w->m, 2 * t->nr, first > 0);
+            t->tile_pair(depth, w->a + first * t->a_term,
+                         w->b + panel * panel_bytes + first * t->b_term, panel_bytes, w->c,
+                         2 * t->nr, (int)w->m, 2 * t->nr, first > 0);
         }
 }
 
@@ -117,18 +117,17 @@ static product_work product_create(check *c, const rm_tile_kernels *t, int64_t k
     int64_t depth = (k + t->depth_step - 1) / t->depth_step * t->depth_step;
     product_work w = {.kernels = c->kernels, .tiles = t, .k = depth, .m = m};
     w.n_panels = w.all_panels = n_panels;
-    w.a = (char *)random_row(c, tiles * t->mr * depth * t->a_size / (int64_t)sizeof(rm_real));
-    w.b =
-        (char *)random_row(c, n_panels * t->nr * depth * t->b_size / (int64_t)sizeof(rm_real));
+    w.a = (char *)random_row(c, tiles * depth * t->a_term / (int64_t)sizeof(rm_real));
+    w.b = (char *)random_row(c, n_panels * depth * t->b_term / (int64_t)sizeof(rm_real));
     w.c = random_row(c, 2 * tiles * t->mr * t->nr);
     rm_real *source = random_row(c, width * k);
     const rm_real **lines = malloc((size_t)width * sizeof *lines);
     if (!lines) abort();
     for (int64_t i = 0; i < width; i++) lines[i] = source + i * k;
     for (int64_t i = 0; i < tiles; i++)
-        t->pack_a_lines(k, t->mr, lines, w.a + i * t->mr * depth * t->a_size);
+        t->pack_a_lines(k, t->mr, lines, w.a + i * depth * t->a_term);
     for (int64_t i = 0; i < n_panels; i++)
-        t->pack_b_lines(k, t->nr, lines, w.b + i * t->nr * depth * t->b_size);
+        t->pack_b_lines(k, t->nr, lines, w.b + i * depth * t->b_term);
     free(lines), free(source);
     return w;
 }
@@ -169,10 +168,10 @@ static void bench_in_place(check *c, const rm_tile_kernels *t)
 static void bench_streams(check *c, const char *name, const rm_tile_kernels *t, const job *read)
 {
     static const int few_rows[] = {1, 2, 4, 16};
-    int64_t k = 1024, panels = STREAM_BYTES / (k * t->nr * t->b_size);
+    int64_t k = 1024, panels = STREAM_BYTES / (k * t->b_term);
     for (int i = 0; i < 4; i++) {
         product_work w = product_create(c, t, k, few_rows[i], panels);
-        int64_t panel_bytes = w.k * t->nr * t->b_size;
+        int64_t panel_bytes = w.k * t->b_term;
         w.n_panels = WINDOW_BYTES / panel_bytes / 2 * 2;
         job stream = {run_stream, &w, (double)(w.n_panels * panel_bytes)};
         rates result = rates_of(&stream, read);

@@ -21,14 +21,14 @@ bool operands_fit(check *c, const rm_tile_kernels *tiles)
 void operand_init_a(operand *o, check *c, const rm_tile_kernels *tiles, bool bf16)
 {
     o->c = c, o->bf16 = bf16;
-    o->width = tiles->mr, o->size = tiles->a_size, o->depth_step = tiles->depth_step;
+    o->width = tiles->mr, o->term = tiles->a_term, o->depth_step = tiles->depth_step;
     o->pack_lines = tiles->pack_a_lines, o->pack_steps = tiles->pack_a_steps;
 }
 
 void operand_init_b(operand *o, check *c, const rm_tile_kernels *tiles, bool bf16)
 {
     o->c = c, o->bf16 = bf16;
-    o->width = tiles->nr, o->size = tiles->b_size, o->depth_step = tiles->depth_step;
+    o->width = tiles->nr, o->term = tiles->b_term, o->depth_step = tiles->depth_step;
     o->pack_lines = tiles->pack_b_lines, o->pack_steps = tiles->pack_b_steps;
 }
 
@@ -97,9 +97,9 @@ void *operand_pack(const operand *o, operand_part part, pack_way way, int placem
             else
                 runs[p][i] = value;
         }
-    int64_t terms = packed_depth(part.k, o->depth_step) * o->width;
-    void *panel = buffer_take(o->c, placement, terms, (size_t)o->size);
-    memset(panel, 0xFF, (size_t)(terms * o->size)); /* NaN, in fp32 and bf16 */
+    int64_t terms = packed_depth(part.k, o->depth_step);
+    void *panel = buffer_take(o->c, placement, terms * o->width, (size_t)(o->term / o->width));
+    memset(panel, 0xFF, (size_t)(terms * o->term)); /* NaN, in fp32 and bf16 */
     pack_kernel *pack = way == FROM_LINES ? o->pack_lines : o->pack_steps;
     pack(part.k, part.n, (const rm_real *const *)runs, panel);
     return panel;

@@ -15,7 +15,7 @@ enum { MAX_ROWS = 32, MAX_COLUMNS = 64, MAX_DEPTH_STEP = 64, MAX_DEPTH = 1100 };
 
 typedef struct operand {
     check *c;
-    int width, size, depth_step; /* mr and a_size, or nr and b_size */
+    int width, term, depth_step; /* mr and a_term, or nr and b_term */
     bool bf16;
     pack_kernel *pack_lines, *pack_steps;
     int64_t k;

@@ -139,8 +139,8 @@ static void check_slice(product *t)
                    no_memory);
     t->c->n_taken = n_taken;
     tile_case part = {.name = "a slice", .k = left, .m = mr, .n = nr};
-    part.a = (const char *)t->a_panel + mr * first * t->a.size;
-    part.b = (const char *)t->b_panel + nr * first * t->b.size;
+    part.a = (const char *)t->a_panel + first * t->a.term;
+    part.b = (const char *)t->b_panel + first * t->b.term;
     expect_part(t, &part, sliced);
 }
 
@@ -175,7 +175,7 @@ static void check_pairs(product *t)
 {
     int n_taken = t->c->n_taken;
     int64_t terms = packed_depth(t->b.k, t->b.depth_step);
-    int64_t bytes = t->tiles->nr * terms * t->b.size, apart = bytes + 40;
+    int64_t bytes = terms * t->b.term, apart = bytes + 40;
     char *panels = buffer_take(t->c, t->placement, apart + bytes, 1);
     memcpy(panels, t->b_panel, (size_t)bytes);
     memcpy(panels + apart, t->b_panel, (size_t)bytes);
