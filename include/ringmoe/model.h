@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * A decoder-only transformer language model with Mixture-of-Experts feed-forward layers.
- * Parameters carry the Hugging Face names and shapes of Mixtral; the configuration is Hugging
- * Face's config.json.
+ * A decoder-only transformer language model with Mixture-of-Experts or dense feed-forward
+ * layers, of one of Hugging Face's families. Parameters carry that family's names and shapes;
+ * the configuration is its config.json.
  *
- * The router is Mixtral's: softmax over all experts, then the k best with their weights
- * renormalised; with jitter, selection bias, balance and z losses and capacity as configured.
- * The other variants (sigmoid, noisy top-k, groups, shared experts) are the stand-alone layer's
- * alone, moe.h.
+ * The router is a softmax over all experts, then the k best, whose weights are divided by their
+ * sum or not; with jitter, selection bias, balance and z losses and capacity as configured. The
+ * other variants (sigmoid, noisy top-k, groups) are the stand-alone layer's alone, moe.h.
  */
 #ifndef RINGMOE_MODEL_H
 #define RINGMOE_MODEL_H
@@ -21,11 +20,31 @@ extern "C" {
 
 #define RINGMOE_MAX_LAYERS 512
 
-/** Keys of config.json under their own names; what is not there gets the stated default. */
+/** Families of models: what their files call things, and which switches below they may set.
+ * Nothing else depends on it. */
+typedef enum ringmoe_family {
+    RINGMOE_FAMILY_MIXTRAL = 0,
+    RINGMOE_FAMILY_OLMOE = 1,     /**< whole-row query and key norms, clip_qkv */
+    RINGMOE_FAMILY_QWEN2_MOE = 2, /**< shared expert, query, key and value biases */
+    RINGMOE_FAMILY_QWEN3_MOE = 3, /**< query and key norms of each head */
+    RINGMOE_FAMILY_LLAMA = 4,     /**< dense */
+    RINGMOE_FAMILY_QWEN3 = 5      /**< dense; query and key norms of each head */
+} ringmoe_family;
+
+/** RMSNorm of queries and keys before their rotation. */
+typedef enum ringmoe_qk_norm {
+    RINGMOE_QK_NORM_NONE = 0,
+    RINGMOE_QK_NORM_HEAD = 1, /**< each head by itself, one weight of head_dim for all */
+    RINGMOE_QK_NORM_ROW = 2   /**< all heads of a token together, a weight for each element */
+} ringmoe_qk_norm;
+
+/** The fields have Mixtral's keys of config.json as names; what is not in a file gets the
+ * stated default, or that of its family. */
 typedef struct ringmoe_model_config {
     int vocab_size;              /**< 1..2^24 */
     int hidden_size;             /**< d_model, 1..65536 */
-    int intermediate_size;       /**< d_ff of an expert, 1..2^20 */
+    int intermediate_size;       /**< d_ff of an expert, 1..2^20; that of a dense layer in
+                                      families without experts */
     int dense_intermediate_size; /**< d_ff of a dense layer; default intermediate_size * k, the
                                       same active size (a key of our own) */
     int num_hidden_layers;       /**< 1..RINGMOE_MAX_LAYERS */
@@ -48,6 +67,14 @@ typedef struct ringmoe_model_config {
     int router_balance_global; /**< the balance loss takes the experts' counts of 0 (default):
                                   the microbatch, 1: the whole previous global batch (a key of
                                   our own, router_balance_scope: "microbatch" or "global") */
+    int family;                /**< a ringmoe_family; the fields below must suit it */
+    int qk_norm;               /**< a ringmoe_qk_norm; the family's */
+    int qkv_bias;              /**< 1: queries, keys and values have biases */
+    double clip_qkv; /**< queries, keys and values are cut to +- this; 0: they are not */
+    int router_unnormalized; /**< 1: an expert's weight is its probability; 0 (default): divided
+                                  by the sum of the chosen (key norm_topk_prob, reversed) */
+    int shared_expert_intermediate_size; /**< d_ff of an expert that every token passes, times
+                                              sigmoid(w x); 0: none */
 } ringmoe_model_config;
 
 /**

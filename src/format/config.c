@@ -64,6 +64,21 @@ ringmoe_status rm_config_preset(const char *name, ringmoe_model_config *config, 
                    name ? name : "");
 }
 
+/* What the family has no key for could not be written to its file. */
+static ringmoe_status check_field(const rm_family *family, const rm_config_field *general,
+                                  const ringmoe_model_config *config, rm_error *error)
+{
+    rm_config_field field = rm_config_field_in(family, general);
+    double value = rm_config_field_get(&field, config);
+    if (!field.key && field.presence == RM_FIELD_OPTIONAL && value != field.fallback)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "%s is %.10g; models of the family %s have no such setting",
+                       general->key, value, family->model_type);
+    if (value == 0 && field.kind == RM_FIELD_LIMIT) return RINGMOE_OK;
+    if (!field.key) field.key = general->key;
+    return rm_config_field_check(&field, value, error);
+}
+
 static ringmoe_status check_heads(const ringmoe_model_config *config, rm_error *error)
 {
     if (config->num_attention_heads % config->num_key_value_heads != 0)
@@ -77,6 +92,19 @@ static ringmoe_status check_heads(const ringmoe_model_config *config, rm_error *
     return RINGMOE_OK;
 }
 
+/* The family allows no other kind of norm. */
+static ringmoe_status check_family(const ringmoe_model_config *config, rm_error *error)
+{
+    const rm_family *family = rm_family_of(config->family);
+    if (!family)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "family is %d; it must be one of ringmoe_family's values",
+                       config->family);
+    if (config->qk_norm == (int)family->qk_norm) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "qk_norm is %d; in the family %s it is %d",
+                   config->qk_norm, family->model_type, (int)family->qk_norm);
+}
+
 static ringmoe_status check_layers(const ringmoe_model_config *config, rm_error *error)
 {
     int n_experts = config->num_local_experts, k = config->num_experts_per_tok;
@@ -84,11 +112,13 @@ static ringmoe_status check_layers(const ringmoe_model_config *config, rm_error 
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "num_experts_per_tok is %d; it must be 1..num_local_experts (%d)", k,
                        n_experts);
+    int most = rm_family_of(config->family)->has_experts ? 1 : 0;
     for (int i = 0; i < config->num_hidden_layers; i++)
-        if (config->is_dense_layer[i] != 0 && config->is_dense_layer[i] != 1)
+        if (config->is_dense_layer[i] < 0 || config->is_dense_layer[i] > most)
             return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                           "is_dense_layer[%d] is %d; it must be 0 or 1", i,
-                           config->is_dense_layer[i]);
+                           "is_dense_layer[%d] is %d; it must be 0%s", i,
+                           config->is_dense_layer[i],
+                           most ? " or 1" : ", since all layers of this family are dense");
     return RINGMOE_OK;
 }
 
@@ -98,7 +128,9 @@ static double parameter_estimate(const ringmoe_model_config *config)
     double hidden = config->hidden_size, head = config->head_dim;
     double attention =
         2 * hidden * head * (config->num_attention_heads + (double)config->num_key_value_heads);
-    double experts = config->num_local_experts * hidden * (1 + 3.0 * config->intermediate_size);
+    double experts =
+        config->num_local_experts * hidden * (1 + 3.0 * config->intermediate_size) +
+        3 * hidden * config->shared_expert_intermediate_size;
     double dense = 3 * hidden * config->dense_intermediate_size;
     double total = config->vocab_size * hidden * (config->tie_word_embeddings ? 1 : 2);
     for (int i = 0; i < config->num_hidden_layers; i++) {
@@ -110,9 +142,9 @@ static double parameter_estimate(const ringmoe_model_config *config)
 
 ringmoe_status rm_config_check(const ringmoe_model_config *config, rm_error *error)
 {
+    RM_TRY(check_family(config, error));
     for (int i = 0; i < rm_n_config_fields; i++)
-        RM_TRY(rm_config_field_check(&rm_config_fields[i],
-                                     rm_config_field_get(&rm_config_fields[i], config), error));
+        RM_TRY(check_field(rm_family_of(config->family), &rm_config_fields[i], config, error));
     RM_TRY(check_heads(config, error));
     RM_TRY(check_layers(config, error));
     double parameters = parameter_estimate(config);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The numeric keys of config.json as a table: where each lives in ringmoe_model_config, its
- * range and its default. Reading, checking and writing a configuration are loops over it.
+ * range and its default. Reading, checking and writing a configuration are loops over it. Keys
+ * and defaults are Mixtral's; what differs in another family, its row in families.c says.
  */
 #ifndef RM_CONFIG_FIELDS_H
 #define RM_CONFIG_FIELDS_H
@@ -11,19 +12,16 @@
 #include <ringmoe/model.h>
 
 #include "base/status.h"
+#include "format/families.h"
 
 typedef enum rm_field_kind {
     RM_FIELD_INT,
     RM_FIELD_BOOL,
     RM_FIELD_DOUBLE,
+    RM_FIELD_NOT,   /* 0 or 1 in the struct; in the file its opposite as a bool */
+    RM_FIELD_LIMIT, /* a double; 0 in the struct is null in the file */
     RM_FIELD_SCOPE, /* 0 or 1 in the struct; in the file a word, see rm_config_field_word */
 } rm_field_kind;
-
-typedef enum rm_field_presence {
-    RM_FIELD_REQUIRED, /* must be in the file */
-    RM_FIELD_OPTIONAL, /* gets its default */
-    RM_FIELD_DERIVED,  /* gets a default made of other fields (rm_config_derive) */
-} rm_field_presence;
 
 typedef struct rm_config_field {
     const char *key;
@@ -32,12 +30,15 @@ typedef struct rm_config_field {
     rm_field_presence presence;
     double minimum, maximum; /* both allowed */
     double fallback;
-    bool ours; /* not a key of Hugging Face's Mixtral: written only when not the default */
+    bool ours;         /* not a key of Hugging Face's: written only when not the default */
+    const char *alias; /* another key that is read; NULL: none */
 } rm_config_field;
 
 extern const rm_config_field rm_config_fields[];
 extern const int rm_n_config_fields;
 
+/* The field as the family has it; key NULL: it has no such setting, the value is `fallback`. */
+rm_config_field rm_config_field_in(const rm_family *family, const rm_config_field *field);
 double rm_config_field_get(const rm_config_field *field, const ringmoe_model_config *config);
 /* The word for a value of an RM_FIELD_SCOPE; NULL for other kinds and values. */
 const char *rm_config_field_word(const rm_config_field *field, double value);

@@ -37,6 +37,7 @@ static const char *const ignored_keys[] = {
     "finetuning_task",
     "task_specific_params",
     "auto_map",
+    "max_window_layers", /* of the layers with a window, and none binds */
 };
 
 /* Keys that may be there with one value only (or null). */
@@ -44,15 +45,13 @@ typedef struct fixed_key {
     const char *key, *json;
 } fixed_key;
 static const fixed_key fixed_keys[] = {
-    {"hidden_act", "\"silu\""},
-    {"attention_dropout", "0"},
-    {"attention_bias", "false"},
-    {"is_encoder_decoder", "false"},
+    {"hidden_act", "\"silu\""}, {"attention_dropout", "0"}, {"attention_bias", "false"},
+    {"mlp_bias", "false"},      {"pretraining_tp", "1"},    {"is_encoder_decoder", "false"},
 };
 
 /* Keys with a function of their own below. */
 static const char *const special_keys[] = {"model_type", "sliding_window", "rope_scaling",
-                                           "rope_parameters", "mlp_only_layers"};
+                                           "rope_parameters", "layer_types"};
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 
@@ -100,12 +99,13 @@ static ringmoe_status read_word(const rm_config_field *field, const json_t *json
 static ringmoe_status read_number(const rm_config_field *field, const json_t *json,
                                   double *number, rm_error *error)
 {
+    bool is_bool = field->kind == RM_FIELD_BOOL || field->kind == RM_FIELD_NOT;
     if (field->kind == RM_FIELD_SCOPE) return read_word(field, json, number, error);
-    if (field->kind == RM_FIELD_BOOL && json_is_boolean(json)) {
-        *number = json_is_true(json);
+    if (is_bool && json_is_boolean(json)) {
+        *number = json_is_true(json) == (field->kind == RM_FIELD_BOOL);
         return RINGMOE_OK;
     }
-    if (field->kind == RM_FIELD_BOOL) return refuse(error, field->key, json, "true or false");
+    if (is_bool) return refuse(error, field->key, json, "true or false");
     if (field->kind == RM_FIELD_INT && !json_is_integer(json)) {
         char must[96];
         snprintf(must, sizeof must, "a whole number, %.0f..%.0f", field->minimum,
@@ -117,11 +117,24 @@ static ringmoe_status read_number(const rm_config_field *field, const json_t *js
     return rm_config_field_check(field, *number, error);
 }
 
+/* A field's value under one of its two keys; MISMATCHing ones are refused. */
+static ringmoe_status find_value(const rm_config_field *field, const json_t *root,
+                                 const json_t **json, rm_error *error)
+{
+    const json_t *other = field->alias ? value_of(root, field->alias) : NULL;
+    *json = field->key ? value_of(root, field->key) : NULL;
+    if (!*json) *json = other;
+    if (!other || json_equal(*json, other)) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s is %s, but %s is %s; keep one of them",
+                   field->key, describe(*json).text, field->alias, describe(other).text);
+}
+
 static ringmoe_status read_field(const rm_config_field *field, const json_t *root,
                                  ringmoe_model_config *config, rm_error *error)
 {
-    const json_t *json = value_of(root, field->key);
+    const json_t *json;
     double number = field->fallback;
+    RM_TRY(find_value(field, root, &json, error));
     if (json)
         RM_TRY(read_number(field, json, &number, error));
     else if (field->presence == RM_FIELD_REQUIRED)
@@ -138,13 +151,26 @@ static bool is_one_of(const char *key, const char *const *list, int count)
     return false;
 }
 
-static bool is_known(const char *key)
+static bool is_field(const rm_family *family, const char *key)
 {
-    for (int i = 0; i < rm_n_config_fields; i++)
-        if (!strcmp(key, rm_config_fields[i].key)) return true;
+    for (int i = 0; i < rm_n_config_fields; i++) {
+        rm_config_field field = rm_config_field_in(family, &rm_config_fields[i]);
+        if ((field.key && !strcmp(key, field.key)) ||
+            (field.alias && !strcmp(key, field.alias)))
+            return true;
+    }
+    return false;
+}
+
+static bool is_known(const rm_family *family, const char *key)
+{
     for (int i = 0; i < COUNT(fixed_keys); i++)
         if (!strcmp(key, fixed_keys[i].key)) return true;
-    return key[0] == '_' || is_one_of(key, special_keys, COUNT(special_keys)) ||
+    if (!strcmp(key, "mlp_only_layers")) return family->has_experts;
+    if (!strcmp(key, "decoder_sparse_step")) return family->has_sparse_step;
+    if (!strcmp(key, "use_sliding_window")) return family->window_has_switch;
+    return key[0] == '_' || is_field(family, key) ||
+           is_one_of(key, special_keys, COUNT(special_keys)) ||
            is_one_of(key, ignored_keys, COUNT(ignored_keys));
 }
 
@@ -159,17 +185,18 @@ static bool says(const json_t *value, const char *json)
     return json_is_number(value) && json_number_value(value) == atoi(json);
 }
 
-static ringmoe_status check_keys(const json_t *root, rm_error *error)
+static ringmoe_status check_keys(const rm_family *family, const json_t *root, rm_error *error)
 {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)root, key, value)
     {
-        if (!is_known(key))
+        if (!is_known(family, key))
             return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                           "the key %.100s (%s) is not known here and might change the "
-                           "arithmetic; remove it, or begin its name with _ if it does not",
-                           key, describe(value).text);
+                           "the key %.100s (%s) is not known here in a %s model and might "
+                           "change the arithmetic; remove it, or begin its name with _ if it "
+                           "does not",
+                           key, describe(value).text, family->model_type);
     }
     for (int i = 0; i < COUNT(fixed_keys); i++) {
         const json_t *found = value_of(root, fixed_keys[i].key);
@@ -179,27 +206,50 @@ static ringmoe_status check_keys(const json_t *root, rm_error *error)
     return RINGMOE_OK;
 }
 
-static ringmoe_status check_model_type(const json_t *root, rm_error *error)
+static ringmoe_status read_family(const json_t *root, ringmoe_model_config *config,
+                                  rm_error *error)
 {
     const json_t *type = value_of(root, "model_type");
     if (!type)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                       "model_type is missing; it must be \"mixtral\"");
-    if (!json_is_string(type) || strcmp(json_string_value(type), "mixtral") != 0)
-        return refuse(error, "model_type", type, "\"mixtral\", the only family known here");
+                       "model_type is missing; it must be " RM_FAMILY_NAMES);
+    int family = json_is_string(type) ? rm_family_find(json_string_value(type)) : -1;
+    if (family < 0)
+        return refuse(error, "model_type", type,
+                      RM_FAMILY_NAMES ", the only families known here");
+    config->family = family;
+    config->qk_norm = (int)rm_family_of(family)->qk_norm;
     return RINGMOE_OK;
 }
 
-static ringmoe_status check_window(const json_t *root, const ringmoe_model_config *config,
-                                   rm_error *error)
+/* A switch that is not there is off. */
+static ringmoe_status read_window_switch(const rm_family *family, const json_t *root,
+                                         bool *counts, rm_error *error)
+{
+    const json_t *use = value_of(root, "use_sliding_window");
+    *counts = !family->window_has_switch || json_is_true(use);
+    if (!use || json_is_boolean(use)) return RINGMOE_OK;
+    return refuse(error, "use_sliding_window", use, "true or false");
+}
+
+static ringmoe_status check_window(const rm_family *family, const json_t *root,
+                                   const ringmoe_model_config *config, rm_error *error)
 {
     const json_t *window = value_of(root, "sliding_window");
-    if (!window) return RINGMOE_OK;
-    if (!json_is_integer(window) ||
-        json_integer_value(window) < config->max_position_embeddings)
+    const json_t *types = value_of(root, "layer_types");
+    bool counts;
+    RM_TRY(read_window_switch(family, root, &counts, error));
+    if (counts && window &&
+        (!json_is_integer(window) ||
+         json_integer_value(window) < config->max_position_embeddings))
         return refuse(error, "sliding_window", window,
                       "null or at least max_position_embeddings, since attention here sees all "
                       "positions");
+    for (size_t i = 0; i < json_array_size(types); i++) {
+        const char *type = json_string_value(json_array_get(types, i));
+        if (!type || strcmp(type, "full_attention") != 0)
+            return refuse(error, "layer_types", types, "\"full_attention\" in all layers");
+    }
     return RINGMOE_OK;
 }
 
@@ -208,7 +258,7 @@ static ringmoe_status read_rope_entry(const char *key, const json_t *value, cons
                                       ringmoe_model_config *config, rm_error *error)
 {
     const rm_config_field *theta = rm_config_fields;
-    while (strcmp(theta->key, "rope_theta") != 0) theta++;
+    while (strcmp(theta->key, "rope_theta") != 0) theta++; /* in every family */
     if (json_is_null(value)) return RINGMOE_OK;
     if (!strcmp(key, "rope_theta")) {
         double number;
@@ -267,15 +317,35 @@ static ringmoe_status read_dense_layers(const json_t *root, ringmoe_model_config
     return RINGMOE_OK;
 }
 
-/* A head_dim that is not given needs heads that divide. */
+/* Qwen's way: a layer of experts every so many layers, the last of each run. */
+static ringmoe_status read_sparse_step(const rm_family *family, const json_t *root,
+                                       ringmoe_model_config *config, rm_error *error)
+{
+    const json_t *json = value_of(root, "decoder_sparse_step");
+    if (!family->has_sparse_step || !json) return RINGMOE_OK;
+    json_int_t step = json_is_integer(json) ? json_integer_value(json) : 0;
+    if (step < 1) return refuse(error, "decoder_sparse_step", json, "a whole number from 1 on");
+    for (int layer = 0; layer < config->num_hidden_layers; layer++)
+        if ((layer + 1) % step != 0) config->is_dense_layer[layer] = 1;
+    return RINGMOE_OK;
+}
+
+/* A head_dim that is not given needs heads that divide; and the norms of whole rows are made
+ * for heads that are as wide together as the model. */
 static ringmoe_status check_head_division(const ringmoe_model_config *config, rm_error *error)
 {
-    if (config->head_dim || config->hidden_size % config->num_attention_heads == 0)
-        return RINGMOE_OK;
-    return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                   "num_attention_heads is %d; it must divide hidden_size (%d), or head_dim "
-                   "must be given",
-                   config->num_attention_heads, config->hidden_size);
+    int64_t width = (int64_t)config->num_attention_heads * config->head_dim;
+    if (!config->head_dim && config->hidden_size % config->num_attention_heads != 0)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "num_attention_heads is %d; it must divide hidden_size (%d), or "
+                       "head_dim must be given",
+                       config->num_attention_heads, config->hidden_size);
+    if (config->qk_norm == RINGMOE_QK_NORM_ROW && width && width != config->hidden_size)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "head_dim is %d; times num_attention_heads (%d) it must be hidden_size "
+                       "(%d)",
+                       config->head_dim, config->num_attention_heads, config->hidden_size);
+    return RINGMOE_OK;
 }
 
 static ringmoe_status read_object(const json_t *root, ringmoe_model_config *config,
@@ -283,16 +353,20 @@ static ringmoe_status read_object(const json_t *root, ringmoe_model_config *conf
 {
     if (!json_is_object(root))
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "the file must hold one JSON object");
-    RM_TRY(check_model_type(root, error));
-    RM_TRY(check_keys(root, error));
-    for (int i = 0; i < rm_n_config_fields; i++)
-        RM_TRY(read_field(&rm_config_fields[i], root, config, error));
+    RM_TRY(read_family(root, config, error));
+    const rm_family *family = rm_family_of(config->family);
+    RM_TRY(check_keys(family, root, error));
+    for (int i = 0; i < rm_n_config_fields; i++) {
+        rm_config_field field = rm_config_field_in(family, &rm_config_fields[i]);
+        RM_TRY(read_field(&field, root, config, error));
+    }
     RM_TRY(check_head_division(config, error));
     rm_config_derive(config);
-    RM_TRY(check_window(root, config, error));
+    RM_TRY(check_window(family, root, config, error));
     RM_TRY(read_rope(root, "rope_parameters", config, error));
     RM_TRY(read_rope(root, "rope_scaling", config, error));
     RM_TRY(read_dense_layers(root, config, error));
+    RM_TRY(read_sparse_step(family, root, config, error));
     return rm_config_check(config, error);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Writing config.json as transformers' MixtralForCausalLM reads it. Numbers get the fewest
- * digits that read back exactly. Keys of our own are written only when they are not the
- * default, so that a model which needs none of them stays an ordinary Mixtral.
+ * Writing config.json as transformers reads it. Numbers get the fewest digits that read back
+ * exactly. Keys of our own are written only when they are not the default, so that a model
+ * which needs none of them stays an ordinary one of its family.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,14 +26,16 @@ static void print_field(FILE *out, const rm_config_field *field,
 {
     double value = rm_config_field_get(field, config);
     fprintf(out, ",\n  \"%s\": ", field->key);
-    if (field->kind == RM_FIELD_DOUBLE)
+    if (field->kind == RM_FIELD_LIMIT && value == 0)
+        fputs("null", out);
+    else if (field->kind == RM_FIELD_DOUBLE || field->kind == RM_FIELD_LIMIT)
         print_double(out, value);
     else if (field->kind == RM_FIELD_INT)
         fprintf(out, "%.0f", value);
     else if (field->kind == RM_FIELD_SCOPE)
         fprintf(out, "\"%s\"", rm_config_field_word(field, value));
     else
-        fputs(value != 0 ? "true" : "false", out);
+        fputs((value != 0) == (field->kind == RM_FIELD_BOOL) ? "true" : "false", out);
 }
 
 /* The field's default for the other sizes of this configuration. */
@@ -46,37 +48,41 @@ static double default_of(const rm_config_field *field, const ringmoe_model_confi
     return rm_config_field_get(field, &derived);
 }
 
-static void print_dense_layers(FILE *out, const ringmoe_model_config *config)
+/* Written where there are such layers, or where the key is the family's own. */
+static void print_dense_layers(FILE *out, const rm_family *family,
+                               const ringmoe_model_config *config)
 {
-    const char *separator = ",\n  \"mlp_only_layers\": [";
-    bool any = false;
-    for (int i = 0; i < config->num_hidden_layers; i++) {
-        if (!config->is_dense_layer[i]) continue;
-        fprintf(out, "%s%d", any ? ", " : separator, i);
-        any = true;
-    }
-    if (any) fputs("]", out);
+    int n = 0;
+    for (int i = 0; i < config->num_hidden_layers; i++) n += config->is_dense_layer[i];
+    if (family->has_sparse_step) fputs(",\n  \"decoder_sparse_step\": 1", out);
+    if (n == 0 && !family->has_sparse_step) return;
+    fputs(",\n  \"mlp_only_layers\": [", out);
+    for (int i = 0; i < config->num_hidden_layers; i++)
+        if (config->is_dense_layer[i]) fprintf(out, "%d%s", i, --n > 0 ? ", " : "");
+    fputs("]", out);
 }
 
 static void print_config(FILE *out, const ringmoe_model_config *config)
 {
-    /* Bytes are the vocabulary: no id begins or ends a text, and null says so. */
-    fputs("{\n  \"architectures\": [\"MixtralForCausalLM\"],\n"
-          "  \"model_type\": \"mixtral\",\n"
-          "  \"torch_dtype\": \"float32\",\n"
+    const rm_family *family = rm_family_of(config->family);
+    fprintf(out, "{\n  \"architectures\": [\"%s\"],\n  \"model_type\": \"%s\"",
+            family->architecture, family->model_type);
+    for (int i = 0; i < RM_FAMILY_WRITTEN && family->written[i]; i++)
+        fprintf(out, ",\n  %s", family->written[i]);
+    /* No id begins or ends a text, and null says so. */
+    fputs(",\n  \"torch_dtype\": \"float32\",\n"
           "  \"hidden_act\": \"silu\",\n"
           "  \"attention_dropout\": 0.0,\n"
-          "  \"sliding_window\": null,\n"
           "  \"bos_token_id\": null,\n"
           "  \"eos_token_id\": null",
           out);
     for (int i = 0; i < rm_n_config_fields; i++) {
-        const rm_config_field *field = &rm_config_fields[i];
-        if (field->ours && rm_config_field_get(field, config) == default_of(field, config))
-            continue;
-        print_field(out, field, config);
+        rm_config_field field = rm_config_field_in(family, &rm_config_fields[i]);
+        double value = rm_config_field_get(&field, config);
+        if (!field.key || (field.ours && value == default_of(&field, config))) continue;
+        print_field(out, &field, config);
     }
-    print_dense_layers(out, config);
+    print_dense_layers(out, family, config);
     fputs("\n}\n", out);
 }
 
