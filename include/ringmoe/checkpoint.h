@@ -34,7 +34,8 @@ typedef struct ringmoe_checkpoint_info {
 /**
  * Reads what a checkpoint says of itself; sizes of files are compared with the manifest, of
  * their contents only state.json's. Local.
- * Returns OK; ARGUMENT (NULL); FILE; FORMAT (damaged, the file and why are named); MEMORY.
+ * Returns OK; ARGUMENT (NULL; of another version); FILE; FORMAT (damaged, the file and why are
+ * named); MEMORY.
  */
 RINGMOE_API ringmoe_status ringmoe_checkpoint_describe(ringmoe_context *context,
                                                        const char *folder,
@@ -42,8 +43,8 @@ RINGMOE_API ringmoe_status ringmoe_checkpoint_describe(ringmoe_context *context,
 /**
  * Reads every byte and compares it with the manifest; the ranks share the work. Collective.
  *   bytes   out  that were checked, over all ranks; or NULL
- * Returns OK; ARGUMENT; FILE; FORMAT (the first file, in the manifest's order, that is damaged,
- * and where); MEMORY; MPI.
+ * Returns OK; ARGUMENT (as above); FILE; FORMAT (the first file, in the manifest's order, that
+ * is damaged, and where); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_checkpoint_verify(ringmoe_context *context,
                                                      const char *folder, int64_t *bytes);

@@ -289,9 +289,10 @@ RINGMOE_API int64_t ringmoe_trainer_checkpoint_bytes(const ringmoe_trainer *trai
 /**
  * Goes on from a checkpoint, on any layout, to the last bit as if the run had not stopped; with
  * another precision from the same weights and moments. Collective; each rank reads its own
- * parts, and together the ranks check every byte against the manifest first. A checkpoint that
- * is refused changes nothing. Only where a disk or the network fails after all of that, while
- * the values are read (FILE, MPI), are some new and some old: steps and saves then return STATE
+ * parts, and together the ranks compare every byte with the manifest as it comes. What is
+ * refused for its state, sizes, names or shapes changes nothing. Damage within the values, and
+ * a disk or a network that fails while they are read (FORMAT, FILE, MPI), leave some new and
+ * some old (ringmoe_checkpoint_verify would have told): steps and saves then return STATE
  * until a restore has succeeded. If there is no `folder` but the checkpoint that a save was
  * about to replace when it was cut off (`folder`.old), that gets its name back first.
  *

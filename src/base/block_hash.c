@@ -2,7 +2,8 @@
 #include "base/block_hash.h"
 
 #include <stdlib.h>
-#include <xxhash.h>
+
+#include "base/xxh3.h"
 
 int64_t rm_block_count(int64_t bytes, int64_t block_bytes)
 {

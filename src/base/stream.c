@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/background.h"
 #include "base/disk.h"
+#include "base/xxh3.h"
 
 /* Bytes of a write; of them, those that are hashed at a time, twice while they are in the
  * cache; and of a piece that several threads copy together. */

@@ -137,3 +137,10 @@ int64_t rm_file_manifest_bytes(const rm_file_manifest *manifest)
     for (int i = 0; i < manifest->n_files; i++) bytes += manifest->files[i].bytes;
     return bytes;
 }
+
+int64_t rm_file_manifest_blocks(const rm_file_manifest *manifest)
+{
+    int64_t n = 0;
+    for (int i = 0; i < manifest->n_files; i++) n += manifest->files[i].n_blocks;
+    return n;
+}

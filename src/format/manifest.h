@@ -46,8 +46,8 @@ ringmoe_status rm_file_manifest_add_content(rm_file_manifest *manifest, const ch
 ringmoe_status rm_file_manifest_text(const rm_file_manifest *manifest, char **text,
                                      int64_t *size, rm_error *error);
 
-/* The manifest of a folder. FILE or FORMAT (names manifest.json and why). To be freed in any
- * case. */
+/* The manifest of a folder. FILE, FORMAT (names manifest.json and why), ARGUMENT (whole, but of
+ * another version), MEMORY. To be freed in any case. */
 ringmoe_status rm_file_manifest_read(const char *folder, rm_file_manifest *manifest,
                                      rm_error *error);
 /* The same from memory; messages begin with `path`. */
@@ -58,16 +58,28 @@ void rm_file_manifest_free(rm_file_manifest *manifest);
 /* NULL if it is not listed. */
 const rm_listed_file *rm_file_manifest_find(const rm_file_manifest *manifest, const char *name);
 int64_t rm_file_manifest_bytes(const rm_file_manifest *manifest);
+int64_t rm_file_manifest_blocks(const rm_file_manifest *manifest);
 
 /* Every listed file is there with its size. FORMAT with the first, in the manifest's order,
  * that is missing, cut short or too long; FILE if one cannot be looked at. */
 ringmoe_status rm_file_manifest_check_sizes(const rm_file_manifest *manifest,
                                             const char *folder, rm_error *error);
 
+/* Where bytes of the files go while they are compared, for a reader that wants some of them. */
+typedef struct rm_block_sink {
+    /* Byte `at` of file `file` of the list, and the *n - 1 behind it that have the same fate:
+     * where they belong; NULL: nobody wants them. Called by several threads at a time. */
+    char *(*place)(const void *argument, int file, int64_t at, int64_t *n);
+    const void *argument;
+} rm_block_sink;
+
 /* A rank's share of the blocks of all files, counted through in the manifest's order. */
 typedef struct rm_block_share {
     int64_t first, stride; /* blocks first, first + stride, .. */
     int n_threads;
+    const int64_t *list; /* or these n_listed, ascending, instead of them */
+    int64_t n_listed;
+    const rm_block_sink *sink; /* or NULL */
 } rm_block_share;
 
 typedef struct rm_block_findings {
@@ -77,7 +89,8 @@ typedef struct rm_block_findings {
 } rm_block_findings;
 
 /* Checks sizes as above, then reads the share's blocks. FORMAT with file and range of bytes of
- * the first damaged block of the share; FILE if one cannot be read. */
+ * the first damaged block of the share; FILE if one cannot be read. What goes to the sink goes
+ * there before its block is known to be good. */
 ringmoe_status rm_file_manifest_verify(const rm_file_manifest *manifest, const char *folder,
                                        rm_block_share share, rm_block_findings *findings,
                                        rm_error *error);

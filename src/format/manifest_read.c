@@ -101,8 +101,11 @@ static ringmoe_status read_root(const json_t *root, rm_file_manifest *manifest, 
     const json_t *version = json_object_get(root, "format_version");
     const json_t *block = json_object_get(root, "block_bytes");
     const json_t *files = json_object_get(root, "files");
-    if (!json_is_integer(version) || json_integer_value(version) != RM_FILE_MANIFEST_VERSION)
-        return bad(error, "format_version", "is not 1, which this library reads");
+    if (!json_is_integer(version)) return bad(error, "format_version", "is not a number");
+    if (json_integer_value(version) != RM_FILE_MANIFEST_VERSION)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "made by another version: format_version is %lld; this library reads %d",
+                       (long long)json_integer_value(version), RM_FILE_MANIFEST_VERSION);
     if (!json_is_integer(block) || json_integer_value(block) < least_block_bytes ||
         json_integer_value(block) > most_block_bytes)
         return bad(error, "block_bytes", "is not from 4096 to 2^30");

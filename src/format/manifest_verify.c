@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * Comparing a folder with its manifest: sizes first, which costs nothing, then the blocks of a
- * share, dealt out to threads. What is read goes through a buffer a thread and not through a
- * mapping, so that a file that shrinks meanwhile is an error and resident memory stays small.
+ * share, dealt out to threads.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <omp.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <xxhash.h>
 
 #include "base/files.h"
-#include "format/manifest.h"
-
-enum { PIECE_BYTES = 1 << 20 };
+#include "format/block_read.h"
 
 static ringmoe_status check_size(const char *path, int64_t expected, rm_error *error)
 {
@@ -50,98 +43,6 @@ ringmoe_status rm_file_manifest_check_sizes(const rm_file_manifest *manifest,
     return RINGMOE_OK;
 }
 
-/* --- one block -----------------------------------------------------------------------------
- */
-
-typedef struct block_place {
-    const rm_listed_file *file;
-    int64_t number; /* in the file */
-    int64_t begin, bytes;
-} block_place;
-
-/* Block `index` of all files' blocks. */
-static block_place find_block(const rm_file_manifest *manifest, int64_t index)
-{
-    const rm_listed_file *file = manifest->files;
-    while (index >= file->n_blocks) index -= (file++)->n_blocks;
-    int64_t begin = index * manifest->block_bytes, left = file->bytes - begin;
-    int64_t bytes = left < manifest->block_bytes ? left : manifest->block_bytes;
-    return (block_place){file, index, begin, bytes};
-}
-
-/* A thread's means to read with. */
-typedef struct block_reader {
-    XXH3_state_t *state;
-    char *buffer; /* [PIECE_BYTES] */
-    int64_t step; /* bytes from a block of the share to its next */
-} block_reader;
-
-static ringmoe_status hash_range(int descriptor, const char *path, const block_place *block,
-                                 block_reader *reader, rm_error *error)
-{
-    XXH3_64bits_reset(reader->state);
-    for (int64_t done = 0; done < block->bytes;) {
-        int64_t left = block->bytes - done;
-        ssize_t got =
-            pread(descriptor, reader->buffer, (size_t)(left < PIECE_BYTES ? left : PIECE_BYTES),
-                  (off_t)(block->begin + done));
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0)
-            return rm_fail(error, RINGMOE_ERROR_FILE, "%s: cannot read it: %s", path,
-                           strerror(errno));
-        if (got == 0)
-            return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: became shorter while it was read",
-                           path);
-        XXH3_64bits_update(reader->state, reader->buffer, (size_t)got);
-        done += got;
-    }
-    return RINGMOE_OK;
-}
-
-/* Blocks of the share that are asked for from the disk while one is looked at. */
-enum { BLOCKS_AHEAD = 3 };
-
-/* Keeps the disk busy: each block is opened by itself, so the system cannot know what follows.
- */
-static void read_ahead(int descriptor, const block_place *block, int64_t step)
-{
-#ifdef POSIX_FADV_WILLNEED
-    for (int i = 0; i <= BLOCKS_AHEAD; i++)
-        posix_fadvise(descriptor, (off_t)(block->begin + i * step), (off_t)block->bytes,
-                      POSIX_FADV_WILLNEED);
-#endif
-}
-
-static ringmoe_status check_content(const char *path, const block_place *block,
-                                    block_reader *reader, rm_error *error)
-{
-    int descriptor;
-    do descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    while (descriptor < 0 && errno == EINTR);
-    if (descriptor < 0)
-        return rm_fail(error, RINGMOE_ERROR_FILE, "%s: cannot open it for reading: %s", path,
-                       strerror(errno));
-    read_ahead(descriptor, block, reader->step);
-    ringmoe_status status = hash_range(descriptor, path, block, reader, error);
-    close(descriptor);
-    if (status != RINGMOE_OK ||
-        XXH3_64bits_digest(reader->state) == block->file->hashes[block->number])
-        return status;
-    return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                   "%s: bytes %lld to %lld are not what was written; the file is damaged", path,
-                   (long long)block->begin, (long long)(block->begin + block->bytes - 1));
-}
-
-static ringmoe_status check_block(const char *folder, const block_place *block,
-                                  block_reader *reader, rm_error *error)
-{
-    char *path = rm_path_join(folder, block->file->name);
-    if (!path) return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for a path", folder);
-    ringmoe_status status = check_content(path, block, reader, error);
-    free(path);
-    return status;
-}
-
 /* --- a share of them -----------------------------------------------------------------------
  */
 
@@ -155,6 +56,22 @@ typedef struct verification {
     rm_error *error;
     omp_lock_t lock; /* of what is found; a named critical section would be exported */
 } verification;
+
+/* Blocks of the share that are asked for from the disk while one is looked at: each is opened
+ * by itself, so the system cannot know what follows. */
+enum { BLOCKS_AHEAD = 4 };
+
+static int64_t block_of_share(const verification *run, int64_t i)
+{
+    return run->share.list ? run->share.list[i] : run->share.first + i * run->share.stride;
+}
+
+static void ask_for(const verification *run, int64_t i)
+{
+    if (i >= run->n_blocks) return;
+    rm_block_place block = rm_block_find(run->manifest, block_of_share(run, i));
+    rm_block_ask_for(run->manifest, run->folder, &block);
+}
 
 /* Under the lock. */
 static void note_block(verification *run, int64_t index, int64_t bytes, ringmoe_status status,
@@ -170,50 +87,46 @@ static void note_block(verification *run, int64_t index, int64_t bytes, ringmoe_
 }
 
 /* Blocks of the share as they are free; none behind one that is known to be damaged. */
-static void check_blocks(verification *run, block_reader *reader)
+static void check_blocks(verification *run, rm_block_reader *reader)
 {
 #pragma omp for schedule(dynamic)
     for (int64_t i = 0; i < run->n_blocks; i++) {
-        int64_t index = run->share.first + i * run->share.stride, first_damage;
+        int64_t index = block_of_share(run, i), first_damage;
 #pragma omp atomic read
         first_damage = run->findings->block;
         if (index > first_damage) continue;
+        ask_for(run, i + BLOCKS_AHEAD);
         rm_error why = {""};
-        block_place block = find_block(run->manifest, index);
-        ringmoe_status status = check_block(run->folder, &block, reader, &why);
+        rm_block_place block = rm_block_find(run->manifest, index);
+        ringmoe_status status = rm_block_read(reader, &block, &why);
         omp_set_lock(&run->lock);
         note_block(run, index, block.bytes, status, &why);
         omp_unset_lock(&run->lock);
     }
 }
 
-static bool open_readers(block_reader *readers, int n, int64_t step)
+static bool open_readers(const verification *run, rm_block_reader *readers, int n)
 {
     bool complete = true;
-    for (int i = 0; i < n; i++) {
-        readers[i].state = XXH3_createState();
-        readers[i].buffer = malloc(PIECE_BYTES);
-        readers[i].step = step;
-        complete = complete && readers[i].state && readers[i].buffer;
-    }
+    for (int i = 0; i < n; i++)
+        complete =
+            rm_block_reader_open(&readers[i], run->manifest, run->folder, run->share.sink) &&
+            complete;
     return complete;
 }
 
-static void close_readers(block_reader *readers, int n)
+static void close_readers(rm_block_reader *readers, int n)
 {
-    for (int i = 0; i < n; i++) {
-        XXH3_freeState(readers[i].state);
-        free(readers[i].buffer);
-    }
+    for (int i = 0; i < n; i++) rm_block_reader_close(&readers[i]);
     free(readers);
 }
 
 static ringmoe_status run_share(verification *run, int n_threads)
 {
-    block_reader *readers = calloc((size_t)n_threads, sizeof *readers);
-    int64_t step = run->share.stride * run->manifest->block_bytes;
-    if (readers && open_readers(readers, n_threads, step)) {
+    rm_block_reader *readers = calloc((size_t)n_threads, sizeof *readers);
+    if (readers && open_readers(run, readers, n_threads)) {
         omp_init_lock(&run->lock);
+        for (int i = 0; i < BLOCKS_AHEAD; i++) ask_for(run, i);
 #pragma omp parallel num_threads(n_threads)
         check_blocks(run, &readers[omp_get_thread_num()]);
         omp_destroy_lock(&run->lock);
@@ -225,18 +138,25 @@ static ringmoe_status run_share(verification *run, int n_threads)
     return run->status;
 }
 
+static int64_t count_blocks(const rm_file_manifest *manifest, const rm_block_share *share)
+{
+    int64_t n_blocks = rm_file_manifest_blocks(manifest);
+    if (share->list) return share->n_listed;
+    return share->first < n_blocks ? (n_blocks - share->first - 1) / share->stride + 1 : 0;
+}
+
 ringmoe_status rm_file_manifest_verify(const rm_file_manifest *manifest, const char *folder,
                                        rm_block_share share, rm_block_findings *findings,
                                        rm_error *error)
 {
-    verification run = {
-        .manifest = manifest, .folder = folder, .share = share, .findings = findings};
-    int64_t n_blocks = 0;
-    run.error = error;
+    verification run = {.manifest = manifest,
+                        .folder = folder,
+                        .share = share,
+                        .n_blocks = count_blocks(manifest, &share),
+                        .findings = findings,
+                        .error = error};
     *findings = (rm_block_findings){.block = INT64_MAX};
     RM_TRY(rm_file_manifest_check_sizes(manifest, folder, error));
-    for (int i = 0; i < manifest->n_files; i++) n_blocks += manifest->files[i].n_blocks;
-    if (share.first < n_blocks) run.n_blocks = (n_blocks - share.first - 1) / share.stride + 1;
     int n_threads = run.n_blocks < share.n_threads ? (int)run.n_blocks : share.n_threads;
     return n_threads > 0 ? run_share(&run, n_threads) : RINGMOE_OK;
 }

@@ -265,6 +265,11 @@ const rm_tensor *rm_safetensors_tensor(const rm_safetensors *file, int index)
     return &file->tensors[index];
 }
 
+int64_t rm_safetensors_offset(const rm_safetensors *file, const rm_tensor *tensor)
+{
+    return tensor->data - file->map.data;
+}
+
 const rm_tensor *rm_safetensors_find(const rm_safetensors *file, const char *name)
 {
     rm_tensor wanted = {.name = name}, *key = &wanted;

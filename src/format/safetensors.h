@@ -30,6 +30,8 @@ ringmoe_status rm_safetensors_open(const char *path, rm_safetensors **file, rm_e
 void rm_safetensors_close(rm_safetensors **file);
 int rm_safetensors_count(const rm_safetensors *file);
 const rm_tensor *rm_safetensors_tensor(const rm_safetensors *file, int index);
+/* Where a tensor of this file begins, in bytes from the file's start. */
+int64_t rm_safetensors_offset(const rm_safetensors *file, const rm_tensor *tensor);
 /* NULL if there is none of that name. */
 const rm_tensor *rm_safetensors_find(const rm_safetensors *file, const char *name);
 

@@ -27,12 +27,12 @@ ringmoe_status rm_checkpoint_read_manifest(const char *folder, rm_file_manifest 
     return status;
 }
 
-ringmoe_status rm_checkpoint_verify_files(ringmoe_context *context, const char *folder,
-                                          const rm_file_manifest *manifest, int64_t *bytes)
+ringmoe_status rm_checkpoint_verify_shares(ringmoe_context *context, const char *folder,
+                                           const rm_file_manifest *manifest,
+                                           rm_block_share share, int64_t *bytes)
 {
     const rm_axis *world = &context->world;
     rm_error *error = &context->error;
-    rm_block_share share = {world->rank, world->size, context->compute.n_threads};
     rm_block_findings findings;
     ringmoe_status status = rm_file_manifest_verify(manifest, folder, share, &findings, error);
     int64_t first = findings.block, sum = findings.bytes;
@@ -42,6 +42,15 @@ ringmoe_status rm_checkpoint_verify_files(ringmoe_context *context, const char *
     if (bytes) *bytes = sum;
     /* Of several ranks' findings the first in the checkpoint is everyone's. */
     return rm_agree(world, findings.block == first ? status : RINGMOE_OK, error);
+}
+
+ringmoe_status rm_checkpoint_verify_files(ringmoe_context *context, const char *folder,
+                                          const rm_file_manifest *manifest, int64_t *bytes)
+{
+    const rm_block_share share = {.first = context->world.rank,
+                                  .stride = context->world.size,
+                                  .n_threads = context->compute.n_threads};
+    return rm_checkpoint_verify_shares(context, folder, manifest, share, bytes);
 }
 
 /* --- what a model needs ----------------------------------------------------------------------

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * A checkpoint's folder that is read: its parts are opened in this order, so that what is
- * cheap to see is refused first, and nothing is believed before its checksum was seen.
+ * cheap to see is refused first, and nothing counts before its checksum was seen.
  *
  *   manifest    sizes of all files
  *   state.json  its checksum, then what it says
- *   contents    every block of every file, shared out over the ranks
- *   tensors     headers of the tensor files
+ *   tensors     headers of the tensor files: names, shapes, places
+ *   contents    every block of every file, read once and shared out over the ranks
  */
 #ifndef RM_CHECKPOINT_H
 #define RM_CHECKPOINT_H

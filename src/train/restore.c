@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Going on from a checkpoint, whatever layout wrote it. Everything is checked before the first
- * value of the trainer changes, so a checkpoint that is damaged leaves it as it was: recipe,
- * every byte of the files, names, shapes and number types of all tensors. Then each rank reads
- * the weights it holds and its shard of the moments, and nothing else of the files.
+ * Going on from a checkpoint, whatever layout wrote it. Recipe, names, shapes and number types
+ * of all tensors are checked before the first value of the trainer changes. Then the files are
+ * read, once: each rank takes the weights it holds and its shard of the moments, and every byte
+ * is compared with the manifest as it comes.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/part_read.h"
 #include "train/checkpoint.h"
+#include "train/contents.h"
 #include "train/folders.h"
 #include "train/shares.h"
 #include "train/tensor_files.h"
@@ -63,22 +63,22 @@ static ringmoe_status open_state(const ringmoe_trainer *trainer, rm_checkpoint *
 
 enum { NAME_BYTES = sizeof((rm_tensor_entry *)0)->name };
 
-static const rm_tensor *find_tensor(const rm_weight_files *files, const char *prefix,
-                                    const rm_parameter *parameter)
+static const rm_stored_tensor *find_tensor(const rm_weight_files *files, const char *prefix,
+                                           const rm_parameter *parameter)
 {
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "%s%s", prefix, parameter->name);
-    const rm_stored_tensor *stored = rm_weight_files_find(files, name);
-    return stored ? stored->tensor : NULL;
+    return rm_weight_files_find(files, name);
 }
 
-static ringmoe_status check_tensor(const rm_tensor *tensor, const char *prefix,
+static ringmoe_status check_tensor(const rm_stored_tensor *stored, const char *prefix,
                                    const rm_parameter *parameter, const char *folder,
                                    rm_error *error)
 {
-    if (!tensor)
+    if (!stored)
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: tensor %s%s is missing", folder,
                        prefix, parameter->name);
+    const rm_tensor *tensor = stored->tensor;
     size_t bytes = (size_t)parameter->n_dims * sizeof *parameter->shape;
     bool fits = tensor->dtype == RM_DTYPE_REAL && tensor->n_dims == parameter->n_dims &&
                 !memcmp(tensor->shape, parameter->shape, bytes);
@@ -144,38 +144,70 @@ static ringmoe_status open_tensors(const ringmoe_trainer *trainer, rm_checkpoint
 /* --- reading ---------------------------------------------------------------------------------
  */
 
-static ringmoe_status read_weights(const ringmoe_trainer *trainer,
-                                   const rm_checkpoint *checkpoint, rm_error *error)
+/* A share of a parameter's tensor, into its place. */
+static ringmoe_status want(const ringmoe_trainer *trainer, const rm_weight_files *files,
+                           const char *prefix, const rm_parameter *parameter, rm_share share,
+                           rm_real *values, rm_contents *contents)
+{
+    const rm_stored_tensor *stored = find_tensor(files, prefix, parameter);
+    rm_parameter_part part = rm_own_part(trainer, parameter);
+    int64_t begin = rm_safetensors_offset(files->files[stored->file], stored->tensor);
+    return rm_contents_want(contents, files->names[stored->file], begin, parameter, &part,
+                            share, values, &trainer->mesh->context->error);
+}
+
+static ringmoe_status want_weights(const ringmoe_trainer *trainer,
+                                   const rm_checkpoint *checkpoint, rm_contents *contents)
 {
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *parameter = &table->parameters[i];
         if (parameter->tied || !rm_model_holds(trainer->model, parameter)) continue;
-        rm_parameter_part part = rm_own_part(trainer, parameter);
-        RM_TRY(rm_part_read(&trainer->mesh->context->compute,
-                            find_tensor(&checkpoint->weights, "", parameter), parameter, &part,
-                            0, part.n_elements, rm_model_weights(trainer->model, parameter),
-                            error));
+        rm_share all = {0, rm_own_part(trainer, parameter).n_elements};
+        RM_TRY(want(trainer, &checkpoint->weights, "", parameter, all,
+                    rm_model_weights(trainer->model, parameter), contents));
     }
     return RINGMOE_OK;
 }
 
-static ringmoe_status read_moments(const ringmoe_trainer *trainer,
+static ringmoe_status want_moments(const ringmoe_trainer *trainer,
                                    const rm_checkpoint *checkpoint, const char *prefix,
-                                   rm_real *const *moments, rm_error *error)
+                                   rm_real *const *moments, rm_contents *contents)
 {
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *parameter = &table->parameters[i];
         rm_share share = rm_share_in_shard(trainer, parameter);
         if (share.n == 0) continue;
-        rm_parameter_part part = rm_own_part(trainer, parameter);
-        RM_TRY(rm_part_read(&trainer->mesh->context->compute,
-                            find_tensor(&checkpoint->moments, prefix, parameter), parameter,
-                            &part, share.first, share.n,
-                            rm_shards_at(trainer, moments, parameter, share.first), error));
+        RM_TRY(want(trainer, &checkpoint->moments, prefix, parameter, share,
+                    rm_shards_at(trainer, moments, parameter, share.first), contents));
     }
     return RINGMOE_OK;
+}
+
+static ringmoe_status want_all(const ringmoe_trainer *trainer, const rm_checkpoint *checkpoint,
+                               rm_contents *contents)
+{
+    const rm_optimizer *optimizer = &trainer->optimizer;
+    int most = 3 * rm_model_parameters(trainer->model)->n_parameters;
+    RM_TRY(rm_contents_init(contents, checkpoint->folder, &checkpoint->manifest, most,
+                            &trainer->mesh->context->error));
+    RM_TRY(want_weights(trainer, checkpoint, contents));
+    RM_TRY(want_moments(trainer, checkpoint, RM_MOMENT1_PREFIX, optimizer->moments1, contents));
+    return want_moments(trainer, checkpoint, RM_MOMENT2_PREFIX, optimizer->moments2, contents);
+}
+
+/* Collective. */
+static ringmoe_status read_contents(const ringmoe_trainer *trainer,
+                                    const rm_checkpoint *checkpoint)
+{
+    ringmoe_context *context = trainer->mesh->context;
+    rm_contents contents = {0};
+    ringmoe_status status = want_all(trainer, checkpoint, &contents);
+    status = rm_agree(&context->world, status, &context->error);
+    if (status == RINGMOE_OK) status = rm_contents_read(&contents, context);
+    rm_contents_free(&contents);
+    return status;
 }
 
 static void take_state(ringmoe_trainer *trainer, const rm_state *state)
@@ -189,22 +221,15 @@ static void take_state(ringmoe_trainer *trainer, const rm_state *state)
     trainer->steps_done = state->step;
 }
 
-/* All is good. But a disk may still fail: then the trainer is of no use until it is restored.
- * Collective. */
+/* What damage or a failing disk ends midway leaves a trainer that is of no use until it is
+ * restored. Collective. */
 static ringmoe_status read_all(ringmoe_trainer *trainer, const rm_checkpoint *checkpoint)
 {
     const rm_axis *world = &trainer->mesh->context->world;
     rm_error *error = &trainer->mesh->context->error;
     trainer->is_mixed = true;
     rm_gradients_clear(&trainer->gradients);
-    ringmoe_status status = read_weights(trainer, checkpoint, error);
-    if (status == RINGMOE_OK)
-        status = read_moments(trainer, checkpoint, RM_MOMENT1_PREFIX,
-                              trainer->optimizer.moments1, error);
-    if (status == RINGMOE_OK)
-        status = read_moments(trainer, checkpoint, RM_MOMENT2_PREFIX,
-                              trainer->optimizer.moments2, error);
-    RM_TRY(rm_agree(world, status, error));
+    RM_TRY(read_contents(trainer, checkpoint));
     RM_TRY(rm_agree(world, rm_model_tie_head(trainer->model), error));
     rm_model_pack(trainer->model);
     take_state(trainer, &checkpoint->state);
@@ -245,7 +270,6 @@ static ringmoe_status restore(ringmoe_trainer *trainer, rm_checkpoint *checkpoin
     const rm_axis *world = &context->world;
     rm_error *error = &context->error;
     RM_TRY(rm_agree(world, open_state(trainer, checkpoint, folder, error), error));
-    RM_TRY(rm_checkpoint_verify_files(context, folder, &checkpoint->manifest, NULL));
     RM_TRY(rm_agree(world, open_tensors(trainer, checkpoint, error), error));
     RM_TRY(read_all(trainer, checkpoint));
     log_changes(trainer, checkpoint);

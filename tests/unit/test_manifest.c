@@ -152,10 +152,10 @@ static void refuses_broken_rules(void **state)
     static const struct {
         const char *body, *message;
     } texts[] = {
-        {"{", "format_version is not 1"},
-        {"{\"format_version\": 2, \"block_bytes\": 4096, \"files\": [],",
-         "format_version is not 1"},
-        {"{\"block_bytes\": 4096, \"files\": [],", "format_version is not 1"},
+        {"{", "format_version is not a number"},
+        {"{\"format_version\": \"1\", \"block_bytes\": 4096, \"files\": [],",
+         "format_version is not a number"},
+        {"{\"block_bytes\": 4096, \"files\": [],", "format_version is not a number"},
         {"{\"format_version\": 1, \"block_bytes\": 4095, \"files\": [],", "4096 to 2^30"},
         {"{\"format_version\": 1, \"block_bytes\": 0, \"files\": [],", "4096 to 2^30"},
         {"{\"format_version\": 1, \"block_bytes\": 1e9, \"files\": [],", "4096 to 2^30"},
@@ -198,6 +198,20 @@ static void refuses_broken_rules(void **state)
     }
 }
 
+/* Whole, but not for this library: no damage, whatever else it has. */
+static void knows_another_version(void **state)
+{
+    static const char body[] = "{\"format_version\": 2, \"pieces\": {},";
+    char text[sizeof body + RM_SEAL_BYTES];
+    size_t length = strlen(body);
+    rm_error error;
+    memcpy(text, body, length);
+    rm_manifest_seal(text, length, text + length);
+    assert_int_equal(parse(text, (int64_t)length + RM_SEAL_BYTES, &error),
+                     RINGMOE_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.text, "another version: format_version is 2"));
+}
+
 static void refuses_to_list(void **state)
 {
     rm_file_manifest manifest = {0};
@@ -223,7 +237,9 @@ static ringmoe_status verify(const rm_file_manifest *manifest, int n_threads, rm
         rm_error why = {""};
         rm_block_findings findings;
         ringmoe_status found = rm_file_manifest_verify(
-            manifest, scratch_folder, (rm_block_share){rank, 2, n_threads}, &findings, &why);
+            manifest, scratch_folder,
+            (rm_block_share){.first = rank, .stride = 2, .n_threads = n_threads}, &findings,
+            &why);
         bytes += findings.bytes;
         if (found == RINGMOE_OK) assert_int_equal(findings.block, INT64_MAX);
         if (found == RINGMOE_OK || (status != RINGMOE_OK && findings.block > first.block))
@@ -253,6 +269,57 @@ static void verifies_whole_folders(void **state)
     write_folder();
     for (int n_threads = 1; n_threads <= 5; n_threads++)
         if (verify(&manifest, n_threads, &error) != RINGMOE_OK) fail_msg("%s", error.text);
+    rm_file_manifest_free(&manifest);
+}
+
+/* Stretches of the large file, every other one wanted: short and long ones, across blocks. */
+static const int64_t stretches[] = {100, 70000, 5, 300000, 65536, 3000000, 1, 4};
+enum { N_STRETCHES = sizeof stretches / sizeof stretches[0] };
+static unsigned char taken[LARGE_BYTES];
+
+static char *place_stretch(const void *argument, int file, int64_t at, int64_t *n)
+{
+    int64_t end = 0;
+    int i = 0;
+    assert_null(argument);
+    for (; end <= at; i++) end += stretches[i % N_STRETCHES];
+    *n = end - at;
+    return file == 1 && i % 2 ? (char *)taken + at : NULL;
+}
+
+/* The values of the listed blocks alone, where they are wanted. */
+static void check_taken(const int64_t *list, int n_listed)
+{
+    unsigned char *wanted = calloc(1, LARGE_BYTES);
+    assert_non_null(wanted);
+    for (int i = 0; i < n_listed; i++) {
+        int64_t end = list[i] * RM_BLOCK_BYTES, n; /* block 0 is the small file's */
+        for (int64_t at = end - RM_BLOCK_BYTES; at >= 0 && at < end && at < LARGE_BYTES; at++)
+            if (place_stretch(NULL, 1, at, &n)) wanted[at] = large[at];
+    }
+    assert_memory_equal(taken, wanted, LARGE_BYTES);
+    free(wanted);
+}
+
+static void gives_bytes_away(void **state)
+{
+    static const int64_t lists[][4] = {{0, 1, 2, 3}, {1, 3}, {2}};
+    static const int n_listed[] = {4, 2, 1};
+    static const rm_block_sink sink = {place_stretch, NULL};
+    rm_file_manifest manifest = make_manifest();
+    write_folder();
+    for (int i = 0; i < 6; i++) {
+        const rm_block_share share = {.n_threads = 1 + i % 2,
+                                      .list = lists[i / 2],
+                                      .n_listed = n_listed[i / 2],
+                                      .sink = &sink};
+        rm_block_findings findings;
+        rm_error error = {""};
+        memset(taken, 0, sizeof taken);
+        if (rm_file_manifest_verify(&manifest, scratch_folder, share, &findings, &error))
+            fail_msg("%s", error.text);
+        check_taken(lists[i / 2], n_listed[i / 2]);
+    }
     rm_file_manifest_free(&manifest);
 }
 
@@ -297,8 +364,10 @@ int main(void)
         cmocka_unit_test(reads_what_it_wrote),
         cmocka_unit_test(finds_every_flipped_bit_and_cut),
         cmocka_unit_test(refuses_broken_rules),
+        cmocka_unit_test(knows_another_version),
         cmocka_unit_test(refuses_to_list),
         cmocka_unit_test(verifies_whole_folders),
+        cmocka_unit_test(gives_bytes_away),
         cmocka_unit_test(names_damage),
         cmocka_unit_test(names_folders_without_one),
     };
