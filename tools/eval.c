@@ -94,6 +94,7 @@ int command_eval(tool_session *session, int argc, char **argv)
     eval_options options = {PLACEMENT_DEFAULT, .seq_len = 256, .microbatch = 4};
     ringmoe_model *model = NULL;
     ringmoe_tokens *tokens = NULL;
+    ringmoe_load_settings load;
     option_result given;
     int status;
     if (!session_parse(session, &set, argc, argv, &options, &given, &status)) return status;
@@ -101,11 +102,12 @@ int command_eval(tool_session *session, int argc, char **argv)
         return session_fail(session, EXIT_USAGE, "no --%s: give %s",
                             options.model ? "data" : "model",
                             options.model ? "a text to predict" : "a run or a model's folder");
+    ringmoe_load_settings_default(&load);
+    load.max_tokens = options.seq_len * options.microbatch;
+    load.reproducible = options.reproducible;
     status = session_open(session, &options.placement);
     if (!status)
-        status =
-            source_model(session, &options.placement, options.model,
-                         options.seq_len * options.microbatch, options.reproducible, &model);
+        status = source_model(session, &options.placement, options.model, &load, &model);
     if (!status)
         status =
             source_tokens(session, options.data, options.format,

@@ -101,7 +101,7 @@ static int find_prompt(tool_session *session, const generate_options *options, c
     return session_settle(session, status, text);
 }
 
-static int print_token(void *user, int32_t token)
+static int print_token(void *user, int text, int32_t token)
 {
     token_printer *printer = user;
     if (!printer->out) return 0;
@@ -111,7 +111,7 @@ static int print_token(void *user, int32_t token)
         fprintf(printer->out, "%s%d", printer->separator, token);
         printer->separator = " ";
     }
-    return fflush(printer->out) != 0;
+    return fflush(printer->out) ? RINGMOE_ALL_STOP : RINGMOE_TEXT_GOES_ON;
 }
 
 /* "17 4 399" as tokens; how many they are, or -1 for anything else than ids of the model. */
@@ -156,10 +156,10 @@ static int continue_tokens(tool_session *session, const generate_options *option
         .separator = "",
     };
     text_stream_begin(&printer.stream, printer.out);
-    for (int64_t i = 0; i < n_tokens; i++) print_token(&printer, tokens[i]);
-    int status =
-        session_check(session, ringmoe_generate(model, tokens, n_tokens, &options->sampling,
-                                                print_token, &printer));
+    for (int64_t i = 0; i < n_tokens; i++) print_token(&printer, 0, tokens[i]);
+    ringmoe_prompt prompt = {.tokens = tokens, .n_tokens = n_tokens};
+    int status = session_check(session, ringmoe_generate(model, &prompt, 1, &options->sampling,
+                                                         print_token, &printer, NULL, NULL));
     if (printer.out) {
         text_stream_end(&printer.stream);
         putchar('\n');
@@ -191,10 +191,12 @@ static int generate(tool_session *session, const generate_options *options, cons
                     int count)
 {
     ringmoe_model *model = NULL;
+    ringmoe_load_settings load;
+    ringmoe_load_settings_default(&load);
+    load.reproducible = options->reproducible;
     int status = session_open(session, &options->placement);
     if (!status)
-        status = source_model(session, &options->placement, options->model, count,
-                              options->reproducible, &model);
+        status = source_model(session, &options->placement, options->model, &load, &model);
     if (!status) status = run(session, options, model, bytes, count);
     ringmoe_model_destroy(&model);
     return status;

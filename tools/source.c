@@ -95,7 +95,7 @@ int source_weights(tool_session *session, const char *model, char folder[SOURCE_
 }
 
 int source_model(tool_session *session, const tool_placement *placement, const char *model,
-                 int64_t max_tokens, int reproducible, ringmoe_model **loaded)
+                 const ringmoe_load_settings *settings, ringmoe_model **loaded)
 {
     char folder[SOURCE_PATH];
     ringmoe_model_config config;
@@ -106,6 +106,5 @@ int source_model(tool_session *session, const tool_placement *placement, const c
     if (status) return status;
     status = session_layout(session, placement, config.num_local_experts);
     if (status) return status;
-    return session_check(
-        session, ringmoe_model_load(session->mesh, folder, max_tokens, reproducible, loaded));
+    return session_check(session, ringmoe_model_load(session->mesh, folder, settings, loaded));
 }

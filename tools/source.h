@@ -25,6 +25,6 @@ int source_weights(tool_session *session, const char *model, char folder[SOURCE_
 
 /* Loads them onto the mesh, which it lays out first. */
 int source_model(tool_session *session, const tool_placement *placement, const char *model,
-                 int64_t max_tokens, int reproducible, ringmoe_model **loaded);
+                 const ringmoe_load_settings *settings, ringmoe_model **loaded);
 
 #endif

@@ -19,15 +19,14 @@ typedef struct sample_printer {
     text_stream stream;
 } sample_printer;
 
-static int print_token(void *user, int32_t token)
+static int print_token(void *user, int text, int32_t token)
 {
     sample_printer *sample = user;
-    if (!sample->out) return interrupt_requested();
-    if (sample->are_bytes)
+    if (sample->out && sample->are_bytes)
         text_stream_put(&sample->stream, token);
-    else
+    else if (sample->out)
         fprintf(sample->out, " %d", token);
-    return interrupt_requested();
+    return interrupt_requested() ? RINGMOE_ALL_STOP : RINGMOE_TEXT_GOES_ON;
 }
 
 static void smaller(int64_t *value, int64_t limit)
@@ -60,9 +59,11 @@ static void print_sample(train_job *job)
         fprintf(sample.out, "\nA sample; the first %lld tokens are the held-out text's:\n\n",
                 (long long)n_prompt);
     }
-    for (int64_t i = 0; i < n_prompt; i++) print_token(&sample, prompt[i]);
-    ringmoe_status problem = ringmoe_generate(ringmoe_trainer_model(job->trainer), prompt,
-                                              n_prompt, &settings, print_token, &sample);
+    for (int64_t i = 0; i < n_prompt; i++) print_token(&sample, 0, prompt[i]);
+    ringmoe_status problem =
+        ringmoe_generate(ringmoe_trainer_model(job->trainer),
+                         &(ringmoe_prompt){.tokens = prompt, .n_tokens = n_prompt}, 1,
+                         &settings, print_token, &sample, NULL, NULL);
     if (sample.out) text_stream_end(&sample.stream);
     if (sample.out) fputs("\n\n", sample.out);
     if (problem != RINGMOE_ERROR_INTERRUPTED) session_check(job->session, problem);

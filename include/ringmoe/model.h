@@ -145,20 +145,62 @@ RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
 
 typedef struct ringmoe_model ringmoe_model;
 
+/** How the weights of a model for inference are kept: the operands of its products. Routers,
+ * norms, biases and the embedding are fp32 in any case. */
+typedef enum ringmoe_weights {
+    RINGMOE_WEIGHTS_AUTO = 0, /**< Q8_0 and Q4_0 where the file has that, else the context's
+                                   precision */
+    RINGMOE_WEIGHTS_FP32 = 1,
+    RINGMOE_WEIGHTS_BF16 = 2, /**< rounded to the nearest */
+    RINGMOE_WEIGHTS_Q8_0 = 3, /**< blocks of 32 with a half-precision scale, 8 bits a weight;
+                                   the other operand is rounded to 8 bits likewise */
+    RINGMOE_WEIGHTS_Q4_0 = 4  /**< the same with 4 bits a weight */
+} ringmoe_weights;
+
+typedef struct ringmoe_load_settings {
+    int64_t max_tokens;    /**< tokens of one pass at most: of a microbatch handed to evaluate,
+                                or of prompts read at a time by generate; 1 or above; default
+                                512 */
+    int64_t max_sequences; /**< texts that generate continues at the same time at most, 1..4096;
+                                default 8 */
+    int reproducible;      /**< 1: sums over inner dimensions are made in fixed blocks, so that
+                                bits do not depend on the tensor axis (1, 2 or 4 ranks); 0
+                                (default): in one go */
+    ringmoe_weights weights;   /**< default RINGMOE_WEIGHTS_AUTO */
+    int64_t experts_in_memory; /**< bytes of a rank for experts; what does not fit stays in the
+                                    file, those used last are kept; 0 (default): all are in
+                                    memory */
+} ringmoe_load_settings;
+
+/** Fills every field with its default. Local. */
+RINGMOE_API void ringmoe_load_settings_default(ringmoe_load_settings *settings);
+
 /**
  * Loads a model for evaluation and generation from a folder with config.json and
- * model*.safetensors (fp32, bf16 or fp16). Collective over the mesh; each rank reads its part.
+ * model*.safetensors (fp32, bf16 or fp16). Collective over the mesh; each rank reads its part,
+ * straight into the form that the products take.
  * If the folder has a manifest.json it is a checkpoint: the ranks together compare every byte
  * of its files, the optimizer's aside, with that first.
- *   max_tokens    in  most tokens handed to one call of evaluate or generate at a time
- *   reproducible  in  1: sums over inner dimensions are made in fixed blocks, so that bits do
- *                     not depend on the tensor axis (1, 2 or 4 ranks); 0: in one go
- * Returns OK; ARGUMENT (max_tokens); FILE; FORMAT (a missing, extra or misshapen tensor, or a
- * damaged file, is named); LAYOUT; MEMORY; MPI.
+ *   settings  in  NULL: the defaults
+ * With experts_in_memory the files stay open, and must not be changed, while the model lives.
+ * Returns OK; ARGUMENT (names the setting); FILE; FORMAT (a missing, extra or misshapen tensor,
+ * or a damaged file, is named); LAYOUT; MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
-                                              int64_t max_tokens, int reproducible,
+                                              const ringmoe_load_settings *settings,
                                               ringmoe_model **model);
+
+/** What a model takes on this rank, in bytes. */
+typedef struct ringmoe_model_bytes {
+    int64_t weights;  /**< in memory, experts included as far as there is room */
+    int64_t token;    /**< weights that one token's way through the model reads here, with its
+                           share of the experts evenly spread */
+    int64_t position; /**< keys and values of one position of one text */
+} ringmoe_model_bytes;
+/** Local. */
+RINGMOE_API void ringmoe_model_get_bytes(const ringmoe_model *model,
+                                         ringmoe_model_bytes *bytes);
+
 /** Frees a model. Collective over the expert axis of its mesh. NULL or *model NULL: nothing. */
 RINGMOE_API void ringmoe_model_destroy(ringmoe_model **model);
 /** The model's configuration; lives as long as the model. Local. */

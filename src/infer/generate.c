@@ -1,186 +1,226 @@
 /* SPDX-License-Identifier: MIT
  *
- * Continuing a prompt: the prompt goes through the model in batches, then each new token alone,
- * while keys and values of all positions stay in a cache: those of this rank's layers and
- * heads. Every rank gets the same logits to the last bit and draws the same numbers, so the
- * ranks need only agree on whether to stop.
+ * Continuing prompts: pass after pass through the model (infer/texts.h) gives logits, of which
+ * each text gets its next token. Every rank gets the same logits to the last bit and draws the
+ * same numbers, so the ranks need only agree on what goes on.
  */
-#include <string.h>
-#include <xxhash.h>
-
+#include "base/clock.h"
 #include "comm/mesh.h"
+#include "infer/check.h"
 #include "infer/sample.h"
-#include "model/model.h"
+#include "infer/texts.h"
+
+/* What the ranks tell one another of a drawn token; the greatest of each counts. */
+typedef struct verdict {
+    int answer, token, minus_token, failed;
+} verdict;
 
 typedef struct generation {
     ringmoe_model *model;
-    const ringmoe_model_config *config;
     const ringmoe_generate_settings *settings;
     const rm_axis *axis; /* all ranks */
     rm_error *error;
-    const int32_t *prompt;
-    int64_t n_prompt;
+    ringmoe_token_function on_token;
+    void *user;
+    ringmoe_text_result *results; /* or NULL */
+    ringmoe_generate_figures figures;
 
     rm_arena arena; /* what follows */
-    rm_kv_cache cache;
-    rm_real *logits;    /* [vocab] */
-    rm_candidate *pool; /* [vocab] */
+    rm_texts texts;
+    rm_real *logits;    /* [places][vocab] */
+    rm_candidate *pool; /* [places][vocab] */
+    int *drawn_of;      /* [places], run of each drawn token */
+    verdict *verdicts;  /* [places] */
 } generation;
 
 void ringmoe_generate_settings_default(ringmoe_generate_settings *settings)
 {
-    *settings =
-        (ringmoe_generate_settings){.max_new_tokens = 256, .temperature = 0.8, .top_p = 0.95};
-}
-
-static ringmoe_status check_lengths(const generation *run)
-{
-    int64_t most = run->config->max_position_embeddings;
-    if (run->settings->max_new_tokens < 0)
-        return rm_fail(run->error, RINGMOE_ERROR_ARGUMENT,
-                       "max_new_tokens is %lld; it must be 0 or above",
-                       (long long)run->settings->max_new_tokens);
-    if (run->n_prompt < 1 || !run->prompt)
-        return rm_fail(run->error, RINGMOE_ERROR_ARGUMENT,
-                       "the prompt is empty; give at least one token");
-    if (run->n_prompt > most || run->settings->max_new_tokens > most - run->n_prompt)
-        return rm_fail(run->error, RINGMOE_ERROR_ARGUMENT,
-                       "a prompt of %lld tokens and max_new_tokens %lld are more than the %lld "
-                       "positions of the model (max_position_embeddings)",
-                       (long long)run->n_prompt, (long long)run->settings->max_new_tokens,
-                       (long long)most);
-    return RINGMOE_OK;
-}
-
-static ringmoe_status check_arguments(const generation *run)
-{
-    RM_TRY(rm_sample_check(run->settings, run->error));
-    RM_TRY(check_lengths(run));
-    for (int64_t i = 0; i < run->n_prompt; i++)
-        if (run->prompt[i] < 0 || run->prompt[i] >= run->config->vocab_size)
-            return rm_fail(run->error, RINGMOE_ERROR_ARGUMENT,
-                           "token %lld of the prompt is %d; it must be 0..%d", (long long)i,
-                           run->prompt[i], run->config->vocab_size - 1);
-    return RINGMOE_OK;
-}
-
-/* A double as the integer of its bits, so that ranks can compare it. */
-static int64_t bits_of(double value)
-{
-    int64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static ringmoe_status check_agreement(const generation *run)
-{
-    const ringmoe_generate_settings *settings = run->settings;
-    int64_t lengths[] = {run->n_prompt, settings->max_new_tokens};
-    int64_t rest[] = {
-        settings->seed, settings->top_k, bits_of(settings->temperature),
-        bits_of(settings->top_p),
-        (int64_t)XXH64(run->prompt, (size_t)run->n_prompt * sizeof *run->prompt, 0)};
-    RM_TRY(rm_agree_equal(run->axis, lengths, 2, "n_prompt and max_new_tokens", run->error));
-    return rm_agree_equal(run->axis, rest, 5, "seed, top_k, temperature, top_p or prompt",
-                          run->error);
+    *settings = (ringmoe_generate_settings){
+        .max_new_tokens = 256, .temperature = 0.8, .top_p = 0.95, .repetition_penalty = 1};
 }
 
 /* The same calls measure the arena and fill it. */
-static void lay_out(generation *run)
+static void lay_out(generation *run, const ringmoe_prompt *prompts, int n_prompts)
 {
-    const ringmoe_model_config *config = run->config;
     rm_arena *arena = &run->arena;
-    int64_t row = rm_model_kv_width(run->model);
-    int n_layers = config->num_hidden_layers;
-    run->cache.capacity = run->n_prompt + run->settings->max_new_tokens;
-    run->cache.keys = RM_TAKE(arena, n_layers, rm_real *);
-    run->cache.values = RM_TAKE(arena, n_layers, rm_real *);
-    for (int i = 0; i < n_layers; i++) {
-        if (!rm_model_has_layer(run->model, i)) continue;
-        rm_real *keys = RM_TAKE(arena, run->cache.capacity * row, rm_real);
-        rm_real *values = RM_TAKE(arena, run->cache.capacity * row, rm_real);
-        if (!arena->base) continue;
-        run->cache.keys[i] = keys;
-        run->cache.values[i] = values;
-    }
-    run->logits = RM_TAKE(arena, config->vocab_size, rm_real);
-    run->pool = RM_TAKE(arena, config->vocab_size, rm_candidate);
+    rm_texts_layout(&run->texts, run->model, prompts, n_prompts, run->settings->max_new_tokens,
+                    arena);
+    int64_t places = run->texts.cache.n_places, vocab = run->texts.vocab_size;
+    run->logits = RM_TAKE(arena, places * vocab, rm_real);
+    run->pool = RM_TAKE(arena, places * vocab, rm_candidate);
+    run->drawn_of = RM_TAKE(arena, places, int);
+    run->verdicts = RM_TAKE(arena, places, verdict);
 }
 
-static ringmoe_status allocate(generation *run)
+static ringmoe_status allocate(generation *run, const ringmoe_prompt *prompts, int n_prompts)
 {
-    lay_out(run);
+    lay_out(run, prompts, n_prompts);
     RM_TRY(rm_arena_reserve(&run->arena, run->arena.used, run->error));
-    lay_out(run);
+    lay_out(run, prompts, n_prompts);
     return RINGMOE_OK;
 }
 
-static ringmoe_status read_prompt(generation *run)
+static rm_text *text_of(const generation *run, int drawn)
 {
-    int64_t most = rm_model_max_tokens(run->model);
-    for (int64_t done = 0; done < run->n_prompt;) {
-        int64_t n = run->n_prompt - done < most ? run->n_prompt - done : most;
-        RM_TRY(
-            rm_model_decode(run->model, &run->cache, done, run->prompt + done, n, run->logits));
-        done += n;
+    return &run->texts.texts[run->texts.runs[run->drawn_of[drawn]].place];
+}
+
+/* Draws the next token of a text from its logits, which are used up if that goes well. */
+static ringmoe_status draw_one(const generation *run, int drawn, rm_error *error)
+{
+    const rm_text *text = text_of(run, drawn);
+    const rm_kernels *kernels = rm_model_mesh(run->model)->context->compute.kernels;
+    int64_t vocab = run->texts.vocab_size;
+    rm_sampling sampling = {.settings = run->settings,
+                            .seen = text->seen,
+                            .seed = text->source->seed,
+                            .position = text->source->n_tokens + text->n_new};
+    int32_t token = 0;
+    ringmoe_status status =
+        rm_sample(&sampling, kernels, (int)vocab, run->logits + drawn * vocab,
+                  run->pool + drawn * vocab, &token, error);
+    run->verdicts[drawn] =
+        (verdict){.token = token, .minus_token = -token, .failed = status != RINGMOE_OK};
+    return status;
+}
+
+/* The same for each text that has logits; returns how many those are. What fails fails again
+ * where its message can be kept. */
+static int draw_all(generation *run, ringmoe_status *status)
+{
+    int n_threads = rm_model_mesh(run->model)->context->compute.n_threads, n = 0;
+    for (int i = 0; i < run->texts.n_runs; i++)
+        if (run->texts.runs[i].wants_logits) run->drawn_of[n++] = i;
+#pragma omp parallel for num_threads(n_threads) schedule(dynamic) if (n > 1)
+    for (int i = 0; i < n; i++) {
+        rm_error ignored = {""};
+        draw_one(run, i, &ignored);
     }
+    *status = RINGMOE_OK;
+    for (int i = 0; i < n && *status == RINGMOE_OK; i++)
+        if (run->verdicts[i].failed) *status = draw_one(run, i, run->error);
+    return n;
+}
+
+static bool is_stop_token(const generation *run, int32_t token)
+{
+    for (int i = 0; i < run->settings->n_stop_tokens; i++)
+        if (run->settings->stop_tokens[i] == token) return true;
+    return false;
+}
+
+/* Hands the drawn tokens over and brings the ranks' answers together. */
+static ringmoe_status deliver(generation *run, int n, ringmoe_status drawn)
+{
+    bool failed = false;
+    for (int i = 0; i < n; i++) failed |= run->verdicts[i].failed;
+    for (int i = 0; i < n && !failed; i++) {
+        verdict *own = &run->verdicts[i];
+        if (run->on_token && !is_stop_token(run, own->token))
+            own->answer = run->on_token(run->user, text_of(run, i)->prompt, own->token);
+    }
+    RM_TRY(rm_allreduce(run->axis, run->verdicts, 4 * n, MPI_INT, MPI_MAX, run->error));
+    for (int i = 0; i < n; i++)
+        if (run->verdicts[i].failed) return rm_agree(run->axis, drawn, run->error);
     return RINGMOE_OK;
 }
 
-/* Hands a token over, if drawing it went well; all ranks stop if one wants to or could not. */
-static ringmoe_status deliver(const generation *run, int64_t index, ringmoe_status drawn,
-                              int32_t token, ringmoe_token_function on_token, void *user)
+/* A text has ended: its place becomes free. */
+static void end_text(generation *run, rm_text *text, ringmoe_text_end end)
 {
-    bool failed = drawn != RINGMOE_OK;
-    int stop = on_token && !failed ? on_token(user, token) != 0 : 0;
-    int all[4] = {stop, token, -token, failed};
-    RM_TRY(rm_allreduce(run->axis, all, 4, MPI_INT, MPI_MAX, run->error));
-    if (all[3]) return rm_agree(run->axis, drawn, run->error);
-    if (all[1] != -all[2])
+    if (run->results)
+        run->results[text->prompt] = (ringmoe_text_result){.n_new = text->n_new, .end = end};
+    text->prompt = -1;
+}
+
+/* What all ranks said of one drawn token. */
+static ringmoe_status settle(generation *run, int drawn)
+{
+    const verdict *said = &run->verdicts[drawn];
+    rm_text *text = text_of(run, drawn);
+    if (said->token != -said->minus_token)
         return rm_fail(run->error, RINGMOE_ERROR_MISMATCH,
-                       "the ranks drew different tokens (%d here) at new token %lld; are their "
-                       "weights and processors alike?",
-                       token, (long long)index);
-    if (all[0])
+                       "the ranks drew different tokens (%d and %d) at new token %lld of "
+                       "prompt %d; are their weights and processors alike?",
+                       -said->minus_token, said->token, (long long)text->n_new, text->prompt);
+    if (is_stop_token(run, said->token)) {
+        end_text(run, text, RINGMOE_END_STOP_TOKEN);
+        return RINGMOE_OK;
+    }
+    rm_text_append(text, said->token);
+    if (run->results) run->results[text->prompt].n_new = text->n_new;
+    if (said->answer >= RINGMOE_ALL_STOP)
         return rm_fail(run->error, RINGMOE_ERROR_INTERRUPTED,
-                       "stopped by the caller after %lld new tokens", (long long)index + 1);
+                       "stopped by the caller after %lld new tokens of prompt %d",
+                       (long long)text->n_new, text->prompt);
+    if (said->answer != RINGMOE_TEXT_GOES_ON)
+        end_text(run, text, RINGMOE_END_CALLER);
+    else if (text->n_new == run->settings->max_new_tokens)
+        end_text(run, text, RINGMOE_END_LENGTH);
     return RINGMOE_OK;
 }
 
-static ringmoe_status write_tokens(generation *run, ringmoe_token_function on_token, void *user)
+static ringmoe_status run_pass(generation *run)
 {
-    const ringmoe_generate_settings *settings = run->settings;
-    for (int64_t i = 0; i < settings->max_new_tokens; i++) {
-        int64_t position = run->n_prompt + i;
-        int32_t token = 0;
-        ringmoe_status drawn = rm_sample(settings, run->logits, run->config->vocab_size,
-                                         position, run->pool, &token, run->error);
-        RM_TRY(deliver(run, i, drawn, token, on_token, user));
-        if (i + 1 < settings->max_new_tokens)
-            RM_TRY(rm_model_decode(run->model, &run->cache, position, &token, 1, run->logits));
+    ringmoe_status drawn;
+    rm_texts *texts = &run->texts;
+    rm_decode_batch batch = {.cache = &texts->cache,
+                             .runs = texts->runs,
+                             .n_runs = texts->n_runs,
+                             .tokens = texts->tokens};
+    RM_TRY(rm_model_decode(run->model, &batch, run->logits));
+    rm_texts_read(texts);
+    int n = draw_all(run, &drawn);
+    if (n > 0) RM_TRY(deliver(run, n, drawn));
+    ringmoe_status status = RINGMOE_OK;
+    for (int i = 0; i < n && status == RINGMOE_OK; i++) status = settle(run, i);
+    return status;
+}
+
+static ringmoe_status run_all(generation *run)
+{
+    ringmoe_generate_figures *figures = &run->figures;
+    while (rm_texts_next_pass(&run->texts)) {
+        double start = rm_clock_seconds();
+        RM_TRY(run_pass(run));
+        double seconds = rm_clock_seconds() - start;
+        if (run->texts.reads_prompts) {
+            figures->prompt_tokens += run->texts.n_rows;
+            figures->prompt_seconds += seconds;
+        } else {
+            figures->new_tokens += run->texts.n_rows;
+            figures->token_seconds += seconds;
+            figures->token_passes++;
+        }
     }
     return RINGMOE_OK;
 }
 
-ringmoe_status ringmoe_generate(ringmoe_model *model, const int32_t *prompt, int64_t n_prompt,
-                                const ringmoe_generate_settings *settings,
-                                ringmoe_token_function on_token, void *user)
+ringmoe_status ringmoe_generate(ringmoe_model *model, const ringmoe_prompt *prompts,
+                                int n_prompts, const ringmoe_generate_settings *settings,
+                                ringmoe_token_function on_token, void *user,
+                                ringmoe_text_result *results, ringmoe_generate_figures *figures)
 {
     ringmoe_context *context = rm_model_mesh(model)->context;
     ringmoe_generate_settings defaults;
     ringmoe_generate_settings_default(&defaults);
+    if (!settings) settings = &defaults;
     generation run = {.model = model,
-                      .config = ringmoe_model_get_config(model),
-                      .settings = settings ? settings : &defaults,
+                      .settings = settings,
                       .axis = &context->world,
                       .error = &context->error,
-                      .prompt = prompt,
-                      .n_prompt = n_prompt};
-    RM_TRY(rm_agree(run.axis, check_arguments(&run), run.error));
-    RM_TRY(check_agreement(&run));
-    ringmoe_status status = rm_agree(run.axis, allocate(&run), run.error);
-    if (status == RINGMOE_OK) status = read_prompt(&run);
-    if (status == RINGMOE_OK) status = write_tokens(&run, on_token, user);
+                      .on_token = on_token,
+                      .user = user,
+                      .results = results};
+    if (figures) *figures = (ringmoe_generate_figures){0};
+    RM_TRY(rm_generate_check(model, prompts, n_prompts, settings));
+    for (int i = 0; results && i < n_prompts; i++)
+        results[i] = (ringmoe_text_result){
+            .end = settings->max_new_tokens ? RINGMOE_END_NONE : RINGMOE_END_LENGTH};
+    if (settings->max_new_tokens == 0) return RINGMOE_OK;
+    ringmoe_status status = rm_agree(run.axis, allocate(&run, prompts, n_prompts), run.error);
+    if (status == RINGMOE_OK) status = run_all(&run);
+    if (figures) *figures = run.figures;
     rm_arena_free(&run.arena);
     return status;
 }

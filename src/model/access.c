@@ -27,6 +27,12 @@ int64_t rm_model_max_tokens(const ringmoe_model *model)
     return model->settings.max_tokens;
 }
 
+int64_t rm_model_max_sequences(const ringmoe_model *model)
+{
+    int64_t most = model->settings.max_tokens, asked = model->settings.max_sequences;
+    return asked > 0 && asked < most ? asked : most;
+}
+
 int rm_model_chunks(const ringmoe_model *model)
 {
     return model->n_chunks;

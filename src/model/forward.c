@@ -52,36 +52,25 @@ static void rotate(const rm_walk *walk, const rm_layer_saved *saved)
     const rm_model_parts *parts = &walk->model->parts;
     rm_rope_rows rows = {.n_rows = walk->n_tokens,
                          .seq_len = walk->seq_len,
-                         .first = walk->n_past,
-                         .n_heads = parts->n_heads};
+                         .n_heads = parts->n_heads,
+                         .positions = walk->decode ? walk->decode->cache->positions : NULL};
     rm_rope_apply(&walk->model->rope, walk->compute, rows, 1, saved->q);
     rows.n_heads = parts->n_kv_heads;
     rm_rope_apply(&walk->model->rope, walk->compute, rows, 1, saved->k);
-}
-
-static void append_to_cache(const rm_walk *walk, const rm_layer_saved *saved, int layer)
-{
-    int64_t width = walk->model->parts.key_width;
-    size_t bytes = (size_t)(walk->seq_len * width) * sizeof(rm_real);
-    memcpy(walk->cache->keys[layer] + walk->n_past * width, saved->k, bytes);
-    memcpy(walk->cache->values[layer] + walk->n_past * width, saved->v, bytes);
 }
 
 ringmoe_status rm_layer_attend(const rm_walk *walk, int index)
 {
     const rm_layer_saved *saved = rm_walk_saved(walk, index);
     const rm_layer_weights *weights = rm_walk_weights(walk, index);
-    const rm_real *keys = saved->k, *values = saved->v;
     int layer = walk->stage->first_layer + index;
     project_queries_keys_values(walk, weights, saved);
     rotate(walk, saved);
-    if (walk->cache) {
-        append_to_cache(walk, saved, layer);
-        keys = walk->cache->keys[layer];
-        values = walk->cache->values[layer];
-    }
-    rm_attention_forward(walk->compute, rm_walk_attention_shape(walk), saved->q, keys, values,
-                         saved->attended, saved->logsumexp);
+    if (walk->decode)
+        rm_decode_attend(walk, saved, layer);
+    else
+        rm_attention_forward(walk->compute, rm_walk_attention_shape(walk), saved->q, saved->k,
+                             saved->v, saved->attended, saved->logsumexp);
     rm_linear(walk->compute, &weights->output, walk->n_tokens, saved->attended, saved->middle,
               false);
     RM_TRY(rm_sum_parts(walk, saved->middle, walk->model->config.hidden_size));
@@ -112,9 +101,11 @@ static ringmoe_status route_through_experts(const rm_walk *walk, int index, rm_r
     const rm_layer_weights *weights = rm_walk_weights(walk, index);
     const rm_layer_saved *saved = rm_walk_saved(walk, index);
     rm_moe_pass pass = rm_walk_moe_pass(walk, index);
+    ringmoe_moe_settings settings = weights->settings;
     ringmoe_moe_stats stats;
-    RM_TRY(rm_moe_layer_forward(walk->model->mesh, &weights->settings, &weights->moe,
-                                saved->moe, &pass, walk->n_tokens, saved->ffn_input, y, &stats,
+    if (walk->decode) settings.capacity_factor = 0; /* a text's own, whatever is beside it */
+    RM_TRY(rm_moe_layer_forward(walk->model->mesh, &settings, &weights->moe, saved->moe, &pass,
+                                walk->n_tokens, saved->ffn_input, y, &stats,
                                 walk->model->layer_counts));
     record(walk, pass.label.layer, &stats);
     return RINGMOE_OK;
@@ -166,7 +157,7 @@ static void finish_output(const rm_walk *walk)
 ringmoe_status rm_stage_forward(const rm_walk *walk)
 {
     const rm_stage *stage = walk->stage;
-    rm_rope_prepare(&walk->model->rope, walk->compute, walk->n_past + walk->seq_len);
+    rm_rope_prepare(&walk->model->rope, walk->compute, walk->n_positions);
     rm_walk_enter(walk, -1);
     if (stage->is_first) RM_TRY(embed(walk));
     for (int index = 0; index < stage->n_layers; index++) {

@@ -65,19 +65,40 @@ ringmoe_status rm_head_forward(const rm_walk *walk, const rm_batch *batch)
     return RINGMOE_OK;
 }
 
+/* The rows that end the runs which want logits; returns how many. */
+static int find_logit_rows(const rm_decode_batch *batch)
+{
+    int n = 0;
+    int64_t row = 0;
+    for (int i = 0; i < batch->n_runs; i++) {
+        row += batch->runs[i].n_new;
+        if (batch->runs[i].wants_logits) batch->cache->logit_rows[n++] = (int32_t)(row - 1);
+    }
+    return n;
+}
+
 ringmoe_status rm_head_decode(const rm_walk *walk, rm_real *logits)
 {
     const ringmoe_model *model = walk->model;
     const rm_axis *tensor = &model->mesh->tensor;
-    const rm_real *last =
-        head_of(walk)->input + (walk->n_tokens - 1) * model->config.hidden_size;
+    int64_t vocab = model->config.vocab_size;
+    int n = find_logit_rows(walk->decode);
     norm_head(walk);
-    rm_linear(walk->compute, &model->head, 1, last, logits + model->parts.vocab.first, false);
+    rm_product product = {.n_rows = n,
+                          .a = head_of(walk)->input,
+                          .a_stride = model->config.hidden_size,
+                          .a_rows = walk->decode->cache->logit_rows,
+                          .b = &model->head.forward,
+                          .c = logits + model->parts.vocab.first,
+                          .c_stride = vocab};
+    rm_product_grouped(walk->compute, &product, 1);
     if (tensor->size == 1) return RINGMOE_OK;
     for (int rank = 0; rank <= tensor->size; rank++)
-        model->vocab_bounds[rank] = (int64_t)model->config.vocab_size * rank / tensor->size;
-    return rm_allgather_parts(tensor, logits, model->vocab_bounds, RM_MPI_REAL,
-                              &model->mesh->context->error);
+        model->vocab_bounds[rank] = vocab * rank / tensor->size;
+    for (int i = 0; i < n; i++)
+        RM_TRY(rm_allgather_parts(tensor, logits + i * vocab, model->vocab_bounds, RM_MPI_REAL,
+                                  &model->mesh->context->error));
+    return RINGMOE_OK;
 }
 
 static ringmoe_status backward_inputs(const rm_gradient_pass *pass)

@@ -10,11 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/config.h"
 #include "format/router_biases.h"
 #include "model/part_read.h"
 #include "model/state.h"
-#include "model/verify.h"
 #include "model/weight_files.h"
 
 /* --- what is expected ----------------------------------------------------------------------
@@ -186,34 +184,5 @@ ringmoe_status rm_model_read_weights(ringmoe_model *model, const char *folder, b
         status = rm_agree(&context->world, status, error);
     }
     close_folder(&opened);
-    return status;
-}
-
-/* Collective over all ranks. */
-static ringmoe_status load(ringmoe_mesh *mesh, const char *folder,
-                           const rm_model_settings *settings, ringmoe_model **model)
-{
-    const rm_axis *world = &mesh->context->world;
-    rm_error *error = &mesh->context->error;
-    ringmoe_model_config config;
-    bool changes;
-    RM_TRY(rm_verify_weights(mesh->context, folder));
-    RM_TRY(rm_agree(world, rm_config_read(folder, &config, error), error));
-    RM_TRY(rm_agree(world, rm_model_create(mesh, &config, settings, model), error));
-    RM_TRY(rm_model_read_weights(*model, folder, &changes));
-    RM_TRY(rm_agree(world, rm_model_tie_head(*model), error));
-    rm_model_pack(*model);
-    return RINGMOE_OK;
-}
-
-RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
-                                              int64_t max_tokens, int reproducible,
-                                              ringmoe_model **model)
-{
-    const rm_model_settings settings = {
-        .use = RM_MODEL_INFERENCE, .max_tokens = max_tokens, .reproducible = reproducible != 0};
-    *model = NULL;
-    ringmoe_status status = load(mesh, folder, &settings, model);
-    if (status != RINGMOE_OK) ringmoe_model_destroy(model);
     return status;
 }

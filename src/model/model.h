@@ -103,6 +103,7 @@ typedef enum rm_model_use { RM_MODEL_INFERENCE = 0, RM_MODEL_TRAINING = 1 } rm_m
 typedef struct rm_model_settings {
     rm_model_use use;
     int64_t max_tokens;          /* of a microbatch */
+    int64_t max_sequences;       /* of generation; 0: as many as max_tokens */
     int64_t seed;                /* of router noise */
     rm_partition partition;      /* zeroed: as many stages as pipeline ranks, cut evenly */
     int n_slots[RM_MAX_CHUNKS];  /* microbatches whose activations a chunk keeps; 0: 1 */
@@ -124,6 +125,8 @@ const rm_parameter_table *rm_model_parameters(const ringmoe_model *model);
 ringmoe_mesh *rm_model_mesh(const ringmoe_model *model);
 /* Rows of the largest pass, as given on creation. */
 int64_t rm_model_max_tokens(const ringmoe_model *model);
+/* Texts that may be made at the same time. */
+int64_t rm_model_max_sequences(const ringmoe_model *model);
 /* Chunks of this rank, and spaces: RM_N_KINDS each chunk. */
 int rm_model_chunks(const ringmoe_model *model);
 int rm_model_spaces(const ringmoe_model *model);
@@ -225,21 +228,43 @@ ringmoe_status rm_model_eval_pass(ringmoe_model *model, const rm_batch *batch,
 /* Fills activations with NaN: what a pass reads, it must have written. For tests. */
 void rm_model_poison(ringmoe_model *model);
 
-/* Incremental forward pass for generation: the logits, [vocab_size] on every rank, after the
- * last of n_new tokens that follow n_past ones already in the cache. Collective over the
- * pipeline, expert and tensor axes. */
+/* Keys and values of several texts, each in a place of its own; positions and rows of the pass
+ * that is under way. */
 typedef struct rm_kv_cache {
-    int64_t capacity;         /* positions */
-    rm_real **keys, **values; /* a layer: [capacity][rm_model_kv_width], keys rotated; those of
-                                 layers that are not on this rank are not used */
+    int n_places;
+    int64_t capacity;         /* positions of a place */
+    rm_real **keys, **values; /* a layer: [n_places][capacity][rm_model_kv_width], keys rotated;
+                                 those of layers that are not on this rank are not used */
+    int64_t *positions;       /* [max_tokens] */
+    int32_t *logit_rows;      /* [n_places] */
 } rm_kv_cache;
+/* Takes a cache from an arena (which may be measuring). */
+void rm_kv_cache_layout(rm_kv_cache *cache, const ringmoe_model *model, int n_places,
+                        int64_t capacity, rm_arena *arena);
+
+/* Incremental forward pass for generation: in each run the next tokens of one text, which
+ * follow the n_past ones that its place has already. A text is in one run at most. */
+typedef struct rm_decode_run {
+    int place;
+    int64_t n_past, n_new;
+    bool wants_logits; /* after its last token */
+} rm_decode_run;
+typedef struct rm_decode_batch {
+    rm_kv_cache *cache;
+    const rm_decode_run *runs;
+    int n_runs;
+    const int32_t *tokens; /* of all runs, one after the other; max_tokens at most */
+} rm_decode_batch;
+/* logits: [runs that want them][vocab_size], on every rank. A run's logits depend on its own
+ * text alone, and not on how that was cut into runs. Collective over the pipeline, expert and
+ * tensor axes. */
+ringmoe_status rm_model_decode(ringmoe_model *model, const rm_decode_batch *batch,
+                               rm_real *logits);
 /* Elements of a position's keys in a layer on this rank: key-value heads are cut over the
  * tensor axis. */
 int64_t rm_model_kv_width(const ringmoe_model *model);
 /* True if the layer is on this rank. */
 bool rm_model_has_layer(const ringmoe_model *model, int layer);
-ringmoe_status rm_model_decode(ringmoe_model *model, rm_kv_cache *cache, int64_t n_past,
-                               const int32_t *tokens, int64_t n_new, rm_real *logits);
 
 /* Microbatches of the largest global batch, over all ranks, and so also ranks. */
 #define RM_MICROBATCHES_MOST 65536

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The whole ways through a model: training on one rank of the pipeline, evaluation, and
- * generation with a cache.
+ * The whole ways through a model: training on one rank of the pipeline, and evaluation.
  */
 #include <string.h>
 
@@ -77,61 +76,4 @@ ringmoe_status rm_model_eval_pass(ringmoe_model *model, const rm_batch *batch,
     }
     *result = work.result;
     return RINGMOE_OK;
-}
-
-/* --- generation --- */
-
-static ringmoe_status check_decode(const ringmoe_model *model, const rm_kv_cache *cache,
-                                   int64_t n_past, int64_t n_new)
-{
-    int64_t limit = cache->capacity, most = model->settings.max_tokens;
-    if (limit > model->config.max_position_embeddings)
-        limit = model->config.max_position_embeddings;
-    if (n_past >= 0 && n_new >= 1 && n_new <= most && n_past <= limit - n_new)
-        return RINGMOE_OK;
-    return rm_fail(&model->mesh->context->error, RINGMOE_ERROR_ARGUMENT,
-                   "%lld new tokens after %lld; at most %lld at a time and %lld in all",
-                   (long long)n_new, (long long)n_past, (long long)most, (long long)limit);
-}
-
-typedef struct generation {
-    rm_batch batch;
-    rm_kv_cache *cache;
-    int64_t n_past;
-    rm_real *logits;
-} generation;
-
-/* The label's step and microbatch tell where in the text a rank is. */
-static ringmoe_status decode_stage(ringmoe_model *model, const ringmoe_stage_call *call,
-                                   void *user)
-{
-    const generation *work = user;
-    rm_pass_result result = {.first_bad_layer = -1};
-    rm_walk walk = rm_walk_of(model, &work->batch, call);
-    walk.n_past = work->n_past;
-    walk.cache = work->cache;
-    walk.operation = walk.moe.label.operation = RM_OPERATION_GENERATE;
-    walk.result = &result;
-    RM_TRY(rm_stage_forward(&walk));
-    return walk.stage->is_last ? rm_head_decode(&walk, work->logits) : RINGMOE_OK;
-}
-
-ringmoe_status rm_model_decode(ringmoe_model *model, rm_kv_cache *cache, int64_t n_past,
-                               const int32_t *tokens, int64_t n_new, rm_real *logits)
-{
-    const rm_axis *axis = &model->mesh->pipeline;
-    RM_TRY(check_decode(model, cache, n_past, n_new));
-    generation work = {.batch = {.tokens = tokens,
-                                 .n_sequences = 1,
-                                 .seq_len = n_new,
-                                 .step = n_past,
-                                 .microbatch = (int32_t)n_new,
-                                 .evaluate = true},
-                       .cache = cache,
-                       .n_past = n_past,
-                       .logits = logits};
-    RM_TRY(rm_through_stages(model, n_new, decode_stage, &work));
-    if (axis->size == 1) return RINGMOE_OK;
-    return rm_broadcast(axis, logits, model->config.vocab_size, RM_MPI_REAL, axis->size - 1,
-                        &model->mesh->context->error);
 }

@@ -54,6 +54,7 @@ rm_walk rm_walk_of(ringmoe_model *model, const rm_batch *batch, const ringmoe_st
                     .tokens = batch->tokens,
                     .n_sequences = batch->n_sequences,
                     .seq_len = batch->seq_len,
+                    .n_positions = batch->seq_len,
                     .n_tokens = batch->n_sequences * batch->seq_len,
                     .operation = batch->evaluate ? RM_OPERATION_EVALUATE : RM_OPERATION_FORWARD,
                     .layer_losses = batch->layer_losses};

@@ -174,11 +174,11 @@ typedef struct rm_walk {
     rm_real *output;      /* of the stage; NULL in the last */
     const int32_t *tokens;
     int64_t n_sequences, seq_len, n_tokens;
-    int64_t n_past;         /* positions before the first, in the cache */
-    rm_kv_cache *cache;     /* NULL: keys are those of the sequences themselves */
-    rm_operation operation; /* what the rank is doing, for the watchdog */
-    rm_moe_pass moe;        /* its label's layer and balance_counts are of the whole model */
-    int64_t *counts;        /* [n_layers][n_experts], added to; NULL: not wanted */
+    int64_t n_positions;           /* the greatest position there is, and 1 */
+    const rm_decode_batch *decode; /* of generation; NULL: keys are the sequences' own */
+    rm_operation operation;        /* what the rank is doing, for the watchdog */
+    rm_moe_pass moe; /* its label's layer and balance_counts are of the whole model */
+    int64_t *counts; /* [n_layers][n_experts], added to; NULL: not wanted */
     rm_layer_losses *layer_losses; /* [n_layers]; NULL: not wanted */
     rm_pass_result *result;
 } rm_walk;
@@ -210,11 +210,18 @@ ringmoe_status rm_layer_feed_forward(const rm_walk *walk, int index, rm_real *y)
 /* Makes what the backward pass of a layer needs and was not kept. */
 ringmoe_status rm_layer_remake(const rm_walk *walk, int index);
 
+/* --- decode.c --- */
+
+/* Attention of a pass of generation: keys and values join the cache, and each run's queries
+ * attend to its own text's. */
+void rm_decode_attend(const rm_walk *walk, const rm_layer_saved *saved, int layer);
+
 /* --- head.c: in the last stage, after rm_stage_forward --- */
 
 /* The loss. */
 ringmoe_status rm_head_forward(const rm_walk *walk, const rm_batch *batch);
-/* The logits of the last token, [vocab_size] on all tensor ranks. */
+/* The logits of each run that wants them, [vocab_size] one after the other on all tensor ranks.
+ */
 ringmoe_status rm_head_decode(const rm_walk *walk, rm_real *logits);
 
 #endif

@@ -55,7 +55,6 @@ rm_attention_shape rm_walk_attention_shape(const rm_walk *walk)
 {
     return (rm_attention_shape){.n_sequences = walk->n_sequences,
                                 .n_queries = walk->seq_len,
-                                .n_past = walk->n_past,
                                 .n_heads = walk->model->parts.n_heads,
                                 .n_kv_heads = walk->model->parts.n_kv_heads,
                                 .head_dim = walk->model->config.head_dim};

@@ -33,7 +33,7 @@ void rm_rope_apply(const rm_rope *rope, const rm_compute *compute, rm_rope_rows 
     int64_t dim = rope->head_dim, half = dim / 2;
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
     for (int64_t row = 0; row < rows.n_rows; row++) {
-        int64_t position = rows.first + row % rows.seq_len;
+        int64_t position = rows.positions ? rows.positions[row] : row % rows.seq_len;
         const rm_real *cosine = rope->cosine + position * half;
         const rm_real *sine = rope->sine + position * half;
         for (int64_t head = 0; head < rows.n_heads; head++)

@@ -22,11 +22,12 @@ void rm_rope_layout(rm_rope *rope, double theta, int64_t head_dim, int64_t max_p
 /* Fills the tables up to n_positions <= max_positions. */
 void rm_rope_prepare(rm_rope *rope, const rm_compute *compute, int64_t n_positions);
 
-/* Rows of heads: row r, `n_heads` heads of head_dim, has position first + r % seq_len. sign -1
- * turns back, which is the backward pass. In place. */
+/* Rows of heads: row r, `n_heads` heads of head_dim, has position r % seq_len, or if there are
+ * `positions` positions[r]. sign -1 turns back, which is the backward pass. In place. */
 typedef struct rm_rope_rows {
-    int64_t n_rows, seq_len, first;
+    int64_t n_rows, seq_len;
     int64_t n_heads;
+    const int64_t *positions; /* or NULL */
 } rm_rope_rows;
 void rm_rope_apply(const rm_rope *rope, const rm_compute *compute, rm_rope_rows rows,
                    rm_real sign, rm_real *x);

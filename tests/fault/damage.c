@@ -121,7 +121,7 @@ static void check_refused(const char *who, const struct world *of, ringmoe_statu
 static void check_model(bool is_needed)
 {
     ringmoe_model *model;
-    ringmoe_status status = ringmoe_model_load(loader.mesh, fault_path("saved"), 64, 0, &model);
+    ringmoe_status status = ringmoe_model_load(loader.mesh, fault_path("saved"), NULL, &model);
     if (is_needed || status != RINGMOE_OK) check_refused("model_load", &loader, status);
     CHECK((status == RINGMOE_OK) == (model != NULL));
     ringmoe_model_destroy(&model);

@@ -174,7 +174,9 @@ static void test_rope(void **state)
     rm_arena arena = {0};
     rm_rope rope = make_rope(&arena);
     rm_real *x = random_values(n, 1, 1), *turned = random_values(n, 1, 1);
-    rm_rope_rows rows = {ROPE_ROWS, ROPE_SEQUENCE, 2, ROPE_HEADS};
+    int64_t positions[ROPE_ROWS];
+    rm_rope_rows rows = {ROPE_ROWS, ROPE_SEQUENCE, ROPE_HEADS, positions};
+    for (int row = 0; row < ROPE_ROWS; row++) positions[row] = 2 + row % ROPE_SEQUENCE;
     rm_rope_apply(&rope, &compute, rows, 1, turned);
     for (int i = 0; i < n; i++) {
         int row = i / (ROPE_HEADS * ROPE_DIM), at = i % ROPE_DIM, pair = at % half;

@@ -56,12 +56,21 @@ struct text {
     int n, stop_at;
 };
 
-static int keep_token(void *user, int32_t token)
+static int keep_token(void *user, int which, int32_t token)
 {
-    struct text *text = user;
+    struct text *text = (struct text *)user + which;
     CHECK(text->n < N_NEW);
     text->tokens[text->n++] = token;
-    return text->n == text->stop_at;
+    return text->n == text->stop_at ? RINGMOE_ALL_STOP : RINGMOE_TEXT_GOES_ON;
+}
+
+/* One prompt alone, the first n_prompt of `prompt`. */
+static ringmoe_status generate(ringmoe_model *model, int64_t n_prompt,
+                               const ringmoe_generate_settings *settings, struct text *text)
+{
+    ringmoe_prompt given = {.tokens = prompt, .n_tokens = n_prompt};
+    return ringmoe_generate(model, &given, 1, settings, text ? keep_token : NULL, text, NULL,
+                            NULL);
 }
 
 static ringmoe_generate_settings settings_of(int64_t max_new_tokens)
@@ -88,9 +97,8 @@ static void check_layout(ringmoe_mesh_dims dims, const struct text *expected)
         struct text text = {.n = 0};
         ringmoe_generate_settings settings = settings_of(N_NEW);
         world_open(&world, MPI_COMM_WORLD, dims, batches[i]);
-        CHECK_STATUS(
-            ringmoe_generate(world.model, prompt, N_PROMPT, &settings, keep_token, &text),
-            RINGMOE_OK, ringmoe_context_error(world.context));
+        CHECK_STATUS(generate(world.model, N_PROMPT, &settings, &text), RINGMOE_OK,
+                     ringmoe_context_error(world.context));
         check_same(&text, expected);
         world_close(&world);
     }
@@ -115,8 +123,7 @@ static void test_continuation(struct world *world, const struct text *expected)
     for (int done = 1; done < N_NEW; done += 5) {
         struct text text = {.n = 0};
         ringmoe_generate_settings settings = settings_of(N_NEW - done);
-        CHECK(ringmoe_generate(world->model, prompt, N_PROMPT + done, &settings, keep_token,
-                               &text) == RINGMOE_OK);
+        CHECK(generate(world->model, N_PROMPT + done, &settings, &text) == RINGMOE_OK);
         CHECK(text.n == N_NEW - done);
         CHECK(memcmp(text.tokens, expected->tokens + done,
                      (size_t)text.n * sizeof *text.tokens) == 0);
@@ -127,8 +134,7 @@ static void refused(struct world *world, int64_t n_prompt, ringmoe_generate_sett
                     const char *message)
 {
     struct text text = {.n = 0};
-    CHECK(ringmoe_generate(world->model, prompt, n_prompt, &settings, keep_token, &text) ==
-          RINGMOE_ERROR_ARGUMENT);
+    CHECK(generate(world->model, n_prompt, &settings, &text) == RINGMOE_ERROR_ARGUMENT);
     CHECK(text.n == 0);
     const char *error = ringmoe_context_error(world->context);
     if (!strstr(error, message)) check_report(message, __FILE__, __LINE__, error);
@@ -137,20 +143,19 @@ static void refused(struct world *world, int64_t n_prompt, ringmoe_generate_sett
 static void test_refusals(struct world *world)
 {
     ringmoe_generate_settings settings = settings_of(4);
-    refused(world, 0, settings, "the prompt is empty");
+    refused(world, 0, settings, "prompt 0 is empty");
     refused(world, 61 - N_PROMPT, settings_of(23 + N_PROMPT), "max_position_embeddings");
     refused(world, N_PROMPT, settings_of(INT64_MAX), "max_position_embeddings");
     refused(world, N_PROMPT, settings_of(-1), "max_new_tokens is -1");
     settings.temperature = -0.5;
     refused(world, N_PROMPT, settings, "temperature is -0.5");
     prompt[5] = 256;
-    refused(world, N_PROMPT, settings_of(4), "token 5 of the prompt is 256; it must be 0..255");
+    refused(world, N_PROMPT, settings_of(4), "token 5 of prompt 0 is 256; it must be 0..255");
     prompt[5] = ' ';
 
     struct text text = {.n = 0};
     settings = settings_of(0);
-    CHECK(ringmoe_generate(world->model, prompt, N_PROMPT, &settings, keep_token, &text) ==
-          RINGMOE_OK);
+    CHECK(generate(world->model, N_PROMPT, &settings, &text) == RINGMOE_OK);
     CHECK(text.n == 0);
 }
 
@@ -161,18 +166,16 @@ static void test_disagreement(void)
     struct text text = {.stop_at = rank == size - 1 ? 3 : 0};
     ringmoe_generate_settings settings = settings_of(N_NEW);
     world_open(&world, MPI_COMM_WORLD, (ringmoe_mesh_dims){.data = size}, 64);
-    CHECK(ringmoe_generate(world.model, prompt, N_PROMPT, &settings, keep_token, &text) ==
-          RINGMOE_ERROR_INTERRUPTED);
+    CHECK(generate(world.model, N_PROMPT, &settings, &text) == RINGMOE_ERROR_INTERRUPTED);
     CHECK(text.n == 3);
     CHECK_TEXT(ringmoe_context_error(world.context), "after 3 new tokens");
 
     settings.seed = rank;
-    CHECK(ringmoe_generate(world.model, prompt, N_PROMPT, &settings, NULL, NULL) ==
+    CHECK(generate(world.model, N_PROMPT, &settings, NULL) ==
           (size > 1 ? RINGMOE_ERROR_MISMATCH : RINGMOE_OK));
     settings = settings_of(2);
     if (rank == size - 1) settings.top_p = 2;
-    CHECK(ringmoe_generate(world.model, prompt, N_PROMPT, &settings, NULL, NULL) ==
-          RINGMOE_ERROR_ARGUMENT);
+    CHECK(generate(world.model, N_PROMPT, &settings, NULL) == RINGMOE_ERROR_ARGUMENT);
     CHECK_TEXT(ringmoe_context_error(world.context), "top_p is 2");
     world_close(&world);
 }
@@ -188,8 +191,7 @@ int main(int argc, char **argv)
     struct text expected = {.n = 0};
     ringmoe_generate_settings settings = settings_of(N_NEW);
     world_open(&alone, MPI_COMM_SELF, (ringmoe_mesh_dims){.data = 1}, 64);
-    CHECK(ringmoe_generate(alone.model, prompt, N_PROMPT, &settings, keep_token, &expected) ==
-          RINGMOE_OK);
+    CHECK(generate(alone.model, N_PROMPT, &settings, &expected) == RINGMOE_OK);
     CHECK(expected.n == N_NEW);
     test_continuation(&alone, &expected);
     test_refusals(&alone);

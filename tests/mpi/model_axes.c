@@ -160,36 +160,27 @@ static void check_tensor(ringmoe_precision precision, rm_model_settings settings
 
 /* --- evaluation and generation --- */
 
-static rm_kv_cache make_cache(const ringmoe_model *model)
+static void decode_run(const placed_model *placed, rm_kv_cache *cache, const int32_t *tokens,
+                       rm_decode_run run, rm_real logits[VOCAB])
 {
-    rm_kv_cache cache = {.capacity = CAPACITY};
-    size_t n = (size_t)(CAPACITY * rm_model_kv_width(model));
-    cache.keys = calloc(N_LAYERS, sizeof *cache.keys);
-    cache.values = calloc(N_LAYERS, sizeof *cache.values);
-    for (int layer = 0; layer < N_LAYERS; layer++) {
-        if (!rm_model_has_layer(model, layer)) continue;
-        cache.keys[layer] = calloc(n, sizeof(rm_real));
-        cache.values[layer] = calloc(n, sizeof(rm_real));
-    }
-    return cache;
-}
-
-static void free_cache(rm_kv_cache *cache)
-{
-    for (int layer = 0; layer < N_LAYERS; layer++)
-        free(cache->keys[layer]), free(cache->values[layer]);
-    free(cache->keys), free(cache->values);
+    rm_decode_batch batch = {cache, &run, 1, tokens + run.n_past};
+    CHECK(rm_model_decode(placed->model, &batch, logits) == RINGMOE_OK);
 }
 
 /* A prompt of 5 tokens, then one more. */
 static void decode(const placed_model *placed, rm_real logits[VOCAB])
 {
     int32_t tokens[TOKENS], targets[TOKENS];
-    rm_kv_cache cache = make_cache(placed->model);
+    rm_arena arena = {0};
+    rm_kv_cache cache;
+    rm_error error;
+    rm_kv_cache_layout(&cache, placed->model, 1, CAPACITY, &arena);
+    CHECK(rm_arena_reserve(&arena, arena.used, &error) == RINGMOE_OK);
+    rm_kv_cache_layout(&cache, placed->model, 1, CAPACITY, &arena);
     make_batch(tokens, targets);
-    CHECK(rm_model_decode(placed->model, &cache, 0, tokens, 5, logits) == RINGMOE_OK);
-    CHECK(rm_model_decode(placed->model, &cache, 5, tokens + 5, 1, logits) == RINGMOE_OK);
-    free_cache(&cache);
+    decode_run(placed, &cache, tokens, (rm_decode_run){0, 0, 5, true}, logits);
+    decode_run(placed, &cache, tokens, (rm_decode_run){0, 5, 1, true}, logits);
+    rm_arena_free(&arena);
 }
 
 static void check_inference(ringmoe_mesh_dims dims, rm_model_settings settings)

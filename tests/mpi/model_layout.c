@@ -202,14 +202,14 @@ static void check_loading(void)
     }
     MPI_Bcast(folder, sizeof folder, MPI_CHAR, 0, MPI_COMM_WORLD);
     ringmoe_model_destroy(&spread.model);
-    CHECK_STATUS(ringmoe_model_load(spread.mesh, folder, TOKENS, 0, &spread.model), RINGMOE_OK,
+    CHECK_STATUS(ringmoe_model_load(spread.mesh, folder, NULL, &spread.model), RINGMOE_OK,
                  ringmoe_context_error(spread.context));
     if (spread.model) CHECK(evaluate(spread.model) == evaluate(alone.model));
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank == 0) remove_file(folder, "model.safetensors");
     MPI_Barrier(MPI_COMM_WORLD);
     ringmoe_model_destroy(&spread.model);
-    CHECK(ringmoe_model_load(spread.mesh, folder, TOKENS, 0, &spread.model) ==
+    CHECK(ringmoe_model_load(spread.mesh, folder, NULL, &spread.model) ==
           RINGMOE_ERROR_FILE);
     CHECK_TEXT(ringmoe_context_error(spread.context), "model.safetensors");
     if (rank == 0) {

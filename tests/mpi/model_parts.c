@@ -80,9 +80,9 @@ static void check_layout(struct layout layout, bool tied)
     ringmoe_model_destroy(&model);
     ringmoe_model_destroy(&whole);
 
-    CHECK_STATUS(ringmoe_model_load(alone.mesh, folder, 8, 0, &whole), RINGMOE_OK,
+    CHECK_STATUS(ringmoe_model_load(alone.mesh, folder, NULL, &whole), RINGMOE_OK,
                  ringmoe_context_error(alone.context));
-    CHECK_STATUS(ringmoe_model_load(world.mesh, folder, 8, 0, &model), RINGMOE_OK,
+    CHECK_STATUS(ringmoe_model_load(world.mesh, folder, NULL, &model), RINGMOE_OK,
                  ringmoe_context_error(world.context));
     check_model(world.mesh, model, whole);
     ringmoe_model_destroy(&model);

@@ -94,7 +94,7 @@ static void check_values(const ringmoe_model *model)
 static void check_loads(void)
 {
     model_fixture f = open_mesh(2, RINGMOE_PRECISION_FP32);
-    ringmoe_status status = ringmoe_model_load(f.mesh, scratch_folder, 16, 0, &f.model);
+    ringmoe_status status = ringmoe_model_load(f.mesh, scratch_folder, NULL, &f.model);
     if (status != RINGMOE_OK) fail_msg("%s", fixture_error(&f));
     check_values(f.model);
     close_fixture(&f);
@@ -103,7 +103,7 @@ static void check_loads(void)
 static void check_refuses(ringmoe_status expected, const char *words)
 {
     model_fixture f = open_mesh(1, RINGMOE_PRECISION_FP32);
-    assert_int_equal(ringmoe_model_load(f.mesh, scratch_folder, 16, 0, &f.model), expected);
+    assert_int_equal(ringmoe_model_load(f.mesh, scratch_folder, NULL, &f.model), expected);
     assert_null(f.model);
     if (!strstr(fixture_error(&f), words))
         fail_msg("\"%s\" does not say \"%s\"", fixture_error(&f), words);
@@ -262,7 +262,7 @@ static void test_router_bias(void **state)
     fprintf(out, "}");
     fclose(out);
     model_fixture f = open_mesh(1, RINGMOE_PRECISION_FP32);
-    if (ringmoe_model_load(f.mesh, scratch_folder, 16, 0, &f.model) != RINGMOE_OK)
+    if (ringmoe_model_load(f.mesh, scratch_folder, NULL, &f.model) != RINGMOE_OK)
         fail_msg("%s", fixture_error(&f));
     assert_memory_equal(rm_model_router_bias(f.model), written, sizeof written);
     close_fixture(&f);

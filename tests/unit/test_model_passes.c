@@ -106,24 +106,29 @@ static void test_evaluation(void **state)
     close_fixture(&training), close_fixture(&inference);
 }
 
-static rm_kv_cache make_cache(const ringmoe_model_config *config, int64_t capacity)
+/* A cache in memory of its own. */
+typedef struct own_cache {
+    rm_arena arena;
+    rm_kv_cache cache;
+} own_cache;
+
+static own_cache make_cache(const ringmoe_model *model, int n_places, int64_t capacity)
 {
-    rm_kv_cache cache = {.capacity = capacity};
-    int64_t width = (int64_t)config->num_key_value_heads * config->head_dim;
-    cache.keys = calloc(FIXTURE_LAYERS, sizeof *cache.keys);
-    cache.values = calloc(FIXTURE_LAYERS, sizeof *cache.values);
-    for (int layer = 0; layer < FIXTURE_LAYERS; layer++) {
-        cache.keys[layer] = calloc((size_t)(capacity * width), sizeof(rm_real));
-        cache.values[layer] = calloc((size_t)(capacity * width), sizeof(rm_real));
-    }
-    return cache;
+    own_cache own = {{0}, {0}};
+    rm_error error;
+    rm_kv_cache_layout(&own.cache, model, n_places, capacity, &own.arena);
+    assert_int_equal(rm_arena_reserve(&own.arena, own.arena.used, &error), RINGMOE_OK);
+    rm_kv_cache_layout(&own.cache, model, n_places, capacity, &own.arena);
+    return own;
 }
 
-static void free_cache(rm_kv_cache *cache)
+/* A pass of one text. */
+static ringmoe_status decode(ringmoe_model *model, rm_kv_cache *cache, int64_t n_past,
+                             int64_t n_new, rm_real *logits)
 {
-    for (int layer = 0; layer < FIXTURE_LAYERS; layer++)
-        free(cache->keys[layer]), free(cache->values[layer]);
-    free(cache->keys), free(cache->values);
+    rm_decode_run run = {0, n_past, n_new, true};
+    rm_decode_batch batch = {cache, &run, 1, tokens + n_past};
+    return rm_model_decode(model, &batch, logits);
 }
 
 /* The loss of a sequence whose logits come one token at a time, after `n_prompt` at once. */
@@ -134,7 +139,7 @@ static double decoded_loss(ringmoe_model *model, rm_kv_cache *cache, const rm_co
     rm_axis alone = {.size = 1};
     rm_loss_shape shape = {.n_tokens = 1, .vocab = FIXTURE_VOCAB, .tensor = &alone};
     for (int64_t t = 0; t < LENGTH; t++) {
-        assert_int_equal(rm_model_decode(model, cache, t, tokens + t, 1, logits), RINGMOE_OK);
+        assert_int_equal(decode(model, cache, t, 1, logits), RINGMOE_OK);
         assert_int_equal(
             rm_cross_entropy(compute, &shape, targets + t, 1, logits, &loss, NULL, NULL, NULL),
             RINGMOE_OK);
@@ -147,22 +152,58 @@ static void check_decoding(ringmoe_precision precision, rm_model_use use)
 {
     ringmoe_model_config config = fixture_config();
     model_fixture f = open_model(2, precision, use, &config);
-    rm_kv_cache cache = make_cache(&config, LENGTH);
+    own_cache own = make_cache(f.model, 1, LENGTH);
     rm_batch batch = make_batch();
     rm_pass_result whole;
     rm_real alone[FIXTURE_VOCAB], together[FIXTURE_VOCAB];
     batch.n_sequences = 1;
     assert_int_equal(rm_model_eval_pass(f.model, &batch, &whole), RINGMOE_OK);
-    assert_true(whole.loss == decoded_loss(f.model, &cache, &f.context->compute));
-    assert_int_equal(
-        rm_model_decode(f.model, &cache, LENGTH - 1, tokens + LENGTH - 1, 1, alone),
-        RINGMOE_OK);
-    assert_int_equal(rm_model_decode(f.model, &cache, 0, tokens, 50, together), RINGMOE_OK);
-    assert_int_equal(rm_model_decode(f.model, &cache, 50, tokens + 50, LENGTH - 50, together),
-                     RINGMOE_OK);
+    assert_true(whole.loss == decoded_loss(f.model, &own.cache, &f.context->compute));
+    assert_int_equal(decode(f.model, &own.cache, LENGTH - 1, 1, alone), RINGMOE_OK);
+    assert_int_equal(decode(f.model, &own.cache, 0, 50, together), RINGMOE_OK);
+    assert_int_equal(decode(f.model, &own.cache, 50, LENGTH - 50, together), RINGMOE_OK);
     assert_memory_equal(alone, together, sizeof alone);
-    free_cache(&cache);
+    rm_arena_free(&own.arena);
     close_fixture(&f);
+}
+
+/* Three texts at positions of their own in one pass: each has the logits that it has alone. */
+static void check_decoding_together(ringmoe_precision precision)
+{
+    enum { N_TEXTS = 3, VOCAB = FIXTURE_VOCAB };
+    static const int64_t lengths[] = {40, 3, 61}, more[] = {1, 20, 1};
+    ringmoe_model_config config = fixture_config();
+    config.capacity_factor = 0.5; /* drops nothing in generation */
+    model_fixture f = open_model(2, precision, RM_MODEL_INFERENCE, &config);
+    own_cache own = make_cache(f.model, N_TEXTS, LENGTH),
+              single = make_cache(f.model, 1, LENGTH);
+    rm_real alone[N_TEXTS * VOCAB], first[VOCAB], together[N_TEXTS * VOCAB];
+    int32_t rows[LENGTH];
+    rm_decode_run runs[N_TEXTS];
+    int64_t n_rows = 0;
+    for (int i = 0; i < N_TEXTS; i++) {
+        rm_decode_run beginning = {N_TEXTS - 1 - i, 0, lengths[i], false};
+        rm_decode_batch batch = {&own.cache, &beginning, 1, tokens};
+        assert_int_equal(rm_model_decode(f.model, &batch, NULL), RINGMOE_OK);
+        assert_int_equal(decode(f.model, &single.cache, 0, lengths[i], first), RINGMOE_OK);
+        assert_int_equal(decode(f.model, &single.cache, lengths[i], more[i], alone + i * VOCAB),
+                         RINGMOE_OK);
+        runs[i] = (rm_decode_run){N_TEXTS - 1 - i, lengths[i], more[i], true};
+        memcpy(rows + n_rows, tokens + lengths[i], (size_t)more[i] * sizeof *rows);
+        n_rows += more[i];
+    }
+    rm_decode_batch batch = {&own.cache, runs, N_TEXTS, rows};
+    assert_int_equal(rm_model_decode(f.model, &batch, together), RINGMOE_OK);
+    assert_memory_equal(alone, together, sizeof alone);
+    rm_arena_free(&own.arena);
+    rm_arena_free(&single.arena);
+    close_fixture(&f);
+}
+
+static void test_decoding_together(void **state)
+{
+    check_decoding_together(RINGMOE_PRECISION_FP32);
+    check_decoding_together(RINGMOE_PRECISION_BF16);
 }
 
 static void test_decoding(void **state)
@@ -179,7 +220,7 @@ static void test_refusals(void **state)
 {
     ringmoe_model_config config = fixture_config();
     model_fixture f = open_model(1, RINGMOE_PRECISION_FP32, RM_MODEL_INFERENCE, &config);
-    rm_kv_cache cache = make_cache(&config, 10);
+    own_cache own = make_cache(f.model, 1, 10);
     rm_batch batch = make_batch();
     rm_pass_result result;
     rm_real logits[FIXTURE_VOCAB];
@@ -193,10 +234,8 @@ static void test_refusals(void **state)
     batch.seq_len = 201;
     assert_int_equal(rm_model_eval_pass(f.model, &batch, &result), RINGMOE_ERROR_ARGUMENT);
     assert_non_null(strstr(fixture_error(&f), "max_position_embeddings"));
-    assert_int_equal(rm_model_decode(f.model, &cache, 8, tokens, 3, logits),
-                     RINGMOE_ERROR_ARGUMENT);
-    assert_int_equal(rm_model_decode(f.model, &cache, 8, tokens, 0, logits),
-                     RINGMOE_ERROR_ARGUMENT);
+    assert_int_equal(decode(f.model, &own.cache, 8, 3, logits), RINGMOE_ERROR_ARGUMENT);
+    assert_int_equal(decode(f.model, &own.cache, 8, 0, logits), RINGMOE_ERROR_ARGUMENT);
     ringmoe_model *model;
     config.num_key_value_heads = 3;
     assert_int_equal(
@@ -206,7 +245,7 @@ static void test_refusals(void **state)
     config = fixture_config();
     assert_int_equal(rm_model_create(f.mesh, &config, &(rm_model_settings){0}, &model),
                      RINGMOE_ERROR_ARGUMENT);
-    free_cache(&cache);
+    rm_arena_free(&own.arena);
     close_fixture(&f);
 }
 
@@ -241,9 +280,9 @@ static void test_bad_layers(void **state)
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads),    cmocka_unit_test(test_evaluation),
-        cmocka_unit_test(test_decoding),   cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_bad_layers),
+        cmocka_unit_test(test_threads),  cmocka_unit_test(test_evaluation),
+        cmocka_unit_test(test_decoding), cmocka_unit_test(test_decoding_together),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_bad_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

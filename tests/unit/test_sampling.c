@@ -19,16 +19,19 @@ enum { MAX_VOCAB = 1000 };
 
 static ringmoe_generate_settings plain(void)
 {
-    return (ringmoe_generate_settings){.temperature = 1, .top_p = 1};
+    return (ringmoe_generate_settings){.temperature = 1, .top_p = 1, .repetition_penalty = 1};
 }
 
 static int32_t draw(const ringmoe_generate_settings *settings, const rm_real *logits, int n,
                     int64_t position)
 {
     rm_candidate pool[MAX_VOCAB];
+    rm_real used[MAX_VOCAB];
     rm_error error = {""};
     int32_t token = -1;
-    if (rm_sample(settings, logits, n, position, pool, &token, &error) != RINGMOE_OK)
+    rm_sampling sampling = {.settings = settings, .position = position};
+    memcpy(used, logits, (size_t)n * sizeof *used);
+    if (rm_sample(&sampling, rm_kernels_best(), n, used, pool, &token, &error) != RINGMOE_OK)
         fail_msg("%s", error.text);
     assert_in_range(token, 0, n - 1);
     return token;
@@ -107,6 +110,40 @@ static void follows_the_probabilities(void **state)
     assert_shares(&settings, logits, 4, (double[]){1 / 30.0, 16 / 30.0, 4 / 30.0, 9 / 30.0});
 }
 
+/* What is at least half as likely as the likeliest. */
+static void min_p_is_relative(void **state)
+{
+    rm_real logits[4];
+    static const double probability[4] = {0.1, 0.4, 0.2, 0.3};
+    for (int i = 0; i < 4; i++) logits[i] = (rm_real)log(probability[i]);
+    ringmoe_generate_settings settings = plain();
+    settings.min_p = 0.49;
+    assert_shares(&settings, logits, 4, (double[]){0, 4 / 9.0, 2 / 9.0, 3 / 9.0});
+    settings.min_p = 0.6;
+    assert_shares(&settings, logits, 4, (double[]){0, 4 / 7.0, 0, 3 / 7.0});
+    settings.min_p = 1;
+    assert_shares(&settings, logits, 4, (double[]){0, 1, 0, 0});
+}
+
+/* Logits of tokens that were there move towards less likely, whatever their sign. */
+static void repetition_is_penalised(void **state)
+{
+    rm_real logits[70] = {[0] = 4, [1] = 3, [69] = 2.5};
+    uint64_t seen[2] = {1, (uint64_t)1 << 5};
+    ringmoe_generate_settings settings = {
+        .top_p = 1, .temperature = 0, .repetition_penalty = 2};
+    rm_sampling sampling = {.settings = &settings, .seen = seen};
+    int32_t token;
+    for (int i = 2; i < 69; i++) logits[i] = -1;
+    assert_int_equal(rm_sample(&sampling, rm_kernels_best(), 70, logits, NULL, &token, NULL),
+                     RINGMOE_OK);
+    assert_int_equal(token, 1);
+    assert_true(logits[0] == 2 && logits[1] == 3 && logits[69] == 1.25);
+    seen[0] = 4;
+    rm_sample(&sampling, rm_kernels_best(), 70, logits, NULL, &token, NULL);
+    assert_true(logits[2] == -2);
+}
+
 static void ties_keep_the_lower_id(void **state)
 {
     static const rm_real logits[] = {0, 3, 3, 3, 3};
@@ -153,12 +190,14 @@ static int32_t draw_by_sorting(const ringmoe_generate_settings *settings, const 
         total += weights[i];
     }
     sorted_weights = weights;
-    qsort(order, (size_t)n, sizeof *order, compare_ids);
+    bool all = settings->top_k == 0 && settings->top_p == 1 && settings->min_p == 0;
+    if (!all) qsort(order, (size_t)n, sizeof *order, compare_ids);
     if (settings->top_k && settings->top_k < n) {
         most = settings->top_k, total = 0;
         for (int i = 0; i < most; i++) total += weights[order[i]];
     }
-    while (kept < most && kept_weight < settings->top_p * total)
+    while (kept < most && kept_weight < settings->top_p * total &&
+           weights[order[kept]] >= settings->min_p)
         kept_weight += weights[order[kept++]];
     rm_random_key key = {(uint64_t)settings->seed, rm_random_stream("sample")};
     double left = rm_random_uniform(key, (uint64_t)position) * kept_weight;
@@ -181,6 +220,8 @@ static void agrees_with_sorting(void **state)
             .temperature = 0.1 + words[1] % 20 / 10.0,
             .top_k = words[2] % 3 ? (int)(words[2] >> 8) % 50 : 0,
             .top_p = (1 + words[3] % 100) / 100.0,
+            .min_p = words[0] >> 16 & 1 ? (words[3] >> 16) % 30 / 100.0 : 0,
+            .repetition_penalty = 1,
             .seed = (int64_t)trial,
         };
         assert_int_equal(draw(&settings, logits, n, 5),
@@ -195,16 +236,18 @@ static void refuses_bad_numbers(void **state)
     rm_candidate pool[3];
     rm_error error = {""};
     int32_t token;
-    assert_int_equal(rm_sample(&settings, logits, 3, 0, pool, &token, &error),
+    rm_sampling sampling = {.settings = &settings};
+    const rm_kernels *kernels = rm_kernels_best();
+    assert_int_equal(rm_sample(&sampling, kernels, 3, logits, pool, &token, &error),
                      RINGMOE_ERROR_NUMERIC);
     assert_non_null(strstr(error.text, "token 1"));
     logits[1] = (rm_real)INFINITY;
-    assert_int_equal(rm_sample(&settings, logits, 3, 0, pool, &token, &error),
+    assert_int_equal(rm_sample(&sampling, kernels, 3, logits, pool, &token, &error),
                      RINGMOE_ERROR_NUMERIC);
     logits[1] = (rm_real)-INFINITY;
     assert_int_not_equal(draw(&settings, logits, 3, 0), 1);
     for (int i = 0; i < 3; i++) logits[i] = (rm_real)-INFINITY;
-    assert_int_equal(rm_sample(&settings, logits, 3, 0, pool, &token, &error),
+    assert_int_equal(rm_sample(&sampling, kernels, 3, logits, pool, &token, &error),
                      RINGMOE_ERROR_NUMERIC);
 }
 
@@ -221,6 +264,9 @@ static void checks_settings(void **state)
         {{.temperature = 1, .top_p = 1.01}, "top_p is 1.01"},
         {{.temperature = 1, .top_p = NAN}, "top_p is"},
         {{.temperature = 1, .top_p = 1, .top_k = -1}, "top_k is -1"},
+        {{.temperature = 1, .top_p = 1, .min_p = 1.5}, "min_p is 1.5"},
+        {{.temperature = 1, .top_p = 1, .min_p = NAN}, "min_p is"},
+        {{.temperature = 1, .top_p = 1}, "repetition_penalty is 0"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         rm_error error = {""};
@@ -236,6 +282,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zero_temperature_is_the_likeliest),
         cmocka_unit_test(follows_the_probabilities),
+        cmocka_unit_test(min_p_is_relative),
+        cmocka_unit_test(repetition_is_penalised),
         cmocka_unit_test(ties_keep_the_lower_id),
         cmocka_unit_test(position_and_seed_decide),
         cmocka_unit_test(agrees_with_sorting),
