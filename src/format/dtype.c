@@ -1,29 +1,33 @@
 /* SPDX-License-Identifier: MIT
  *
- * Stored numbers to rm_real, and what the format calls them. float, bfloat16 and half (also
+ * Stored numbers to rm_real, and what the formats call them. float, bfloat16 and half (also
  * their subnormals, infinities and NaNs) keep their value exactly; double is rounded to the
- * nearest float.
+ * nearest float; a block's numbers are its scale times whole ones, rounded once.
  */
 #include "format/dtype.h"
 
 #include <string.h>
 
 #include "base/pages.h"
+#include "format/quants.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "stored tensors are little-endian, and so must be this machine"
 #endif
 
+/* The first ones are safetensors' too. */
 static const struct {
     const char *name;
-    int bytes;
+    int bytes, block;
 } dtypes[] = {
-    [RM_DTYPE_F32] = {"F32", 4},
-    [RM_DTYPE_BF16] = {"BF16", 2},
-    [RM_DTYPE_F16] = {"F16", 2},
-    [RM_DTYPE_F64] = {"F64", 8},
+    [RM_DTYPE_F32] = {"F32", 4, 1},
+    [RM_DTYPE_BF16] = {"BF16", 2, 1},
+    [RM_DTYPE_F16] = {"F16", 2, 1},
+    [RM_DTYPE_F64] = {"F64", 8, 1},
+    [RM_DTYPE_Q8_0] = {"Q8_0", RM_Q8_0_BYTES, RM_QUANT_BLOCK},
+    [RM_DTYPE_Q4_0] = {"Q4_0", RM_Q4_0_BYTES, RM_QUANT_BLOCK},
 };
-enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
+enum { N_SAFETENSORS_DTYPES = RM_DTYPE_F64 + 1 };
 
 /* What else the format has. */
 static const char *const other_dtypes[] = {
@@ -32,7 +36,7 @@ static const char *const other_dtypes[] = {
 
 bool rm_dtype_of_name(const char *name, rm_dtype *dtype)
 {
-    for (int i = 0; i < N_DTYPES; i++) {
+    for (int i = 0; i < N_SAFETENSORS_DTYPES; i++) {
         if (strcmp(name, dtypes[i].name) != 0) continue;
         *dtype = (rm_dtype)i;
         return true;
@@ -57,6 +61,22 @@ int rm_dtype_bytes(rm_dtype dtype)
     return dtypes[dtype].bytes;
 }
 
+int rm_dtype_block(rm_dtype dtype)
+{
+    return dtypes[dtype].block;
+}
+
+int64_t rm_dtype_size(rm_dtype dtype, int64_t n)
+{
+    int64_t block = dtypes[dtype].block;
+    return (n + block - 1) / block * dtypes[dtype].bytes;
+}
+
+const unsigned char *rm_tensor_at(const rm_tensor *tensor, int64_t element)
+{
+    return tensor->data + element / dtypes[tensor->dtype].block * dtypes[tensor->dtype].bytes;
+}
+
 static void read_f32(const unsigned char *data, int64_t n, rm_real *values)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -75,10 +95,31 @@ static void read_f64(const unsigned char *data, int64_t n, rm_real *values)
     }
 }
 
+static void read_blocks(const rm_tensor *tensor, int64_t first, int64_t n, rm_real *values)
+{
+    bool is_q8 = tensor->dtype == RM_DTYPE_Q8_0;
+    while (n > 0) {
+        rm_real block[RM_QUANT_BLOCK];
+        const unsigned char *data = rm_tensor_at(tensor, first);
+        int64_t begin = first % RM_QUANT_BLOCK, whole = n / RM_QUANT_BLOCK;
+        int64_t taken = RM_QUANT_BLOCK - begin < n ? RM_QUANT_BLOCK - begin : n;
+        if (begin == 0 && whole > 0) {
+            taken = whole * RM_QUANT_BLOCK;
+            (is_q8 ? rm_q8_0_read : rm_q4_0_read)(data, whole, values);
+        } else {
+            (is_q8 ? rm_q8_0_read : rm_q4_0_read)(data, 1, block);
+            memcpy(values, block + begin, (size_t)taken * sizeof *values);
+        }
+        first += taken;
+        values += taken;
+        n -= taken;
+    }
+}
+
 void rm_tensor_read(const rm_kernels *kernels, const rm_tensor *tensor, int64_t first,
                     int64_t n, rm_real *values)
 {
-    const unsigned char *data = tensor->data + first * rm_dtype_bytes(tensor->dtype);
+    const unsigned char *data = rm_tensor_at(tensor, first);
     switch (tensor->dtype) {
     case RM_DTYPE_F32:
         read_f32(data, n, values);
@@ -92,14 +133,28 @@ void rm_tensor_read(const rm_kernels *kernels, const rm_tensor *tensor, int64_t 
     case RM_DTYPE_F64:
         read_f64(data, n, values);
         break;
+    case RM_DTYPE_Q8_0:
+    case RM_DTYPE_Q4_0:
+        read_blocks(tensor, first, n, values);
+        break;
     }
+}
+
+/* Bytes of the blocks that have these elements; *data is where they begin. */
+static int64_t bytes_around(const rm_tensor *tensor, int64_t first, int64_t n,
+                            const unsigned char **data)
+{
+    *data = rm_tensor_at(tensor, first);
+    return n > 0 ? rm_tensor_at(tensor, first + n - 1) + rm_dtype_bytes(tensor->dtype) - *data
+                 : 0;
 }
 
 ringmoe_status rm_tensor_fetch(const rm_tensor *tensor, int64_t first, int64_t n,
                                rm_error *error)
 {
-    int64_t width = rm_dtype_bytes(tensor->dtype);
-    if (rm_pages_fetch(tensor->data + first * width, n * width)) return RINGMOE_OK;
+    const unsigned char *data;
+    int64_t bytes = bytes_around(tensor, first, n, &data);
+    if (rm_pages_fetch(data, bytes)) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_FILE,
                    "%s: tensor %.150s cannot be read; the file became shorter after it was "
                    "opened, or its disk fails",
@@ -108,6 +163,7 @@ ringmoe_status rm_tensor_fetch(const rm_tensor *tensor, int64_t first, int64_t n
 
 void rm_tensor_release(const rm_tensor *tensor, int64_t first, int64_t n)
 {
-    int64_t width = rm_dtype_bytes(tensor->dtype);
-    rm_pages_release(tensor->data + first * width, n * width);
+    const unsigned char *data;
+    int64_t bytes = bytes_around(tensor, first, n, &data);
+    rm_pages_release(data, bytes);
 }

@@ -11,7 +11,14 @@
 
 #define RM_TENSOR_MAX_DIMS 8
 
-typedef enum rm_dtype { RM_DTYPE_F32 = 0, RM_DTYPE_BF16, RM_DTYPE_F16, RM_DTYPE_F64 } rm_dtype;
+typedef enum rm_dtype {
+    RM_DTYPE_F32 = 0,
+    RM_DTYPE_BF16,
+    RM_DTYPE_F16,
+    RM_DTYPE_F64,
+    RM_DTYPE_Q8_0, /* blocks, format/quants.h; these two are in GGUF files only */
+    RM_DTYPE_Q4_0,
+} rm_dtype;
 
 typedef struct rm_tensor {
     const char *name; /* owned by the file */

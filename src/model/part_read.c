@@ -7,6 +7,47 @@
  * brought in one by one, shorter ones with what lies between them. */
 enum { SPAN_ELEMENTS = 1 << 18, LONG_RUN_ELEMENTS = 1 << 14 };
 
+int64_t rm_weight_place_row(const rm_weight_place *place, const rm_parameter *parameter,
+                            int64_t row)
+{
+    int64_t head = place->head_rows;
+    if (head > 0) {
+        int64_t inside = row % head, half = head / 2;
+        row += 2 * (inside % half) + inside / half - inside;
+    }
+    return place->first + row * parameter->shape[1];
+}
+
+/* The run of the part that begins at its element `at`, `global` being the tensor's element. */
+static rm_part_run run_at(const rm_weight_place *place, const rm_parameter *parameter,
+                          const rm_parameter_part *part, int64_t at, int64_t most)
+{
+    rm_part_run run = rm_part_run_at(parameter, part, at, most);
+    int64_t width = parameter->shape[1], column = run.global % width;
+    if (place->head_rows > 0) {
+        if (run.n > width - column) run.n = width - column;
+        run.global =
+            rm_weight_place_row(place, parameter, run.global / width) + column - place->first;
+    }
+    run.global += place->first;
+    return run;
+}
+
+/* The tensor's elements that have elements [at, at + n) of the part: *begin and how many. */
+static int64_t span_of(const rm_weight_place *place, const rm_parameter *parameter,
+                       const rm_parameter_part *part, int64_t at, int64_t n, int64_t *begin)
+{
+    int64_t first = rm_part_run_at(parameter, part, at, 1).global;
+    int64_t end = rm_part_run_at(parameter, part, at + n - 1, 1).global + 1;
+    int64_t head = place->head_rows * parameter->shape[1];
+    if (head > 0) {
+        first = first / head * head;
+        end = (end + head - 1) / head * head;
+    }
+    *begin = place->first + first;
+    return end - first;
+}
+
 /* Elements of a part to be read at a time. */
 static int64_t block_elements(const rm_parameter *parameter, const rm_parameter_part *part)
 {
@@ -17,23 +58,22 @@ static int64_t block_elements(const rm_parameter *parameter, const rm_parameter_
 }
 
 /* Elements [at, at + n) of the part, which lie in `span` or so elements of the file. */
-static ringmoe_status read_window(const rm_compute *compute, const rm_tensor *tensor,
+static ringmoe_status read_window(const rm_kernels *kernels, const rm_weight_place *place,
                                   const rm_parameter *parameter, const rm_parameter_part *part,
                                   int64_t at, int64_t n, rm_real *values, rm_error *error)
 {
-    int64_t begin = rm_part_run_at(parameter, part, at, 1).global;
-    int64_t span = rm_part_run_at(parameter, part, at + n - 1, 1).global + 1 - begin;
-    RM_TRY(rm_tensor_fetch(tensor, begin, span, error));
+    int64_t begin, span = span_of(place, parameter, part, at, n, &begin);
+    RM_TRY(rm_tensor_fetch(place->tensor, begin, span, error));
     for (int64_t done = 0; done < n;) {
-        rm_part_run run = rm_part_run_at(parameter, part, at + done, n - done);
-        rm_tensor_read(compute->kernels, tensor, run.global, run.n, values + done);
+        rm_part_run run = run_at(place, parameter, part, at + done, n - done);
+        rm_tensor_read(kernels, place->tensor, run.global, run.n, values + done);
         done += run.n;
     }
-    rm_tensor_release(tensor, begin, span);
+    rm_tensor_release(place->tensor, begin, span);
     return RINGMOE_OK;
 }
 
-static ringmoe_status read_block(const rm_compute *compute, const rm_tensor *tensor,
+static ringmoe_status read_block(const rm_kernels *kernels, const rm_weight_place *place,
                                  const rm_parameter *parameter, const rm_parameter_part *part,
                                  int64_t at, int64_t n, rm_real *values, rm_error *error)
 {
@@ -41,14 +81,25 @@ static ringmoe_status read_block(const rm_compute *compute, const rm_tensor *ten
     for (int64_t done = 0; done < n;) {
         int64_t left = n - done;
         int64_t window = long_runs ? rm_part_run_at(parameter, part, at + done, left).n : left;
-        RM_TRY(read_window(compute, tensor, parameter, part, at + done, window, values + done,
+        RM_TRY(read_window(kernels, place, parameter, part, at + done, window, values + done,
                            error));
         done += window;
     }
     return RINGMOE_OK;
 }
 
-ringmoe_status rm_part_read(const rm_compute *compute, const rm_tensor *tensor,
+ringmoe_status rm_part_read_here(const rm_kernels *kernels, const rm_weight_place *place,
+                                 const rm_parameter *parameter, const rm_parameter_part *part,
+                                 int64_t first, int64_t n, rm_real *values, rm_error *error)
+{
+    int64_t block = block_elements(parameter, part);
+    for (int64_t done = 0; done < n; done += block)
+        RM_TRY(read_block(kernels, place, parameter, part, first + done,
+                          n - done < block ? n - done : block, values + done, error));
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *place,
                             const rm_parameter *parameter, const rm_parameter_part *part,
                             int64_t first, int64_t n, rm_real *values, rm_error *error)
 {
@@ -61,7 +112,7 @@ ringmoe_status rm_part_read(const rm_compute *compute, const rm_tensor *tensor,
     for (int64_t done = 0; done < n; done += block) {
         rm_error why = {""};
         ringmoe_status found =
-            read_block(compute, tensor, parameter, part, first + done,
+            read_block(compute->kernels, place, parameter, part, first + done,
                        n - done < block ? n - done : block, values + done, &why);
         if (found == RINGMOE_OK) continue;
         omp_set_lock(&lock);

@@ -6,14 +6,17 @@
 #ifndef RM_PART_READ_H
 #define RM_PART_READ_H
 
-#include "format/safetensors.h"
 #include "model/parts.h"
+#include "model/weight_place.h"
 #include "tensor/compute.h"
 
-/* Elements [first, first + n) of the part into `values`. The tensor has the parameter's shape.
- * FILE if the file became shorter. */
-ringmoe_status rm_part_read(const rm_compute *compute, const rm_tensor *tensor,
+/* Elements [first, first + n) of the part into `values`. FILE if the file became shorter. */
+ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *place,
                             const rm_parameter *parameter, const rm_parameter_part *part,
                             int64_t first, int64_t n, rm_real *values, rm_error *error);
+/* The same by the calling thread alone; any number of threads may call it at once. */
+ringmoe_status rm_part_read_here(const rm_kernels *kernels, const rm_weight_place *place,
+                                 const rm_parameter *parameter, const rm_parameter_part *part,
+                                 int64_t first, int64_t n, rm_real *values, rm_error *error);
 
 #endif

@@ -38,10 +38,12 @@ static int compare_tensors(const void *a, const void *b)
 /* Gathers the tensors of all files. */
 static ringmoe_status list_tensors(const char *folder, rm_weight_files *files, rm_error *error)
 {
-    int64_t count = 0, n = 0;
+    int64_t count = files->gguf ? rm_gguf_count(files->gguf) : 0, n = 0;
     for (int i = 0; i < files->n_files; i++) count += rm_safetensors_count(files->files[i]);
     files->tensors = calloc((size_t)count + 1, sizeof *files->tensors);
     if (!files->tensors) return fail_memory(folder, error);
+    for (; files->gguf && n < count; n++)
+        files->tensors[n] = (rm_stored_tensor){rm_gguf_tensor(files->gguf, (int)n), 0};
     for (int i = 0; i < files->n_files; i++)
         for (int at = 0; at < rm_safetensors_count(files->files[i]); at++)
             files->tensors[n++] =
@@ -95,12 +97,21 @@ ringmoe_status rm_weight_files_open(const char *folder, rm_weight_files *files, 
     return status;
 }
 
+ringmoe_status rm_weight_files_open_gguf(const char *path, rm_weight_files *files,
+                                         rm_error *error)
+{
+    *files = (rm_weight_files){0};
+    RM_TRY(rm_gguf_open(path, &files->gguf, error));
+    return list_tensors(path, files, error);
+}
+
 void rm_weight_files_close(rm_weight_files *files)
 {
     for (int i = 0; i < files->n_files; i++) {
         rm_safetensors_close(&files->files[i]);
         free(files->names[i]);
     }
+    rm_gguf_close(&files->gguf);
     free(files->files);
     free(files->names);
     free(files->tensors);

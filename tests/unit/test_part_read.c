@@ -42,7 +42,8 @@ static void check_range(const rm_tensor *tensor, const rm_parameter *parameter,
     rm_error error = {""};
     rm_real *values = calloc((size_t)n + 1, sizeof *values);
     values[n] = -1;
-    assert_int_equal(rm_part_read(&compute, tensor, parameter, part, first, n, values, &error),
+    rm_weight_place place = {.tensor = tensor};
+    assert_int_equal(rm_part_read(&compute, &place, parameter, part, first, n, values, &error),
                      RINGMOE_OK);
     for (int64_t i = 0; i < n; i++) {
         int64_t row = part->first_row + (first + i) / part->n_columns;
@@ -102,9 +103,10 @@ static void names_a_file_that_was_cut(void **state)
     rm_error error = {""};
     rm_real *values = calloc(ROWS * COLUMNS, sizeof *values);
     assert_int_equal(truncate(scratch_path("matrix.safetensors"), 1 << 20), 0);
-    assert_int_equal(rm_part_read(&compute, rm_safetensors_find(file, "m"), &parameter, &part,
-                                  0, part.n_elements, values, &error),
-                     RINGMOE_ERROR_FILE);
+    rm_weight_place place = {.tensor = rm_safetensors_find(file, "m")};
+    assert_int_equal(
+        rm_part_read(&compute, &place, &parameter, &part, 0, part.n_elements, values, &error),
+        RINGMOE_ERROR_FILE);
     assert_non_null(strstr(error.text, "matrix.safetensors: tensor m cannot be read"));
     free(values);
     rm_safetensors_close(&file);
