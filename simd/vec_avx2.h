@@ -250,6 +250,15 @@ static inline vec vec_load_half(const void *p)
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 
+/* VEC_WIDTH whole numbers within -128..127 (rounded to nearest even) as bytes. */
+static inline void vec_store_bytes(int8_t *p, vec v)
+{
+    __m256i words = _mm256_cvtps_epi32(v);
+    __m128i halves =
+        _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(halves, halves));
+}
+
 /* --- tiles -------------------------------------------------------------------------------- */
 #include "simd/vector/broadcast.h"
 

@@ -276,6 +276,12 @@ static inline vec vec_load_half(const void *p)
                        _mm256_cvtph_ps(_mm_loadu_si128(eights + 1)));
 }
 
+/* VEC_WIDTH whole numbers within -128..127 (rounded to nearest even) as bytes. */
+static inline void vec_store_bytes(int8_t *p, vec v)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+
 /* --- tiles -------------------------------------------------------------------------------- */
 #include "simd/vector/broadcast.h"
 

@@ -212,6 +212,14 @@ static inline vec vec_load_half(const void *p)
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8((const uint8_t *)p)));
 }
 
+/* VEC_WIDTH whole numbers within -128..127 (rounded to nearest even) as bytes. */
+static inline void vec_store_bytes(int8_t *p, vec v)
+{
+    int16x4_t halves = vmovn_s32(vcvtnq_s32_f32(v));
+    int8x8_t bytes = vmovn_s16(vcombine_s16(halves, halves));
+    vst1_lane_s32((int32_t *)(void *)p, vreinterpret_s32_s8(bytes), 0);
+}
+
 /* --- tiles -------------------------------------------------------------------------------- */
 /* 24 sums, 2 vectors of A and 3 of B: five loads for 24 multiply-adds. */
 enum { TILE_ROWS = 8, TILE_VECTORS = 3 };

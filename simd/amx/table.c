@@ -49,5 +49,7 @@ const rm_kernels rm_kernels_amx = {
              .begin = amx_begin,
              .end = amx_end,
              .peak = tile_amx_peak},
+    .q8 = RM_SCALAR_Q8_TILES,
+    .q4 = RM_SCALAR_Q4_TILES,
     VECTOR_ROW_KERNELS,
 };

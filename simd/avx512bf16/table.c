@@ -28,5 +28,7 @@ const rm_kernels rm_kernels_avx512bf16 = {
              .pack_b_steps = pack_b_steps_pairs,
              .tile = tile_pairs,
              .peak = tile_pairs_peak},
+    .q8 = RM_SCALAR_Q8_TILES,
+    .q4 = RM_SCALAR_Q4_TILES,
     VECTOR_ROW_KERNELS,
 };

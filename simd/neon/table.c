@@ -7,5 +7,7 @@ const rm_kernels rm_kernels_neon = {
     .level = "neon",
     .fp32 = VECTOR_FP32_TILES,
     .bf16 = VECTOR_BF16_TILES,
+    .q8 = RM_SCALAR_Q8_TILES,
+    .q4 = RM_SCALAR_Q4_TILES,
     VECTOR_ROW_KERNELS,
 };

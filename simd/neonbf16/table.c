@@ -29,5 +29,7 @@ const rm_kernels rm_kernels_neonbf16 = {
              .pack_b_steps = rm_pack_b_steps_bfmmla,
              .tile = rm_tile_bfmmla,
              .peak = rm_peak_bfmmla},
+    .q8 = RM_SCALAR_Q8_TILES,
+    .q4 = RM_SCALAR_Q4_TILES,
     VECTOR_ROW_KERNELS,
 };

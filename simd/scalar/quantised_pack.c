@@ -28,15 +28,21 @@ static void take_terms(int64_t terms, const rm_real *x, float values[TERMS])
 static float greatest(const float x[TERMS])
 {
     float most = 0;
-    for (int t = 0; t < TERMS; t++)
+    for (int t = 0; t < TERMS && !isnan(most); t++)
         if (!(fabsf(x[t]) <= fabsf(most))) most = isfinite(x[t]) ? x[t] : NAN;
     return most;
+}
+
+/* 0 for scales so small that they become zero as halves. */
+static float inverse_of(float scale)
+{
+    return fabsf(scale) < 0x1p-100f ? 0 : 1 / scale;
 }
 
 /* A block with a number that is not finite has no numbers to show for it but its scale. */
 static void quantise_block_q8(const float x[TERMS], char *block)
 {
-    float scale = fabsf(greatest(x)) / 127, inverse = scale != 0 ? 1 / scale : 0;
+    float scale = fabsf(greatest(x)) / 127, inverse = inverse_of(scale);
     put_scale(scale, block);
     for (int t = 0; t < TERMS; t++)
         block[RM_SCALE_BYTES + t] = isnan(scale) ? 0 : (char)(int)roundf(x[t] * inverse);
@@ -51,7 +57,7 @@ static int half_byte(float x)
 /* The number of the greatest magnitude becomes -8. */
 static void quantise_block_q4(const float x[TERMS], char *block)
 {
-    float scale = greatest(x) / -8, inverse = scale != 0 ? 1 / scale : 0;
+    float scale = greatest(x) / -8, inverse = inverse_of(scale);
     put_scale(scale, block);
     for (int t = 0; t < HALF; t++)
         block[RM_SCALE_BYTES + t] =

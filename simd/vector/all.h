@@ -33,11 +33,11 @@
 #define VECTOR_BF16_TILES VECTOR_TILES(bf16, sizeof(rm_bf16), PAIR_ROWS_BF16)
 
 #define VECTOR_ROW_KERNELS                                                                     \
-    .q8 = RM_SCALAR_Q8_TILES, .q4 = RM_SCALAR_Q4_TILES, .tile_in_place = tile_in_place,        \
-    .quantise_q8 = rm_quantise_q8_scalar, .quantise_q4 = rm_quantise_q4_scalar,                \
-    .widen_bf16 = row_widen_bf16, .widen_half = row_widen_half, .add = row_add,                \
-    .axpy = row_axpy, .scale = row_scale, .dot = row_dot, .max = row_max,                      \
-    .exp_shift = row_exp_shift, .sum_squares = row_sum_squares, .rmsnorm = row_rmsnorm,        \
+    .tile_in_place = tile_in_place, .quantise_q8 = rm_quantise_q8_scalar,                      \
+    .quantise_q4 = rm_quantise_q4_scalar, .widen_bf16 = row_widen_bf16,                        \
+    .widen_half = row_widen_half, .add = row_add, .axpy = row_axpy, .scale = row_scale,        \
+    .dot = row_dot, .max = row_max, .exp_shift = row_exp_shift,                                \
+    .sum_squares = row_sum_squares, .rmsnorm = row_rmsnorm,                                    \
     .rmsnorm_backward = row_rmsnorm_backward, .silu_mul = row_silu_mul,                        \
     .silu_mul_backward = row_silu_mul_backward, .softmax_backward = row_softmax_backward,      \
     .rope = row_rope, .adamw = row_adamw

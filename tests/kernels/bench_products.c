@@ -268,6 +268,11 @@ void bench_products(check *c, const char *only, const yardsticks *memory)
     if (is_wanted(only, "fp32.tile")) bench_streams(c, "fp32.tile", fp32, &memory->read);
     if (is_wanted(only, "bf16.tile")) bench_tiles(c, "bf16.tile", bf16);
     if (is_wanted(only, "bf16.tile")) bench_streams(c, "bf16.tile", bf16, &memory->read);
+    const rm_tile_kernels *q8 = &c->kernels->q8, *q4 = &c->kernels->q4;
+    if (is_wanted(only, "q8.tile")) bench_tiles(c, "q8.tile", q8);
+    if (is_wanted(only, "q8.tile")) bench_streams(c, "q8.tile", q8, &memory->read);
+    if (is_wanted(only, "q4.tile")) bench_tiles(c, "q4.tile", q4);
+    if (is_wanted(only, "q4.tile")) bench_streams(c, "q4.tile", q4, &memory->read);
     if (is_wanted(only, "tile_in_place")) bench_in_place(c, fp32);
     if (is_wanted(only, "fp32.pack")) bench_packs(c, "fp32.pack", fp32, &memory->read);
     if (is_wanted(only, "bf16.pack")) bench_packs(c, "bf16.pack", bf16, &memory->read);

@@ -8,6 +8,7 @@
  *   row_check.c                          any row kernel: lengths, addresses, parts, aliases
  *   simple_kernels.c, layer_kernels.c    the row kernels and their references
  *   operands.c, products.c, packs.c      tiles and panels
+ *   quantised.c                          products of weights in blocks
  *   conversions.c                        stored numbers
  *   bench.c, bench_products.c            speed
  */
@@ -135,6 +136,7 @@ void check_tiles(check *c, const rm_tile_kernels *tiles, bool bf16);
 void check_packs(check *c, const rm_tile_kernels *tiles, bool bf16);
 void check_tile_in_place(check *c);
 void check_widen(check *c, bool half);
+void check_quantised(check *c, bool is_q4);
 
 /* Speed of the kernels; `only`: of one (NULL: all). */
 void bench(check *c, const char *only);
