@@ -62,6 +62,20 @@ static void take_normed(ringmoe_model *model, rm_layer_saved *saved)
     saved->ffn_input = RM_TAKE(&model->activations_arena, stream_elements(model), rm_real);
 }
 
+/* What norms and cuts of heads are made of, and their backward pass. */
+static void take_projected(ringmoe_model *model, rm_layer_saved *saved)
+{
+    rm_arena *arena = &model->activations_arena;
+    for (int which = 0; which < 3; which++) {
+        rm_heads heads = rm_model_heads(model, model->settings.max_tokens, which);
+        if (heads.norm != RINGMOE_QK_NORM_NONE || heads.limit > 0)
+            saved->projected[which] =
+                RM_TAKE(arena, heads.n_rows * heads.n_heads * heads.head_dim, rm_real);
+        if (heads.norm != RINGMOE_QK_NORM_NONE)
+            saved->head_rstd[which] = RM_TAKE(arena, rm_heads_rstd_elements(&heads), rm_real);
+    }
+}
+
 static void take_attention(ringmoe_model *model, rm_layer_saved *saved)
 {
     const rm_model_parts *parts = &model->parts;
@@ -71,6 +85,7 @@ static void take_attention(ringmoe_model *model, rm_layer_saved *saved)
     saved->k = RM_TAKE(arena, n * parts->key_width, rm_real);
     saved->v = RM_TAKE(arena, n * parts->key_width, rm_real);
     saved->attended = RM_TAKE(arena, n * parts->query_width, rm_real);
+    take_projected(model, saved);
     saved->logsumexp = RM_TAKE(arena, n * parts->n_heads, rm_real);
     saved->middle = RM_TAKE(arena, stream_elements(model), rm_real);
     saved->attention_rstd = RM_TAKE(arena, n, rm_real);
@@ -191,6 +206,10 @@ static void lay_out_kept(ringmoe_model *model, const rm_stage *stage, int index,
         kept->d_ffn = RM_TAKE(arena, stream_elements(model), rm_real);
     kept->attention_norm = RM_TAKE(arena, model->config.hidden_size, rm_real);
     kept->ffn_norm = RM_TAKE(arena, model->config.hidden_size, rm_real);
+    for (int which = 0; which < 2 && model->config.qk_norm != RINGMOE_QK_NORM_NONE; which++) {
+        rm_heads heads = rm_model_heads(model, 0, which);
+        kept->head_norms[which] = RM_TAKE(arena, rm_heads_weight_elements(&heads), rm_real);
+    }
 }
 
 static void lay_out_chunk(ringmoe_model *model, const rm_stage *stage, sharing level)
@@ -239,6 +258,9 @@ static void lay_out_backward(ringmoe_model *model, bool has_first)
     backward->attention_workspace =
         RM_TAKE(arena, rm_attention_workspace(n, model->parts.n_heads), rm_real);
     backward->norm_partials = RM_TAKE(arena, rm_norm_workspace(n, d), rm_real);
+    if (config->qk_norm != RINGMOE_QK_NORM_NONE)
+        backward->heads_workspace = RM_TAKE(
+            arena, rm_heads_workspace(n, model->parts.n_heads, config->head_dim), rm_real);
     if (has_first)
         backward->embedding_order =
             RM_TAKE(arena, rm_embedding_workspace(n, model->parts.vocab.n), int32_t);

@@ -10,6 +10,7 @@
  *   inputs    d_stream -> feed-forward -> norm -> attention -> norm -> d_stream
  *                  |           |           |         |           |
  *   kept         d_ffn     d_gate d_up   d_norm   d_q d_k d_v  d_norm        (and d_middle)
+ *                                                 and their norms'
  *                  |           |           |         |           |
  *   weights   the sinks
  */
@@ -49,15 +50,15 @@ rm_sink rm_norm_sink(const rm_gradient_pass *pass, rm_real *kept, const rm_real 
     return pass->weights ? rm_dense_sink(pass, weight) : (rm_sink){.data = kept};
 }
 
-void rm_norm_deliver(const rm_gradient_pass *pass, const rm_real *kept, const rm_real *weight)
+void rm_norm_deliver(const rm_gradient_pass *pass, const rm_real *kept, const rm_real *weight,
+                     int64_t n)
 {
-    int64_t d = pass->walk.model->config.hidden_size;
     if (pass->inputs) return;
     rm_sink sink = rm_dense_sink(pass, weight);
     if (sink.add)
-        pass->walk.compute->kernels->add(d, kept, sink.data);
+        pass->walk.compute->kernels->add(n, kept, sink.data);
     else
-        memcpy(sink.data, kept, (size_t)d * sizeof *kept);
+        memcpy(sink.data, kept, (size_t)n * sizeof *kept);
 }
 
 void rm_add_through_norm(const rm_gradient_pass *pass, const rm_real *x, const rm_real *rstd,
@@ -123,6 +124,14 @@ static void set_expert_sinks(const rm_gradient_pass *pass, const rm_moe_weights 
                              &weights->experts[expert]);
 }
 
+static void set_shared_sinks(const rm_gradient_pass *pass, const rm_moe_weights *weights,
+                             rm_moe_sinks *sinks)
+{
+    if (!weights->shared_gate) return;
+    sinks->shared = swiglu_sinks(pass->dense, space_of(pass, RM_KIND_DENSE), &weights->shared);
+    sinks->shared_gate = rm_dense_sink(pass, weights->shared_gate);
+}
+
 static ringmoe_status backward_moe(const rm_gradient_pass *pass, int index)
 {
     const rm_walk *walk = &pass->walk;
@@ -132,6 +141,7 @@ static ringmoe_status backward_moe(const rm_gradient_pass *pass, int index)
     if (pass->weights) {
         set_expert_sinks(pass, &weights->moe);
         sinks.router = rm_dense_sink(pass, weights->moe.router.weights);
+        set_shared_sinks(pass, &weights->moe, &sinks);
     }
     rm_moe_pass moe_pass = rm_walk_moe_pass(walk, index);
     moe_pass.label.operation = RM_OPERATION_DISPATCH_GRADIENT;
@@ -158,7 +168,7 @@ static ringmoe_status backward_layer(const rm_gradient_pass *pass, int index)
         RM_TRY(backward_moe(pass, index));
     if (pass->inputs)
         rm_add_through_norm(pass, saved->middle, saved->ffn_rstd, norm, gradients->ffn_norm);
-    rm_norm_deliver(pass, gradients->ffn_norm, norm);
+    rm_norm_deliver(pass, gradients->ffn_norm, norm, walk->model->config.hidden_size);
     return rm_attention_part_backward(pass, index);
 }
 

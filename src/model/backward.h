@@ -21,6 +21,10 @@ typedef struct rm_gradient_pass {
 
 /* Through the stage, d_stream from its end to its beginning. */
 ringmoe_status rm_stage_backward(const rm_gradient_pass *pass);
+/* heads.c: d_q, d_k and d_v, not rotated any more, become gradients of the products; and in the
+ * weights' half the gradients of biases and norms go to their sinks. */
+ringmoe_status rm_heads_part_backward(const rm_gradient_pass *pass, int index);
+void rm_heads_part_weights(const rm_gradient_pass *pass, int index);
 /* head.c, backward_attention.c. `index`: of the layer in its stage. */
 ringmoe_status rm_head_backward(const rm_gradient_pass *pass);
 ringmoe_status rm_attention_part_backward(const rm_gradient_pass *pass, int index);
@@ -29,8 +33,9 @@ ringmoe_status rm_attention_part_backward(const rm_gradient_pass *pass, int inde
 rm_sink rm_dense_sink(const rm_gradient_pass *pass, const rm_real *weights);
 /* Where a norm's goes: with the inputs' half alone, `kept`. */
 rm_sink rm_norm_sink(const rm_gradient_pass *pass, rm_real *kept, const rm_real *weight);
-/* In the weights' half: from `kept` to its sink. */
-void rm_norm_deliver(const rm_gradient_pass *pass, const rm_real *kept, const rm_real *weight);
+/* In the weights' half: from `kept` to its sink. n: elements. */
+void rm_norm_deliver(const rm_gradient_pass *pass, const rm_real *kept, const rm_real *weight,
+                     int64_t n);
 /* d_stream += the gradient d_input through a norm. */
 void rm_add_through_norm(const rm_gradient_pass *pass, const rm_real *x, const rm_real *rstd,
                          const rm_real *weight, rm_real *kept);

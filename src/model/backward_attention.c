@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The backward pass of a layer's attention part: from the stream's gradient through the output
- * matrix, attention, rope, and q, k and v to the norm before them.
+ * matrix, attention, rope, what heads.c does, and q, k and v to the norm before them.
  */
 #include "model/backward.h"
 
@@ -57,6 +57,7 @@ static ringmoe_status backward_inputs(const rm_gradient_pass *pass, int index)
     rm_linear_backward_input(walk->compute, &weights->output, walk->n_tokens, pass->d_stream,
                              buffers->d_attended, false);
     backward_core(pass, rm_walk_saved(walk, index), gradients);
+    RM_TRY(rm_heads_part_backward(pass, index));
     join_inputs(pass, weights, gradients);
     return rm_sum_parts(walk, buffers->d_input, walk->model->config.hidden_size);
 }
@@ -94,10 +95,13 @@ ringmoe_status rm_attention_part_backward(const rm_gradient_pass *pass, int inde
     const rm_real *norm = rm_walk_weights(walk, index)->attention_norm;
     const rm_real *d_middle = rm_keep_stream(pass, gradients->d_middle);
     if (pass->inputs) RM_TRY(backward_inputs(pass, index));
-    if (pass->weights) backward_weights(pass, index, d_middle);
+    if (pass->weights) {
+        backward_weights(pass, index, d_middle);
+        rm_heads_part_weights(pass, index);
+    }
     if (pass->inputs)
         rm_add_through_norm(pass, rm_walk_x(walk, index), saved->attention_rstd, norm,
                             gradients->attention_norm);
-    rm_norm_deliver(pass, gradients->attention_norm, norm);
+    rm_norm_deliver(pass, gradients->attention_norm, norm, walk->model->config.hidden_size);
     return RINGMOE_OK;
 }

@@ -34,6 +34,13 @@ static void bind_matrix(table_cursor *cursor, rm_matrix *matrix)
     model->matrix_parameters[model->n_matrices++] = parameter;
 }
 
+static void bind_swiglu(table_cursor *cursor, rm_swiglu *swiglu)
+{
+    bind_matrix(cursor, &swiglu->gate);
+    bind_matrix(cursor, &swiglu->up);
+    bind_matrix(cursor, &swiglu->down);
+}
+
 static void bind_moe(ringmoe_model *model, int layer, table_cursor *cursor)
 {
     rm_moe_weights *moe = &model->layers[layer].moe;
@@ -47,6 +54,9 @@ static void bind_moe(ringmoe_model *model, int layer, table_cursor *cursor)
         bind_matrix(cursor, &moe->experts[expert].down);
         bind_matrix(cursor, &moe->experts[expert].up);
     }
+    if (model->config.shared_expert_intermediate_size == 0) return;
+    bind_swiglu(cursor, &moe->shared);
+    moe->shared_gate = next_weights(cursor);
 }
 
 static void bind_layer(ringmoe_model *model, int index, table_cursor *cursor)
@@ -56,15 +66,17 @@ static void bind_layer(ringmoe_model *model, int index, table_cursor *cursor)
     bind_matrix(cursor, &layer->query);
     bind_matrix(cursor, &layer->key);
     bind_matrix(cursor, &layer->value);
+    for (int i = 0; i < 3 && model->config.qkv_bias; i++)
+        layer->head_biases[i] = next_weights(cursor);
+    for (int i = 0; i < 2 && model->config.qk_norm != RINGMOE_QK_NORM_NONE; i++)
+        layer->head_norms[i] = next_weights(cursor);
     bind_matrix(cursor, &layer->output);
     layer->ffn_norm = next_weights(cursor);
     if (!rm_layer_is_dense(&model->config, index)) {
         bind_moe(model, index, cursor);
         return;
     }
-    bind_matrix(cursor, &layer->dense.gate);
-    bind_matrix(cursor, &layer->dense.up);
-    bind_matrix(cursor, &layer->dense.down);
+    bind_swiglu(cursor, &layer->dense);
 }
 
 static void bind_weights(ringmoe_model *model)

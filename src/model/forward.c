@@ -35,14 +35,13 @@ static void project_queries_keys_values(const rm_walk *walk, const rm_layer_weig
                                         const rm_layer_saved *saved)
 {
     const rm_matrix *matrices[] = {&weights->query, &weights->key, &weights->value};
-    rm_real *results[] = {saved->q, saved->k, saved->v};
     rm_product products[3];
     for (int i = 0; i < 3; i++)
         products[i] = (rm_product){.n_rows = walk->n_tokens,
                                    .a = saved->attention_input,
                                    .a_stride = matrices[i]->in,
                                    .b = &matrices[i]->forward,
-                                   .c = results[i],
+                                   .c = rm_layer_projected(saved, i),
                                    .c_stride = matrices[i]->out};
     rm_product_grouped(walk->compute, products, 3);
 }
@@ -65,6 +64,7 @@ ringmoe_status rm_layer_attend(const rm_walk *walk, int index)
     const rm_layer_weights *weights = rm_walk_weights(walk, index);
     int layer = walk->stage->first_layer + index;
     project_queries_keys_values(walk, weights, saved);
+    RM_TRY(rm_layer_make_heads(walk, index));
     rotate(walk, saved);
     if (walk->decode)
         rm_decode_attend(walk, saved, layer);

@@ -126,6 +126,6 @@ ringmoe_status rm_head_backward(const rm_gradient_pass *pass)
                                   head_of(walk)->input,
                                   rm_dense_sink(pass, model->head.weights));
     if (pass->inputs) RM_TRY(backward_inputs(pass));
-    rm_norm_deliver(pass, head_of(walk)->norm, model->final_norm);
+    rm_norm_deliver(pass, head_of(walk)->norm, model->final_norm, model->config.hidden_size);
     return RINGMOE_OK;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Initial weights: norms 1, matrices normal. A number depends on the seed, the parameter's name
- * and the element's index in the global shape, so every layout starts from the same model: a
- * rank draws the runs of the whole that its part is made of.
+ * Initial weights: norms 1, biases 0, matrices normal. A number depends on the seed, the
+ * parameter's name and the element's index in the global shape, so every layout starts from the
+ * same model: a rank draws the runs of the whole that its part is made of.
  */
 #include "base/random.h"
 #include "model/parts.h"
@@ -11,9 +11,9 @@
 /* Elements a thread takes at a time; even, since normal numbers come in pairs of a counter. */
 #define BLOCK_ELEMENTS 4096
 
-static void fill_ones(rm_real *values, int64_t n)
+static void fill(rm_real *values, int64_t n, rm_real value)
 {
-    for (int64_t i = 0; i < n; i++) values[i] = 1;
+    for (int64_t i = 0; i < n; i++) values[i] = value;
 }
 
 /* Elements [first, end) of a part. */
@@ -36,8 +36,8 @@ static void fill_parameter(const ringmoe_model *model, const rm_parameter *param
     rm_parameter_part part =
         rm_parameter_part_of(parameter, mesh->tensor.size, mesh->tensor.rank);
     int64_t n = part.n_elements;
-    if (parameter->ones) {
-        fill_ones(values, n);
+    if (parameter->initial != RM_INITIAL_NORMAL) {
+        fill(values, n, parameter->initial == RM_INITIAL_1);
         return;
     }
     rm_random_key key = {.seed = (uint64_t)seed, .stream = rm_random_stream(parameter->name)};

@@ -80,8 +80,9 @@ static int64_t scratch_bytes(const rm_compute *compute, const ringmoe_model_conf
         rm_products_scratch(compute, n_tokens, query, hidden),
         rm_products_scratch(compute, n_tokens * config->num_experts_per_tok,
                             config->intermediate_size, hidden),
+        rm_products_scratch(compute, n_tokens, config->shared_expert_intermediate_size, hidden),
     };
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (sizes[i] > most) most = sizes[i];
     return most;
 }

@@ -3,7 +3,8 @@
  * The parameter table: every parameter of a model by its Hugging Face name, in one fixed order.
  *
  *   embedding | layer 0 | layer 1 | ... | final norm | head
- *   a layer:    norm, q k v o, norm, gate up down or router and experts 0 .. n-1: w1 w2 w3
+ *   a layer:    norm, q k v (their biases, norms), o, norm, and gate up down or router,
+ *               experts 0 .. n-1: gate down up, (shared expert, its switch)
  *
  * Offsets grow in that order without gaps: dense parameters in their stage's dense space, an
  * expert's in the expert space of the rank that holds it. Experts are split evenly, so the
@@ -12,8 +13,6 @@
  */
 #include "model/state.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 bool rm_layer_is_dense(const ringmoe_model_config *config, int layer)
@@ -78,98 +77,118 @@ static void give_place(table_builder *builder, rm_parameter *parameter)
             .n_elements;
 }
 
-/* What has two dimensions is multiplied by, but for some that are read as they are. */
-static void read_in_place(table_builder *builder, rm_parameter *parameter)
+/* What is read as it is and not multiplied by, though it has two dimensions. */
+static bool is_table(rm_role role)
 {
-    parameter->is_matrix = false;
-    if (builder->table->placement.packed_only) give_place(builder, parameter);
+    return role == RM_ROLE_EMBEDDING || role == RM_ROLE_SHARED_SWITCH;
 }
 
-/* Appends a parameter; with rows 0 a norm's vector of ones. */
-static __attribute__((format(printf, 6, 7))) rm_parameter *append(table_builder *builder,
-                                                                  rm_kind kind, rm_slice slice,
-                                                                  int64_t rows, int64_t columns,
-                                                                  const char *format, ...)
+static bool is_bias(rm_role role)
+{
+    return role == RM_ROLE_QUERY_BIAS || role == RM_ROLE_KEY_BIAS || role == RM_ROLE_VALUE_BIAS;
+}
+
+/* Where the next parameters are. */
+typedef struct table_place {
+    rm_kind kind;
+    int layer, expert, expert_rank; /* -1: none */
+} table_place;
+
+/* Appends a parameter; with columns 0 a vector. A first pass only counts, without a table. */
+static void append(table_builder *builder, table_place at, rm_role role, rm_slice slice,
+                   int64_t rows, int64_t columns)
 {
     rm_parameter_table *table = builder->table;
     const rm_placement *placement = &table->placement;
-    rm_parameter *parameter = &table->parameters[table->n_parameters++];
-    bool norm = rows == 0;
+    const rm_family *family = rm_family_of(builder->config->family);
+    bool vector = columns == 0;
+    int index = table->n_parameters++;
+    if (!table->parameters) return;
+    rm_parameter *parameter = &table->parameters[index];
     *parameter = (rm_parameter){
-        .n_dims = norm ? 1 : 2,
-        .shape = {norm ? columns : rows, norm ? 1 : columns},
-        .n_elements = (norm ? 1 : rows) * columns,
+        .role = role,
+        .layer = at.layer,
+        .expert = at.expert,
+        .n_dims = vector ? 1 : 2,
+        .shape = {rows, vector ? 1 : columns},
+        .n_elements = rows * (vector ? 1 : columns),
         .stage = builder->stage,
-        .kind = kind,
-        .space = builder->stage / placement->partition.n_pipeline * RM_N_KINDS + kind,
-        .expert_rank = -1,
+        .kind = at.kind,
+        .space = builder->stage / placement->partition.n_pipeline * RM_N_KINDS + at.kind,
+        .expert_rank = at.expert_rank,
         .slice = slice,
-        .is_matrix = !norm,
-        .decay = !norm,
-        .ones = norm,
+        .is_matrix = !vector && !is_table(role),
+        .tied = role == RM_ROLE_HEAD && builder->config->tie_word_embeddings,
+        .decay = !vector,
+        .initial = !vector         ? RM_INITIAL_NORMAL
+                   : is_bias(role) ? RM_INITIAL_0
+                                   : RM_INITIAL_1,
     };
-    if (norm || !placement->packed_only) give_place(builder, parameter);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(parameter->name, sizeof parameter->name, format, arguments);
-    va_end(arguments);
-    return parameter;
+    rm_family_tensor_name(family, role, at.layer, at.expert, parameter->name);
+    if (!parameter->is_matrix || !placement->packed_only) give_place(builder, parameter);
 }
 
-static void append_norm(table_builder *builder, const char *name, int layer)
-{
-    append(builder, RM_KIND_DENSE, RM_SLICE_NONE, 0, builder->config->hidden_size,
-           "model.layers.%d.%s.weight", layer, name);
-}
-
-static void append_dense(table_builder *builder, rm_slice slice, int64_t rows, int64_t columns,
-                         const char *name, int layer)
-{
-    append(builder, RM_KIND_DENSE, slice, rows, columns, "model.layers.%d.%s.weight", layer,
-           name);
-}
-
-static void append_attention(table_builder *builder, int layer)
+static void append_attention(table_builder *builder, table_place at)
 {
     const ringmoe_model_config *config = builder->config;
     int64_t d = config->hidden_size;
     int64_t query = (int64_t)config->num_attention_heads * config->head_dim;
     int64_t key = (int64_t)config->num_key_value_heads * config->head_dim;
-    append_norm(builder, "input_layernorm", layer);
-    append_dense(builder, RM_SLICE_ROWS, query, d, "self_attn.q_proj", layer);
-    append_dense(builder, RM_SLICE_ROWS, key, d, "self_attn.k_proj", layer);
-    append_dense(builder, RM_SLICE_ROWS, key, d, "self_attn.v_proj", layer);
-    append_dense(builder, RM_SLICE_COLUMNS, d, query, "self_attn.o_proj", layer);
-    append_norm(builder, "post_attention_layernorm", layer);
+    append(builder, at, RM_ROLE_ATTENTION_NORM, RM_SLICE_NONE, d, 0);
+    append(builder, at, RM_ROLE_QUERY, RM_SLICE_ROWS, query, d);
+    append(builder, at, RM_ROLE_KEY, RM_SLICE_ROWS, key, d);
+    append(builder, at, RM_ROLE_VALUE, RM_SLICE_ROWS, key, d);
+    if (config->qkv_bias) {
+        append(builder, at, RM_ROLE_QUERY_BIAS, RM_SLICE_ROWS, query, 0);
+        append(builder, at, RM_ROLE_KEY_BIAS, RM_SLICE_ROWS, key, 0);
+        append(builder, at, RM_ROLE_VALUE_BIAS, RM_SLICE_ROWS, key, 0);
+    }
+    if (config->qk_norm == RINGMOE_QK_NORM_HEAD) {
+        append(builder, at, RM_ROLE_QUERY_NORM, RM_SLICE_NONE, config->head_dim, 0);
+        append(builder, at, RM_ROLE_KEY_NORM, RM_SLICE_NONE, config->head_dim, 0);
+    }
+    if (config->qk_norm == RINGMOE_QK_NORM_ROW) {
+        append(builder, at, RM_ROLE_QUERY_NORM, RM_SLICE_ROWS, query, 0);
+        append(builder, at, RM_ROLE_KEY_NORM, RM_SLICE_ROWS, key, 0);
+    }
+    append(builder, at, RM_ROLE_OUTPUT, RM_SLICE_COLUMNS, d, query);
+    append(builder, at, RM_ROLE_FFN_NORM, RM_SLICE_NONE, d, 0);
 }
 
-static void append_dense_ffn(table_builder *builder, int layer)
+/* gate, up, down of a dense layer and of a shared expert. */
+static void append_ffn(table_builder *builder, table_place at, rm_role gate, int64_t d_ff)
 {
-    int64_t d = builder->config->hidden_size, d_ff = builder->config->dense_intermediate_size;
-    append_dense(builder, RM_SLICE_ROWS, d_ff, d, "mlp.gate_proj", layer);
-    append_dense(builder, RM_SLICE_ROWS, d_ff, d, "mlp.up_proj", layer);
-    append_dense(builder, RM_SLICE_COLUMNS, d, d_ff, "mlp.down_proj", layer);
+    int64_t d = builder->config->hidden_size;
+    append(builder, at, gate, RM_SLICE_ROWS, d_ff, d);
+    append(builder, at, gate + 1, RM_SLICE_ROWS, d_ff, d);
+    append(builder, at, gate + 2, RM_SLICE_COLUMNS, d, d_ff);
 }
 
-static void append_moe(table_builder *builder, int layer)
+static void append_experts(table_builder *builder, table_place at)
 {
     const ringmoe_model_config *config = builder->config;
     int64_t d = config->hidden_size, d_ff = config->intermediate_size;
     int n_local = config->num_local_experts / builder->table->placement.expert_ranks;
-    append_dense(builder, RM_SLICE_NONE, config->num_local_experts, d, "block_sparse_moe.gate",
-                 layer);
     int64_t first_offset = builder->offset[RM_KIND_EXPERT];
-    for (int expert = 0; expert < config->num_local_experts; expert++) {
-        if (expert % n_local == 0) builder->offset[RM_KIND_EXPERT] = first_offset;
-        for (int which = 1; which <= 3; which++) {
-            bool down = which == 2;
-            append(builder, RM_KIND_EXPERT, down ? RM_SLICE_COLUMNS : RM_SLICE_ROWS,
-                   down ? d : d_ff, down ? d_ff : d,
-                   "model.layers.%d.block_sparse_moe.experts.%d.w%d.weight", layer, expert,
-                   which)
-                ->expert_rank = expert / n_local;
-        }
+    at.kind = RM_KIND_EXPERT;
+    for (at.expert = 0; at.expert < config->num_local_experts; at.expert++) {
+        if (at.expert % n_local == 0) builder->offset[RM_KIND_EXPERT] = first_offset;
+        at.expert_rank = at.expert / n_local;
+        append(builder, at, RM_ROLE_EXPERT_GATE, RM_SLICE_ROWS, d_ff, d);
+        append(builder, at, RM_ROLE_EXPERT_DOWN, RM_SLICE_COLUMNS, d, d_ff);
+        append(builder, at, RM_ROLE_EXPERT_UP, RM_SLICE_ROWS, d_ff, d);
     }
+}
+
+static void append_moe(table_builder *builder, table_place at)
+{
+    const ringmoe_model_config *config = builder->config;
+    append(builder, at, RM_ROLE_ROUTER, RM_SLICE_NONE, config->num_local_experts,
+           config->hidden_size);
+    append_experts(builder, at);
+    if (config->shared_expert_intermediate_size == 0) return;
+    append_ffn(builder, at, RM_ROLE_SHARED_GATE, config->shared_expert_intermediate_size);
+    append(builder, at, RM_ROLE_SHARED_SWITCH, RM_SLICE_NONE, 1, config->hidden_size);
 }
 
 static void append_all(table_builder *builder)
@@ -177,31 +196,29 @@ static void append_all(table_builder *builder)
     const ringmoe_model_config *config = builder->config;
     const rm_partition *partition = &builder->table->placement.partition;
     int64_t d = config->hidden_size, vocab = config->vocab_size;
-    read_in_place(builder, append(builder, RM_KIND_DENSE, RM_SLICE_ROWS, vocab, d,
-                                  "model.embed_tokens.weight"));
-    for (int layer = 0; layer < config->num_hidden_layers; layer++) {
-        enter_stage(builder, rm_stage_of_layer(partition, layer));
-        append_attention(builder, layer);
-        if (rm_layer_is_dense(config, layer))
-            append_dense_ffn(builder, layer);
+    table_place at = {.kind = RM_KIND_DENSE, .layer = -1, .expert = -1, .expert_rank = -1};
+    append(builder, at, RM_ROLE_EMBEDDING, RM_SLICE_ROWS, vocab, d);
+    for (at.layer = 0; at.layer < config->num_hidden_layers; at.layer++) {
+        enter_stage(builder, rm_stage_of_layer(partition, at.layer));
+        append_attention(builder, at);
+        if (rm_layer_is_dense(config, at.layer))
+            append_ffn(builder, at, RM_ROLE_GATE, config->dense_intermediate_size);
         else
-            append_moe(builder, layer);
+            append_moe(builder, at);
     }
+    at.layer = -1;
     enter_stage(builder, partition->n_stages - 1);
-    append(builder, RM_KIND_DENSE, RM_SLICE_NONE, 0, d, "model.norm.weight");
-    append(builder, RM_KIND_DENSE, RM_SLICE_ROWS, vocab, d, "lm_head.weight")->tied =
-        config->tie_word_embeddings;
+    append(builder, at, RM_ROLE_FINAL_NORM, RM_SLICE_NONE, d, 0);
+    append(builder, at, RM_ROLE_HEAD, RM_SLICE_ROWS, vocab, d);
     close_stage(builder);
 }
 
-static int64_t count_entries(const ringmoe_model_config *config)
+/* Of the whole table, in double, where nothing wraps. */
+static double count_entries(const ringmoe_model_config *config)
 {
-    int64_t count = 3;
-    for (int layer = 0; layer < config->num_hidden_layers; layer++)
-        count +=
-            6 +
-            (rm_layer_is_dense(config, layer) ? 3 : 1 + 3 * (int64_t)config->num_local_experts);
-    return count;
+    enum { MOST_BESIDE_EXPERTS = 20 };
+    return 3 + (double)config->num_hidden_layers *
+                   (MOST_BESIDE_EXPERTS + 3 * (double)config->num_local_experts);
 }
 
 ringmoe_status rm_parameter_table_create(const ringmoe_model_config *config,
@@ -211,12 +228,15 @@ ringmoe_status rm_parameter_table_create(const ringmoe_model_config *config,
     *table = (rm_parameter_table){.placement = *placement};
     rm_placement_complete(config, &table->placement);
     RM_TRY(rm_placement_check(config, &table->placement, error));
-    int64_t n = count_entries(config);
-    table->parameters = n <= INT32_MAX ? calloc((size_t)n, sizeof *table->parameters) : NULL;
+    if (count_entries(config) <= INT32_MAX) {
+        append_all(&(table_builder){.config = config, .table = table});
+        table->parameters = calloc((size_t)table->n_parameters, sizeof *table->parameters);
+    }
     if (!table->parameters)
         return rm_fail(error, RINGMOE_ERROR_MEMORY,
-                       "no memory for a table of %lld parameters; use a smaller model",
-                       (long long)n);
+                       "no memory for a table of %.0f parameters; use a smaller model",
+                       count_entries(config));
+    table->n_parameters = 0;
     append_all(&(table_builder){.config = config, .table = table});
     return RINGMOE_OK;
 }
@@ -233,17 +253,28 @@ void rm_parameter_table_free(rm_parameter_table *table)
     *table = (rm_parameter_table){0};
 }
 
+static int64_t count_attention(const ringmoe_model_config *config)
+{
+    int64_t d = config->hidden_size, head = config->head_dim;
+    int64_t query = config->num_attention_heads * head,
+            key = config->num_key_value_heads * head;
+    int64_t norms[] = {[RINGMOE_QK_NORM_NONE] = 0,
+                       [RINGMOE_QK_NORM_HEAD] = 2 * head,
+                       [RINGMOE_QK_NORM_ROW] = query + key};
+    int64_t biases = config->qkv_bias ? query + 2 * key : 0;
+    return 2 * d + 2 * (query + key) * d + norms[config->qk_norm] + biases;
+}
+
 /* Parameters of the whole model with `experts` experts counted in each MoE layer. */
 static int64_t count_with_experts(const ringmoe_model_config *config, int64_t experts)
 {
-    int64_t d = config->hidden_size;
-    int64_t heads = 2 * (int64_t)config->num_attention_heads + 2 * config->num_key_value_heads;
+    int64_t d = config->hidden_size, shared = config->shared_expert_intermediate_size;
     int64_t n_moe = rm_moe_layer_count(config), n_layers = config->num_hidden_layers;
-    int64_t attention = 2 * d + heads * config->head_dim * d;
     int64_t dense = 3 * d * config->dense_intermediate_size;
     int64_t moe = config->num_local_experts * d + experts * 3 * d * config->intermediate_size;
+    if (shared > 0) moe += 3 * d * shared + d;
     int64_t ends = (config->tie_word_embeddings ? 1 : 2) * (int64_t)config->vocab_size * d + d;
-    return ends + n_layers * attention + (n_layers - n_moe) * dense + n_moe * moe;
+    return ends + n_layers * count_attention(config) + (n_layers - n_moe) * dense + n_moe * moe;
 }
 
 RINGMOE_API int64_t ringmoe_model_config_parameters(const ringmoe_model_config *config)

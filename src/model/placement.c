@@ -69,8 +69,10 @@ static ringmoe_status check_tensor(const ringmoe_model_config *config, int tenso
                        "number of ranks that divides num_key_value_heads",
                        config->num_key_value_heads, tensor_ranks);
     int n_moe_layers = rm_moe_layer_count(config);
+    int shared = config->shared_expert_intermediate_size;
     if (n_moe_layers > 0 && config->intermediate_size < least)
         least = config->intermediate_size;
+    if (n_moe_layers > 0 && shared > 0 && shared < least) least = shared;
     if (n_moe_layers < config->num_hidden_layers && config->dense_intermediate_size < least)
         least = config->dense_intermediate_size;
     if (least < tensor_ranks)

@@ -43,7 +43,10 @@ static ringmoe_model_config config_of_probe(const ringmoe_mesh *mesh,
         layer.num_key_value_heads * (config->num_attention_heads / config->num_key_value_heads);
     layer.dense_intermediate_size = share(config->dense_intermediate_size, tensor, 1);
     layer.intermediate_size = share(config->intermediate_size, tensor, 1);
-    layer.is_dense_layer[0] = dense;
+    if (config->shared_expert_intermediate_size > 0)
+        layer.shared_expert_intermediate_size =
+            share(config->shared_expert_intermediate_size, tensor, 1);
+    layer.is_dense_layer[0] = dense && config->num_local_experts > 0;
     if (dense)
         layer.num_local_experts = layer.num_experts_per_tok = 0;
     else

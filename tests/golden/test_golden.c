@@ -201,7 +201,8 @@ static void train_pass(struct run *run, const json_t *step, rm_pass_result *resu
 static void compare_number(const char *what, int step, double value, double expected,
                            double *worst)
 {
-    double error = fabs(value - expected) / fabs(expected);
+    double error = fabs(value - expected);
+    if (expected != 0) error /= fabs(expected);
     if (!(error <= *worst)) *worst = error;
     if (error <= limit) return;
     fprintf(stderr, "failed: step %d: %s is %.9g, not %.9g\n", step, what, value, expected);

@@ -117,7 +117,7 @@ static void test_names(void **state)
         assert_string_equal(p->name, expected[i].name);
         assert_memory_equal(p->shape, expected[i].shape, sizeof p->shape);
         assert_int_equal(p->decay, p->n_dims == 2);
-        assert_int_equal(p->ones, p->n_dims == 1);
+        assert_int_equal(p->initial, p->n_dims == 1 ? RM_INITIAL_1 : RM_INITIAL_NORMAL);
     }
     assert_int_equal(table.parameters[19].expert_rank, 0);
     assert_int_equal(table.parameters[28].expert_rank, 1);
@@ -148,11 +148,11 @@ static void test_initial_values(void **state)
         rm_random_key key = {.seed = 3, .stream = rm_random_stream(p->name)};
         for (int64_t e = 0; e < p->n_elements; e++) {
             double normal = config.initializer_range * rm_random_normal(key, (uint64_t)e);
-            assert_true(values[e] == (p->ones ? 1 : (rm_real)normal));
+            assert_true(values[e] == (p->initial == RM_INITIAL_1 ? 1 : (rm_real)normal));
             squares += values[e] * values[e];
         }
         double deviation = squares / (double)p->n_elements / 0.01;
-        assert_true(p->ones || (deviation > 0.7 && deviation < 1.4));
+        assert_true(p->initial == RM_INITIAL_1 || (deviation > 0.7 && deviation < 1.4));
     }
     close_fixture(&f);
 }
