@@ -50,6 +50,7 @@ rm_moe_layout rm_model_moe_layout(const ringmoe_model *model)
                            .split_backward = model->settings.split_backward,
                            .reproducible = model->settings.reproducible,
                            .recompute = model->settings.recompute,
+                           .precision = model->formats.experts,
                            .shadows = shadows ? RM_MOST_SHADOWS : 0};
 }
 

@@ -2,9 +2,14 @@
  *
  * Models for evaluation and generation: how they are loaded, and what they take.
  */
+#include <string.h>
+
 #include "format/config.h"
-#include "model/state.h"
+#include "format/dtype.h"
+#include "model/load.h"
 #include "model/verify.h"
+
+/* --- settings --- */
 
 RINGMOE_API void ringmoe_load_settings_default(ringmoe_load_settings *settings)
 {
@@ -34,26 +39,93 @@ static rm_model_settings settings_of(const ringmoe_load_settings *settings)
     rm_model_settings result = {.use = RM_MODEL_INFERENCE,
                                 .max_tokens = settings->max_tokens,
                                 .max_sequences = settings->max_sequences,
-                                .reproducible = settings->reproducible != 0};
+                                .reproducible = settings->reproducible != 0,
+                                .packed_only = true};
     if (result.max_tokens < result.max_sequences) result.max_tokens = result.max_sequences;
     return result;
 }
 
+/* --- formats --- */
+
+/* The precision of the form in which a file has a tensor, if that is one of blocks. */
+static ringmoe_precision stored_format(const rm_tensor *tensor, ringmoe_precision otherwise)
+{
+    if (!tensor) return otherwise;
+    if (tensor->dtype == RM_DTYPE_Q8_0) return RINGMOE_PRECISION_Q8_0;
+    return tensor->dtype == RM_DTYPE_Q4_0 ? RINGMOE_PRECISION_Q4_0 : otherwise;
+}
+
+static void take_format(ringmoe_precision format, bool *is_set, ringmoe_precision otherwise,
+                        ringmoe_precision *common)
+{
+    *common = *is_set && *common != format ? otherwise : format;
+    *is_set = true;
+}
+
+/* Blocks where all matrices of a kind are in the same ones in the files. */
+static rm_weight_formats formats_of_files(const rm_opened_weights *opened,
+                                          ringmoe_precision otherwise)
+{
+    const rm_parameter_table *table = &opened->table;
+    rm_weight_formats formats = {otherwise, otherwise, otherwise};
+    bool dense = false, experts = false;
+    for (int i = 0; i < table->n_parameters - 1; i++) {
+        const rm_parameter *parameter = &table->parameters[i];
+        ringmoe_precision format = stored_format(opened->places[i].tensor, otherwise);
+        if (!parameter->is_matrix || strstr(parameter->name, ".gate.weight")) continue;
+        if (parameter->kind == RM_KIND_EXPERT)
+            take_format(format, &experts, otherwise, &formats.experts);
+        else
+            take_format(format, &dense, otherwise, &formats.dense);
+    }
+    int head = table->n_parameters - 1;
+    if (table->parameters[head].tied) head = 0;
+    formats.head = stored_format(opened->places[head].tensor, otherwise);
+    return formats;
+}
+
+static rm_weight_formats choose_formats(const rm_opened_weights *opened,
+                                        ringmoe_weights weights, ringmoe_precision precision)
+{
+    static const ringmoe_precision formats[] = {[RINGMOE_WEIGHTS_FP32] = RINGMOE_PRECISION_FP32,
+                                                [RINGMOE_WEIGHTS_BF16] = RINGMOE_PRECISION_BF16,
+                                                [RINGMOE_WEIGHTS_Q8_0] = RINGMOE_PRECISION_Q8_0,
+                                                [RINGMOE_WEIGHTS_Q4_0] =
+                                                    RINGMOE_PRECISION_Q4_0};
+    if (weights == RINGMOE_WEIGHTS_AUTO) return formats_of_files(opened, precision);
+    return (rm_weight_formats){formats[weights], formats[weights], formats[weights]};
+}
+
+/* --- loading --- */
+
 /* Collective over all ranks. */
-static ringmoe_status load(ringmoe_mesh *mesh, const char *folder,
-                           const rm_model_settings *settings, ringmoe_model **model)
+static ringmoe_status load_opened(ringmoe_mesh *mesh, const ringmoe_model_config *config,
+                                  const ringmoe_load_settings *settings,
+                                  const rm_opened_weights *opened, ringmoe_model **model)
+{
+    ringmoe_context *context = mesh->context;
+    rm_model_settings inside = settings_of(settings);
+    inside.formats = choose_formats(opened, settings->weights, context->compute.precision);
+    ringmoe_status status = rm_model_create(mesh, config, &inside, model);
+    RM_TRY(rm_agree(&context->world, status, &context->error));
+    return rm_weights_read(opened, *model);
+}
+
+/* Collective over all ranks. */
+static ringmoe_status load(ringmoe_mesh *mesh, const char *path,
+                           const ringmoe_load_settings *settings, ringmoe_model **model)
 {
     const rm_axis *world = &mesh->context->world;
     rm_error *error = &mesh->context->error;
+    rm_opened_weights opened;
     ringmoe_model_config config;
-    bool changes;
-    RM_TRY(rm_verify_weights(mesh->context, folder));
-    RM_TRY(rm_agree(world, rm_config_read(folder, &config, error), error));
-    RM_TRY(rm_agree(world, rm_model_create(mesh, &config, settings, model), error));
-    RM_TRY(rm_model_read_weights(*model, folder, &changes));
-    RM_TRY(rm_agree(world, rm_model_tie_head(*model), error));
-    rm_model_pack(*model);
-    return RINGMOE_OK;
+    RM_TRY(rm_verify_weights(mesh->context, path));
+    RM_TRY(rm_agree(world, rm_config_read(path, &config, error), error));
+    ringmoe_status status =
+        rm_agree(world, rm_weights_open(path, &config, &opened, error), error);
+    if (status == RINGMOE_OK) status = load_opened(mesh, &config, settings, &opened, model);
+    rm_weights_close(&opened);
+    return status;
 }
 
 RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
@@ -67,8 +139,39 @@ RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *fo
     *model = NULL;
     RM_TRY(
         rm_agree(&context->world, check_settings(settings, &context->error), &context->error));
-    rm_model_settings inside = settings_of(settings);
-    ringmoe_status status = load(mesh, folder, &inside, model);
+    ringmoe_status status = load(mesh, folder, settings, model);
     if (status != RINGMOE_OK) ringmoe_model_destroy(model);
     return status;
+}
+
+/* --- what a model takes --- */
+
+int64_t rm_matrix_packed_bytes(const rm_compute *compute, const rm_matrix *matrix)
+{
+    rm_arena measuring = {0};
+    rm_matrix copy = {0};
+    rm_matrix_shape shape = {.out = matrix->out,
+                             .in = matrix->in,
+                             .precision = matrix->forward.precision,
+                             .in_cut = matrix->forward.cut};
+    rm_matrix_layout_shape(&copy, compute, &shape, &measuring);
+    return (int64_t)measuring.used;
+}
+
+RINGMOE_API void ringmoe_model_get_bytes(const ringmoe_model *model, ringmoe_model_bytes *bytes)
+{
+    const ringmoe_model_config *config = &model->config;
+    const rm_compute *compute = &model->mesh->context->compute;
+    int64_t always = 0, experts = 0, n_layers = 0;
+    for (int i = 0; i < model->n_matrices; i++)
+        *(model->matrix_parameters[i]->kind == RM_KIND_EXPERT ? &experts : &always) +=
+            rm_matrix_packed_bytes(compute, model->matrices[i]);
+    for (int i = 0; i < config->num_hidden_layers; i++)
+        n_layers += rm_model_has_layer(model, i);
+    double share = config->num_local_experts > 0
+                       ? (double)config->num_experts_per_tok / config->num_local_experts
+                       : 0;
+    bytes->weights = (int64_t)(model->weights_arena.used + model->packed_arena.used);
+    bytes->token = always + (int64_t)((double)experts * share);
+    bytes->position = 2 * n_layers * rm_model_kv_width(model) * (int64_t)sizeof(rm_real);
 }

@@ -24,9 +24,6 @@ static ringmoe_moe_settings layer_settings(const ringmoe_model *model, int layer
     settings.d_ff = config->intermediate_size;
     settings.n_experts = config->num_local_experts;
     settings.top_k = config->num_experts_per_tok;
-    settings.renormalize = !config->router_unnormalized;
-    settings.d_ff_shared = config->shared_expert_intermediate_size;
-    settings.shared_gate = config->shared_expert_intermediate_size > 0;
     settings.noise =
         config->router_jitter_noise > 0 ? RINGMOE_NOISE_JITTER : RINGMOE_NOISE_NONE;
     settings.jitter = (ringmoe_real)config->router_jitter_noise;
@@ -185,7 +182,9 @@ static void lay_out_weights(ringmoe_model *model)
                     (int64_t)config->num_hidden_layers * config->num_local_experts, rm_real);
 }
 
-rm_inner_cut rm_model_cut(const ringmoe_model *model, int64_t n_units, int64_t unit)
+/* The blocks of this tensor rank's part of a dimension of n_units units, for reproducible sums
+ * over it. */
+static rm_inner_cut cut_of(const ringmoe_model *model, int64_t n_units, int64_t unit)
 {
     const rm_placement *placement = &model->table.placement;
     if (!model->settings.reproducible) return (rm_inner_cut){0};
@@ -195,8 +194,8 @@ rm_inner_cut rm_model_cut(const ringmoe_model *model, int64_t n_units, int64_t u
 static void lay_out_matrix(ringmoe_model *model, const rm_compute *compute, rm_matrix *matrix,
                            rm_matrix_shape shape)
 {
-    shape.precision = compute->precision;
     shape.with_backward = model->settings.use == RM_MODEL_TRAINING;
+    if (!shape.with_backward) shape.out_cut = (rm_inner_cut){0};
     rm_matrix_layout_shape(matrix, compute, &shape, &model->packed_arena);
 }
 
@@ -207,13 +206,17 @@ static void lay_out_attention(ringmoe_model *model, const rm_compute *compute,
     const ringmoe_model_config *config = &model->config;
     int64_t d = config->hidden_size, n_groups = config->num_key_value_heads;
     int64_t query_unit = config->num_attention_heads / n_groups * config->head_dim;
+    ringmoe_precision precision = model->formats.dense;
     rm_matrix_shape query = {.out = model->parts.query_width,
                              .in = d,
-                             .out_cut = rm_model_cut(model, n_groups, query_unit)};
+                             .precision = precision,
+                             .out_cut = cut_of(model, n_groups, query_unit)};
     rm_matrix_shape key = {.out = model->parts.key_width,
                            .in = d,
-                           .out_cut = rm_model_cut(model, n_groups, config->head_dim)};
-    rm_matrix_shape output = {.out = d, .in = query.out, .in_cut = query.out_cut};
+                           .precision = precision,
+                           .out_cut = cut_of(model, n_groups, config->head_dim)};
+    rm_matrix_shape output = {
+        .out = d, .in = query.out, .precision = precision, .in_cut = query.out_cut};
     lay_out_matrix(model, compute, &layer->query, query);
     lay_out_matrix(model, compute, &layer->key, key);
     lay_out_matrix(model, compute, &layer->value, key);
@@ -230,7 +233,8 @@ static void lay_out_ffn(ringmoe_model *model, const rm_compute *compute, int ind
                              .tensor_ranks = placement->tensor_ranks,
                              .tensor_rank = placement->tensor_rank,
                              .with_backward = model->settings.use == RM_MODEL_TRAINING,
-                             .reproducible = model->settings.reproducible};
+                             .reproducible = model->settings.reproducible,
+                             .precision = model->formats.dense};
     if (rm_layer_is_dense(&model->config, index))
         rm_swiglu_layout(&layer->dense, compute, &dense, &model->packed_arena);
     else
@@ -242,7 +246,8 @@ static void lay_out_packed(ringmoe_model *model, const rm_compute *compute)
 {
     rm_matrix_shape head = {.out = model->parts.vocab.n,
                             .in = model->config.hidden_size,
-                            .out_cut = rm_model_cut(model, model->config.vocab_size, 1)};
+                            .precision = model->formats.head,
+                            .out_cut = cut_of(model, model->config.vocab_size, 1)};
     for (int chunk = 0; chunk < model->n_chunks; chunk++) {
         const rm_stage *stage = &model->stages[chunk];
         for (int i = stage->first_layer; i < stage->first_layer + stage->n_layers; i++) {
@@ -253,8 +258,18 @@ static void lay_out_packed(ringmoe_model *model, const rm_compute *compute)
     }
 }
 
+/* In training the precision is the context's. */
+static void choose_formats(ringmoe_model *model, const rm_compute *compute)
+{
+    ringmoe_precision precision = compute->precision;
+    model->formats = model->settings.packed_only
+                         ? model->settings.formats
+                         : (rm_weight_formats){precision, precision, precision};
+}
+
 void rm_model_layout(ringmoe_model *model, const rm_compute *compute)
 {
+    choose_formats(model, compute);
     lay_out_weights(model);
     lay_out_packed(model, compute);
     rm_rope_layout(&model->rope, model->config.rope_theta, model->config.head_dim,

@@ -20,7 +20,6 @@
 
 #include "comm/mesh.h"
 #include "comm/tree.h"
-#include "format/families.h"
 #include "moe/layer.h"
 
 #define RM_MAX_CHUNKS 64
@@ -46,19 +45,13 @@ typedef int rm_space;
  * gives it. */
 typedef enum rm_slice { RM_SLICE_NONE, RM_SLICE_ROWS, RM_SLICE_COLUMNS } rm_slice;
 
-typedef enum rm_initial {
-    RM_INITIAL_NORMAL, /* normal(0, initializer_range) */
-    RM_INITIAL_1,      /* norms */
-    RM_INITIAL_0       /* biases */
-} rm_initial;
+#define RM_NAME_BYTES 96
 
 /* One parameter of the whole model, whether this rank holds it or not. */
 typedef struct rm_parameter {
-    char name[RM_NAME_BYTES]; /* Hugging Face's, of the model's family */
-    rm_role role;
-    int layer, expert; /* -1: of none */
+    char name[RM_NAME_BYTES]; /* Hugging Face's, Mixtral's */
     int n_dims;
-    int64_t shape[2];   /* global; of a vector {n, 1} */
+    int64_t shape[2];   /* global */
     int64_t n_elements; /* global */
     int stage;
     rm_kind kind;
@@ -70,8 +63,8 @@ typedef struct rm_parameter {
                        is nothing in the space */
     bool tied;  /* the head of a tied model: a copy of the embedding, in no file, and no weight
                    of its own: its gradient belongs to the embedding's */
-    bool decay; /* weight decay applies (not on vectors) */
-    rm_initial initial;
+    bool decay; /* weight decay applies (not on norms) */
+    bool ones;  /* initial value 1 (norms), else normal(0, initializer_range) */
 } rm_parameter;
 
 /* What one tensor rank holds of a parameter, row-major at its offset. */
@@ -107,6 +100,11 @@ const rm_parameter *rm_table_tied_head(const rm_parameter_table *table);
 
 typedef enum rm_model_use { RM_MODEL_INFERENCE = 0, RM_MODEL_TRAINING = 1 } rm_model_use;
 
+/* How matrices are packed. Routers are fp32 in any case. */
+typedef struct rm_weight_formats {
+    ringmoe_precision dense, experts, head; /* dense: attention, dense layers */
+} rm_weight_formats;
+
 typedef struct rm_model_settings {
     rm_model_use use;
     int64_t max_tokens;          /* of a microbatch */
@@ -119,7 +117,8 @@ typedef struct rm_model_settings {
                                     what the weights' half needs is kept anyway */
     bool reproducible;           /* bits do not depend on the tensor axis */
     bool shadows;                /* rm_model_share_experts will be called */
-    bool packed_only;            /* for inference: matrices have no master weights */
+    bool packed_only;            /* for inference: matrices have no master weights, and */
+    rm_weight_formats formats;   /* are packed so; else the context's precision counts */
 } rm_model_settings;
 
 /* Creation: shapes, memory for weights, packed forms and activations. Weights are zero

@@ -58,7 +58,8 @@ typedef struct rm_moe_layout {
     bool split_backward; /* the backward pass comes in two parts */
     bool reproducible;   /* over tensor ranks */
     ringmoe_recompute recompute;
-    int shadows; /* copies of experts there is room for: 0 or RM_MOST_SHADOWS */
+    int shadows;                 /* copies of experts there is room for: 0 or RM_MOST_SHADOWS */
+    ringmoe_precision precision; /* of the experts' packed forms */
 } rm_moe_layout;
 
 /* What a pass is told. */

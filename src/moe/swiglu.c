@@ -21,12 +21,12 @@ void rm_swiglu_layout(rm_swiglu *swiglu, const rm_compute *compute,
         cut = rm_inner_cut_of(shape->d_ff, 1, shape->tensor_ranks, shape->tensor_rank);
     rm_matrix_shape inwards = {.out = rm_swiglu_inner(shape),
                                .in = shape->d_model,
-                               .precision = compute->precision,
+                               .precision = shape->precision,
                                .with_backward = shape->with_backward,
                                .out_cut = cut};
     rm_matrix_shape outwards = {.out = shape->d_model,
                                 .in = inwards.out,
-                                .precision = compute->precision,
+                                .precision = shape->precision,
                                 .with_backward = shape->with_backward,
                                 .in_cut = cut};
     rm_matrix_layout_shape(&swiglu->gate, compute, &inwards, arena);

@@ -26,6 +26,7 @@ typedef struct rm_swiglu_shape {
     int64_t d_model, d_ff; /* d_ff of all tensor ranks together */
     int tensor_ranks, tensor_rank;
     bool with_backward, reproducible;
+    ringmoe_precision precision; /* of the packed forms */
 } rm_swiglu_shape;
 
 /* A rank's part of d_ff. */

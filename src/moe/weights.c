@@ -21,7 +21,8 @@ void rm_moe_weights_layout(rm_moe_weights *weights, const rm_compute *compute,
                              .tensor_ranks = layout->tensor_ranks,
                              .tensor_rank = layout->tensor_rank,
                              .with_backward = with_backward,
-                             .reproducible = layout->reproducible};
+                             .reproducible = layout->reproducible,
+                             .precision = layout->precision};
     weights->experts = RM_TAKE(arena, n_local, rm_swiglu);
     for (int e = 0; e < n_local; e++) {
         rm_swiglu unused, *expert = weights->experts ? &weights->experts[e] : &unused;

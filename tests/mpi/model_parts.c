@@ -70,6 +70,7 @@ static void check_layout(struct layout layout, bool tied)
 {
     struct world world, alone;
     ringmoe_model *model, *whole;
+    bool changes;
     ringmoe_model_config config = odd_config(tied);
     world_open(&alone, MPI_COMM_SELF, (struct layout){.data = 1, .expert = 1, .threads = 1},
                RINGMOE_PRECISION_FP32);
@@ -80,10 +81,14 @@ static void check_layout(struct layout layout, bool tied)
     ringmoe_model_destroy(&model);
     ringmoe_model_destroy(&whole);
 
-    CHECK_STATUS(ringmoe_model_load(alone.mesh, folder, NULL, &whole), RINGMOE_OK,
+    draw(&alone, &config, &whole);
+    draw(&world, &config, &model);
+    CHECK_STATUS(rm_model_read_weights(whole, folder, &changes), RINGMOE_OK,
                  ringmoe_context_error(alone.context));
-    CHECK_STATUS(ringmoe_model_load(world.mesh, folder, NULL, &model), RINGMOE_OK,
+    CHECK(rm_model_tie_head(whole) == RINGMOE_OK);
+    CHECK_STATUS(rm_model_read_weights(model, folder, &changes), RINGMOE_OK,
                  ringmoe_context_error(world.context));
+    CHECK(rm_model_tie_head(model) == RINGMOE_OK);
     check_model(world.mesh, model, whole);
     ringmoe_model_destroy(&model);
     ringmoe_model_destroy(&whole);

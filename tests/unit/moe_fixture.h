@@ -45,7 +45,10 @@ static inline ringmoe_moe_settings moe_fixture_settings(int n_experts, int top_k
 static inline void moe_fixture_layout(moe_fixture *fixture)
 {
     const ringmoe_moe_settings *settings = &fixture->settings;
-    rm_moe_layout alone = {.expert_ranks = 1, .tensor_ranks = 1, .with_backward = true};
+    rm_moe_layout alone = {.expert_ranks = 1,
+                           .tensor_ranks = 1,
+                           .with_backward = true,
+                           .precision = fixture->compute.precision};
     rm_moe_weights_layout(&fixture->weights, &fixture->compute, settings, &alone,
                           &fixture->arena);
     rm_routing_layout(&fixture->routing, settings, true, &fixture->arena);

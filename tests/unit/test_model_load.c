@@ -7,6 +7,7 @@
 #include "format/config.h"
 #include "format/router_biases.h"
 #include "format/safetensors.h"
+#include "model/state.h"
 #include "model_fixture.h"
 #include "scratch.h"
 
@@ -80,15 +81,42 @@ static void write_config(const ringmoe_model_config *config)
     remove(scratch_path("model.safetensors.index.json"));
 }
 
-static void check_values(const ringmoe_model *model)
+/* A model with the elements as its weights, packed. */
+static ringmoe_model *make_expected(const model_fixture *f)
 {
-    const rm_parameter_table *table = rm_model_parameters(model);
+    ringmoe_model *expected;
+    rm_model_settings settings = f->model->settings;
+    settings.packed_only = false;
+    assert_int_equal(rm_model_create(f->mesh, &f->model->config, &settings, &expected),
+                     RINGMOE_OK);
+    const rm_parameter_table *table = rm_model_parameters(expected);
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *p = &table->parameters[i];
-        const rm_real *values = rm_model_weights(model, p);
         const char *name = p->tied ? table->parameters[0].name : p->name;
-        for (int64_t e = 0; e < p->n_elements; e++) assert_true(values[e] == element(name, e));
+        rm_real *values = rm_model_weights(expected, p);
+        for (int64_t e = 0; e < p->n_elements; e++) values[e] = element(name, e);
     }
+    rm_model_pack(expected);
+    return expected;
+}
+
+/* Of matrices a loaded model has the packed forms alone. */
+static void check_values(const model_fixture *f)
+{
+    ringmoe_model *expected = make_expected(f);
+    const rm_parameter_table *table = rm_model_parameters(f->model);
+    for (int i = 0; i < expected->n_matrices; i++)
+        assert_memory_equal(
+            f->model->matrices[i]->forward.data, expected->matrices[i]->forward.data,
+            rm_matrix_packed_bytes(&f->context->compute, expected->matrices[i]));
+    for (int i = 0; i < table->n_parameters; i++) {
+        const rm_parameter *p = &table->parameters[i];
+        const rm_real *values = rm_model_weights(f->model, p);
+        assert_int_equal(values == NULL, p->is_matrix);
+        for (int64_t e = 0; values && e < p->n_elements; e++)
+            assert_true(values[e] == element(p->name, e));
+    }
+    ringmoe_model_destroy(&expected);
 }
 
 static void check_loads(void)
@@ -96,7 +124,7 @@ static void check_loads(void)
     model_fixture f = open_mesh(2, RINGMOE_PRECISION_FP32);
     ringmoe_status status = ringmoe_model_load(f.mesh, scratch_folder, NULL, &f.model);
     if (status != RINGMOE_OK) fail_msg("%s", fixture_error(&f));
-    check_values(f.model);
+    check_values(&f);
     close_fixture(&f);
 }
 

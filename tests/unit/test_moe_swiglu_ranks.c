@@ -80,7 +80,7 @@ static void run_passes(const problem *p, const rm_swiglu *expert, const rm_swigl
 
 static results *run_rank(const problem *p, int ranks, int rank)
 {
-    rm_swiglu_shape shape = {D_MODEL, p->d_ff, ranks, rank, true, true};
+    rm_swiglu_shape shape = {D_MODEL, p->d_ff, ranks, rank, true, true, p->compute.precision};
     rm_swiglu expert = {0};
     rm_swiglu_saved saved;
     rm_arena arena = {0};
