@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "format/config.h"
 #include "format/config_fields.h"
+#include "format/gguf_config.h"
 #include "format/json.h"
 #include "format/printable.h"
 
@@ -385,6 +386,7 @@ static ringmoe_status read_file(const char *path, ringmoe_model_config *config, 
 ringmoe_status rm_config_read(const char *path, ringmoe_model_config *config, rm_error *error)
 {
     memset(config, 0, sizeof *config);
+    if (rm_path_is_gguf(path)) return rm_gguf_config_read(path, config, error);
     if (!rm_path_is_folder(path)) return read_file(path, config, error);
     char *inside = rm_path_join(path, "config.json");
     if (!inside)
