@@ -24,6 +24,9 @@ static ringmoe_moe_settings layer_settings(const ringmoe_model *model, int layer
     settings.d_ff = config->intermediate_size;
     settings.n_experts = config->num_local_experts;
     settings.top_k = config->num_experts_per_tok;
+    settings.renormalize = !config->router_unnormalized;
+    settings.d_ff_shared = config->shared_expert_intermediate_size;
+    settings.shared_gate = config->shared_expert_intermediate_size > 0;
     settings.noise =
         config->router_jitter_noise > 0 ? RINGMOE_NOISE_JITTER : RINGMOE_NOISE_NONE;
     settings.jitter = (ringmoe_real)config->router_jitter_noise;
@@ -182,9 +185,7 @@ static void lay_out_weights(ringmoe_model *model)
                     (int64_t)config->num_hidden_layers * config->num_local_experts, rm_real);
 }
 
-/* The blocks of this tensor rank's part of a dimension of n_units units, for reproducible sums
- * over it. */
-static rm_inner_cut cut_of(const ringmoe_model *model, int64_t n_units, int64_t unit)
+rm_inner_cut rm_model_cut(const ringmoe_model *model, int64_t n_units, int64_t unit)
 {
     const rm_placement *placement = &model->table.placement;
     if (!model->settings.reproducible) return (rm_inner_cut){0};
@@ -210,11 +211,11 @@ static void lay_out_attention(ringmoe_model *model, const rm_compute *compute,
     rm_matrix_shape query = {.out = model->parts.query_width,
                              .in = d,
                              .precision = precision,
-                             .out_cut = cut_of(model, n_groups, query_unit)};
+                             .out_cut = rm_model_cut(model, n_groups, query_unit)};
     rm_matrix_shape key = {.out = model->parts.key_width,
                            .in = d,
                            .precision = precision,
-                           .out_cut = cut_of(model, n_groups, config->head_dim)};
+                           .out_cut = rm_model_cut(model, n_groups, config->head_dim)};
     rm_matrix_shape output = {
         .out = d, .in = query.out, .precision = precision, .in_cut = query.out_cut};
     lay_out_matrix(model, compute, &layer->query, query);
@@ -247,7 +248,7 @@ static void lay_out_packed(ringmoe_model *model, const rm_compute *compute)
     rm_matrix_shape head = {.out = model->parts.vocab.n,
                             .in = model->config.hidden_size,
                             .precision = model->formats.head,
-                            .out_cut = cut_of(model, model->config.vocab_size, 1)};
+                            .out_cut = rm_model_cut(model, model->config.vocab_size, 1)};
     for (int chunk = 0; chunk < model->n_chunks; chunk++) {
         const rm_stage *stage = &model->stages[chunk];
         for (int i = stage->first_layer; i < stage->first_layer + stage->n_layers; i++) {

@@ -20,6 +20,7 @@
 
 #include "comm/mesh.h"
 #include "comm/tree.h"
+#include "format/families.h"
 #include "moe/layer.h"
 
 #define RM_MAX_CHUNKS 64
@@ -45,13 +46,19 @@ typedef int rm_space;
  * gives it. */
 typedef enum rm_slice { RM_SLICE_NONE, RM_SLICE_ROWS, RM_SLICE_COLUMNS } rm_slice;
 
-#define RM_NAME_BYTES 96
+typedef enum rm_initial {
+    RM_INITIAL_NORMAL, /* normal(0, initializer_range) */
+    RM_INITIAL_1,      /* norms */
+    RM_INITIAL_0       /* biases */
+} rm_initial;
 
 /* One parameter of the whole model, whether this rank holds it or not. */
 typedef struct rm_parameter {
-    char name[RM_NAME_BYTES]; /* Hugging Face's, Mixtral's */
+    char name[RM_NAME_BYTES]; /* Hugging Face's, of the model's family */
+    rm_role role;
+    int layer, expert; /* -1: of none */
     int n_dims;
-    int64_t shape[2];   /* global */
+    int64_t shape[2];   /* global; of a vector {n, 1} */
     int64_t n_elements; /* global */
     int stage;
     rm_kind kind;
@@ -63,8 +70,8 @@ typedef struct rm_parameter {
                        is nothing in the space */
     bool tied;  /* the head of a tied model: a copy of the embedding, in no file, and no weight
                    of its own: its gradient belongs to the embedding's */
-    bool decay; /* weight decay applies (not on norms) */
-    bool ones;  /* initial value 1 (norms), else normal(0, initializer_range) */
+    bool decay; /* weight decay applies (not on vectors) */
+    rm_initial initial;
 } rm_parameter;
 
 /* What one tensor rank holds of a parameter, row-major at its offset. */

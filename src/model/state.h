@@ -26,6 +26,7 @@
 #include "model/model.h"
 #include "nn/attention.h"
 #include "nn/embedding.h"
+#include "nn/heads.h"
 #include "nn/norm.h"
 #include "nn/rope.h"
 
@@ -42,6 +43,8 @@ ringmoe_status rm_placement_check(const ringmoe_model_config *config,
 typedef struct rm_layer_weights {
     const rm_real *attention_norm, *ffn_norm;
     rm_matrix query, key, value, output;
+    const rm_real *head_biases[3]; /* of queries, keys and values; NULL: none */
+    const rm_real *head_norms[2];  /* of queries and keys; NULL: none */
     rm_swiglu dense;               /* in a dense layer */
     rm_moe_weights moe;            /* in the others */
     ringmoe_moe_settings settings; /* likewise */
@@ -50,12 +53,14 @@ typedef struct rm_layer_weights {
 /* Activations of a layer, one microbatch. Those that are made again in the backward pass
  * (recomputation) are in memory that layers share. */
 typedef struct rm_layer_saved {
-    rm_real *x;                         /* [N][d]; NULL: the stage's input */
-    rm_real *attention_input;           /* [N][d], the normed x */
-    rm_real *q, *attended;              /* [N][heads * head_dim] */
-    rm_real *k, *v;                     /* [N][kv heads * head_dim] */
-    rm_real *logsumexp;                 /* [heads][N] */
-    rm_real *middle, *ffn_input;        /* [N][d] */
+    rm_real *x;                  /* [N][d]; NULL: the stage's input */
+    rm_real *attention_input;    /* [N][d], the normed x */
+    rm_real *q, *attended;       /* [N][heads * head_dim] */
+    rm_real *k, *v;              /* [N][kv heads * head_dim] */
+    rm_real *projected[3];       /* q, k and v before norm and cut; NULL: there is neither */
+    rm_real *head_rstd[2];       /* of q and k: [N][heads] or [N]; NULL: no norm */
+    rm_real *logsumexp;          /* [heads][N] */
+    rm_real *middle, *ffn_input; /* [N][d] */
     rm_real *attention_rstd, *ffn_rstd; /* [N] */
     rm_swiglu_saved dense;
     rm_moe_saved *moe;
@@ -69,6 +74,7 @@ typedef struct rm_layer_gradients {
     /* Only for split_backward; NULL else: */
     rm_real *d_middle, *d_ffn; /* [N][d], of attention's and the feed-forward's parts */
     rm_real *attention_norm, *ffn_norm; /* [d], the gradients of the norms themselves */
+    rm_real *head_norms[2];             /* likewise */
 } rm_layer_gradients;
 
 /* What the last stage keeps of a microbatch after its layers. */
@@ -100,6 +106,7 @@ typedef struct rm_backward_buffers {
     rm_layer_gradients gradients;
     rm_real *attention_workspace;
     rm_real *norm_partials;
+    rm_real *heads_workspace;
     int32_t *embedding_order;
     rm_swiglu_sinks *expert_sinks; /* [expert ranks][local experts] */
 } rm_backward_buffers;
@@ -163,6 +170,11 @@ void rm_model_release(ringmoe_model *model);
 void rm_model_layout(ringmoe_model *model, const rm_compute *compute);
 void rm_activations_layout(ringmoe_model *model);
 rm_moe_layout rm_model_moe_layout(const ringmoe_model *model);
+/* The blocks of this tensor rank's part of a dimension of n_units units, for reproducible sums
+ * over it. */
+rm_inner_cut rm_model_cut(const ringmoe_model *model, int64_t n_units, int64_t unit);
+/* Queries (which 0), keys (1) or values (2) of `n_rows` tokens, without a layer's weights. */
+rm_heads rm_model_heads(const ringmoe_model *model, int64_t n_rows, int which);
 
 /* --- one way through a stage: what training, evaluation and generation have in common --- */
 
@@ -200,12 +212,16 @@ rm_attention_shape rm_walk_attention_shape(const rm_walk *walk);
 /* Adds up what the tensor ranks have made of [N][width]. */
 ringmoe_status rm_sum_parts(const rm_walk *walk, rm_real *data, int64_t width);
 
-/* --- forward.c, recompute.c --- */
+/* --- forward.c, heads.c, recompute.c --- */
 
 /* All layers of the stage, from walk->input or the tokens to walk->output or the head's x. */
 ringmoe_status rm_stage_forward(const rm_walk *walk);
 /* From attention_input to ffn_input. */
 ringmoe_status rm_layer_attend(const rm_walk *walk, int index);
+/* heads.c: what the family does to q, k and v between products and rotation; `which` counts
+ * them. Where the products' results go; and from there to saved->q, k and v. */
+rm_real *rm_layer_projected(const rm_layer_saved *saved, int which);
+ringmoe_status rm_layer_make_heads(const rm_walk *walk, int index);
 /* y = the feed-forward's part of the residual sum. */
 ringmoe_status rm_layer_feed_forward(const rm_walk *walk, int index, rm_real *y);
 /* Makes what the backward pass of a layer needs and was not kept. */
