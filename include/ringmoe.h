@@ -6,6 +6,7 @@
  *   mesh.h      ranks laid out over the data and expert axes
  *   moe.h       one MoE layer that stands alone
  *   model.h     a transformer language model from config.json
+ *   tokenizer.h text to tokens and back
  *   data.h      token streams
  *   train.h     training, evaluation, checkpoints
  *   generate.h  sampling
@@ -21,6 +22,7 @@
 #include <ringmoe/moe.h>
 #include <ringmoe/pipeline.h>
 #include <ringmoe/model.h>
+#include <ringmoe/tokenizer.h>
 #include <ringmoe/data.h>
 #include <ringmoe/checkpoint.h>
 #include <ringmoe/train.h>

@@ -52,7 +52,7 @@ install_brew() {
 # Keg-only libraries of Homebrew are found by their own pkg-config folders.
 use_brew_paths() {
     local formula
-    for formula in openblas jansson xxhash mpich libomp cmocka; do
+    for formula in openblas jansson xxhash pcre2 utf8proc mpich libomp cmocka; do
         PKG_CONFIG_PATH="$(brew --prefix)/opt/$formula/lib/pkgconfig:${PKG_CONFIG_PATH:-}"
     done
     LDFLAGS="-L$(brew --prefix)/opt/libomp/lib ${LDFLAGS:-}"
@@ -87,6 +87,8 @@ need_to_build() {
     need pc:openblas libopenblas-openmp-dev openblas
     need pc:jansson libjansson-dev jansson
     need pc:libxxhash libxxhash-dev xxhash
+    need pc:libpcre2-8 libpcre2-dev pcre2
+    need pc:libutf8proc libutf8proc-dev utf8proc
     command -v brew >/dev/null && need "$(brew --prefix)/opt/libomp/lib" - libomp
     return 0
 }

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where Oniguruma (Ruby syntax, UTF-8) and PCRE2 (UTF, UCP, MULTILINE) read a pattern
+ * differently:
+ *
+ *   \s \S     PCRE2 counts U+180E as a blank: written out by the property White_Space
+ *   \w \W     other properties: written out
+ *   \h \H     hexadecimal digits there, blanks here: refused; so are all other letters but
+ *             those in the lists below
+ *   [a[b]]    sets in sets, and &&: refused
+ *   {n,m}+    greedy and repeated there, possessive here: refused; also {n}? and {,m}
+ *   (?m) ...  other letters: only those groups that are listed below are taken
+ *
+ * Nothing else is touched; PCRE2 says itself what it cannot read.
+ */
+#include "format/pattern_text.h"
+
+#include <string.h>
+
+typedef struct translator {
+    const char *at, *end;
+    rm_bytes *out;
+    rm_error *error;
+    bool in_set;
+    bool has_memory;
+} translator;
+
+static const char blanks[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
+                             "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+static const char word_characters[] = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+
+static ringmoe_status refuse(const translator *work, const char *what, int64_t bytes,
+                             const char *why)
+{
+    return rm_fail(work->error, RINGMOE_ERROR_FORMAT, "pattern: %.*s: %s", (int)bytes, what,
+                   why);
+}
+
+static void put(translator *work, const char *text, int64_t bytes)
+{
+    if (!rm_bytes_add(work->out, text, bytes)) work->has_memory = false;
+}
+
+static void put_text(translator *work, const char *text)
+{
+    put(work, text, (int64_t)strlen(text));
+}
+
+/* A class of characters by its members. */
+static ringmoe_status put_class(translator *work, const char *members, bool negated)
+{
+    if (work->in_set && negated)
+        return refuse(work, work->at, 2, "not done inside of [ ]: name the characters");
+    if (!work->in_set) put_text(work, negated ? "[^" : "[");
+    put_text(work, members);
+    if (!work->in_set) put_text(work, "]");
+    work->at += 2;
+    return RINGMOE_OK;
+}
+
+/* \uHHHH */
+static ringmoe_status put_unicode(translator *work)
+{
+    static const char digits[] = "0123456789abcdefABCDEF";
+    if (work->end - work->at < 6 || strspn(work->at + 2, digits) < 4)
+        return refuse(work, work->at, 2, "without four hex digits");
+    put_text(work, "\\x{");
+    put(work, work->at + 2, 4);
+    put_text(work, "}");
+    work->at += 6;
+    return RINGMOE_OK;
+}
+
+/* At a backslash. */
+static ringmoe_status escape(translator *work)
+{
+    if (work->end - work->at < 2) return refuse(work, work->at, 1, "at the end of the pattern");
+    char letter = work->at[1];
+    if (letter == 's' || letter == 'S') return put_class(work, blanks, letter == 'S');
+    if (letter == 'w' || letter == 'W') return put_class(work, word_characters, letter == 'W');
+    if (letter == 'u') return put_unicode(work);
+    bool is_word = (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') ||
+                   (letter >= 'A' && letter <= 'Z');
+    if (is_word && !strchr(work->in_set ? "dDpPnrtfaex" : "dDpPnrtfaexAz", letter))
+        return refuse(work, work->at, 2, "this escape is not done");
+    const char *close = work->at + 1;
+    if ((letter == 'p' || letter == 'P' || letter == 'x') && work->end - work->at > 2 &&
+        work->at[2] == '{')
+        close = memchr(work->at, '}', (size_t)(work->end - work->at));
+    if (!close) return refuse(work, work->at, 3, "its } is missing");
+    put(work, work->at, close + 1 - work->at);
+    work->at = close + 1;
+    return RINGMOE_OK;
+}
+
+/* At a bracket that opens a set, or of [:name:] in one. */
+static ringmoe_status open_set(translator *work)
+{
+    if (!work->in_set) {
+        int64_t bytes = work->end - work->at > 1 && work->at[1] == '^' ? 2 : 1;
+        work->in_set = true;
+        put(work, work->at, bytes);
+        work->at += bytes;
+        if (work->at < work->end && *work->at == ']')
+            return refuse(work, "[]", 2, "an empty set");
+        return RINGMOE_OK;
+    }
+    return refuse(work, work->at, 1, "a set inside of a set is not done");
+}
+
+static ringmoe_status in_set(translator *work)
+{
+    if (*work->at == '\\') return escape(work);
+    if (*work->at == '[') return open_set(work);
+    if (work->end - work->at > 1 && work->at[0] == '&' && work->at[1] == '&')
+        return refuse(work, work->at, 2, "the intersection of sets is not done");
+    if (*work->at == ']') work->in_set = false;
+    put(work, work->at++, 1);
+    return RINGMOE_OK;
+}
+
+/* At a parenthesis that opens a group. */
+static ringmoe_status open_group(translator *work)
+{
+    static const char *const groups[] = {"(?:", "(?i:", "(?-i:", "(?=", "(?!",
+                                         "(?>", "(?<=", "(?<!",  NULL};
+    if (work->end - work->at < 2 || (work->at[1] != '?' && work->at[1] != '*')) {
+        put(work, work->at++, 1);
+        return RINGMOE_OK;
+    }
+    for (int i = 0; groups[i]; i++) {
+        int64_t bytes = (int64_t)strlen(groups[i]);
+        if (work->end - work->at < bytes || memcmp(work->at, groups[i], (size_t)bytes))
+            continue;
+        put(work, work->at, bytes);
+        work->at += bytes;
+        return RINGMOE_OK;
+    }
+    return refuse(work, work->at, work->end - work->at < 4 ? work->end - work->at : 4,
+                  "this kind of group is not done");
+}
+
+/* At a brace: how often. */
+static ringmoe_status repeat(translator *work)
+{
+    const char *close = memchr(work->at, '}', (size_t)(work->end - work->at));
+    const char *at = work->at + 1;
+    bool is_count = close && at < close;
+    for (; is_count && at < close; at++)
+        is_count = (*at >= '0' && *at <= '9') || (*at == ',' && at > work->at + 1);
+    if (!is_count)
+        return refuse(work, work->at, 1, "write \\{ for the character, or a count as {1,3}");
+    if (close + 1 < work->end && (close[1] == '+' || close[1] == '?' || close[1] == '*'))
+        return refuse(work, work->at, close + 2 - work->at, "this count is not done");
+    put(work, work->at, close + 1 - work->at);
+    work->at = close + 1;
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_pattern_translate(const char *text, int64_t bytes, rm_bytes *translated,
+                                    rm_error *error)
+{
+    translator work = {.at = text,
+                       .end = text + bytes,
+                       .out = translated,
+                       .error = error,
+                       .has_memory = rm_bytes_reserve(translated, bytes)};
+    while (work.at < work.end && work.has_memory) {
+        if (work.in_set)
+            RM_TRY(in_set(&work));
+        else if (*work.at == '\\')
+            RM_TRY(escape(&work));
+        else if (*work.at == '[')
+            RM_TRY(open_set(&work));
+        else if (*work.at == '(')
+            RM_TRY(open_group(&work));
+        else if (*work.at == '{')
+            RM_TRY(repeat(&work));
+        else
+            put(&work, work.at++, 1);
+    }
+    if (work.has_memory) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a pattern");
+}

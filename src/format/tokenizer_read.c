@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tokenizer.json: the model and the added tokens; its other parts are read by the files that
+ * tokenizer_json.h names.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/tokenizer_json.h"
+
+static const rm_json_limits limits = {
+    .bytes = (int64_t)1 << 28, .values = (int64_t)1 << 24, .depth = 64};
+
+/* Above the largest id of the vocabulary and of the added tokens. */
+static int64_t count_ids(const json_t *vocab, const json_t *added)
+{
+    int64_t most = 0;
+    const char *key;
+    size_t i;
+    json_t *value;
+    json_object_foreach((json_t *)vocab, key, value) if (json_integer_value(value) >= most)
+        most = json_integer_value(value) + 1;
+    json_array_foreach(added, i, value)
+    {
+        int64_t id = json_integer_value(json_object_get(value, "id"));
+        if (id >= most) most = id + 1;
+    }
+    return most;
+}
+
+static ringmoe_status read_vocabulary(ringmoe_tokenizer *tokenizer, const json_t *vocab,
+                                      const char *unknown, rm_error *error)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)vocab, key, value)
+    {
+        int64_t bytes = (int64_t)strlen(key);
+        bool is_byte =
+            tokenizer->kind == RINGMOE_TOKENIZER_CHARACTERS && rm_byte_token(key, bytes) >= 0;
+        bool is_unknown = unknown && strcmp(key, unknown) == 0;
+        if (!json_is_integer(value))
+            return rm_fail(error, RINGMOE_ERROR_FORMAT, "model: an id in vocab is no integer");
+        RM_TRY(rm_tokenizer_spell(tokenizer, json_integer_value(value), key, bytes,
+                                  is_unknown ? RINGMOE_TOKEN_UNKNOWN
+                                  : is_byte  ? RINGMOE_TOKEN_BYTE
+                                             : RINGMOE_TOKEN_NORMAL,
+                                  error));
+    }
+    return rm_tokenizer_index(tokenizer, error);
+}
+
+/* "left right", or ["left", "right"]. */
+static ringmoe_status read_merge(ringmoe_tokenizer *tokenizer, const json_t *merge,
+                                 rm_error *error)
+{
+    const char *left = json_string_value(merge), *right = NULL;
+    const char *blank = left ? strchr(left, ' ') : NULL;
+    int64_t n_left = blank ? blank - left : 0;
+    if (blank && !strchr(blank + 1, ' ')) right = blank + 1;
+    if (json_array_size(merge) == 2) {
+        left = json_string_value(json_array_get(merge, 0));
+        right = json_string_value(json_array_get(merge, 1));
+        n_left = left ? (int64_t)strlen(left) : 0;
+    }
+    if (!left || !right)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "model: merge %lld is not a pair of tokens",
+                       (long long)tokenizer->n_merges);
+    return rm_tokenizer_merge(tokenizer, left, n_left, right, (int64_t)strlen(right), error);
+}
+
+static ringmoe_status read_merges(ringmoe_tokenizer *tokenizer, const json_t *merges,
+                                  rm_error *error)
+{
+    size_t i;
+    json_t *merge;
+    if (!json_is_array(merges))
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "model: merges must be a list");
+    json_array_foreach(merges, i, merge) RM_TRY(read_merge(tokenizer, merge, error));
+    return rm_tokenizer_finish_merges(tokenizer, error);
+}
+
+static ringmoe_status read_switches(ringmoe_tokenizer *tokenizer, const json_t *model,
+                                    rm_error *error)
+{
+    static const char where[] = "model";
+    RM_TRY(rm_only_keys(model, where,
+                        "|type|dropout|unk_token|continuing_subword_prefix|end_of_word_suffix|"
+                        "fuse_unk|byte_fallback|ignore_merges|vocab|merges|",
+                        error));
+    RM_TRY(rm_is_nothing(model, where, "dropout", error));
+    RM_TRY(rm_is_nothing(model, where, "continuing_subword_prefix", error));
+    RM_TRY(rm_is_nothing(model, where, "end_of_word_suffix", error));
+    RM_TRY(rm_flag(model, where, "fuse_unk", false, &tokenizer->fuses_unknown, error));
+    RM_TRY(rm_flag(model, where, "byte_fallback", false, &tokenizer->falls_back, error));
+    RM_TRY(rm_flag(model, where, "ignore_merges", false, &tokenizer->takes_whole_words, error));
+    if (tokenizer->falls_back && tokenizer->kind == RINGMOE_TOKENIZER_BYTES)
+        return rm_not_done(where, "byte_fallback after ByteLevel",
+                           json_object_get(model, "type"), error);
+    return RINGMOE_OK;
+}
+
+static ringmoe_status read_model(ringmoe_tokenizer *tokenizer, const json_t *model,
+                                 const json_t *added, rm_error *error)
+{
+    const char *type, *unknown;
+    const json_t *vocab = json_object_get(model, "vocab");
+    if (!json_is_object(model) || !json_is_object(vocab))
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "model with its vocab is missing: is this a tokenizer.json?");
+    RM_TRY(rm_text(model, "model", "type", false, &type, error));
+    if (type && strcmp(type, "BPE") != 0)
+        return rm_not_done("model", "type", json_object_get(model, "type"), error);
+    RM_TRY(read_switches(tokenizer, model, error));
+    RM_TRY(rm_text(model, "model", "unk_token", false, &unknown, error));
+    RM_TRY(rm_tokenizer_reserve(tokenizer, count_ids(vocab, added), error));
+    RM_TRY(read_vocabulary(tokenizer, vocab, unknown, error));
+    if (unknown)
+        tokenizer->unknown =
+            rm_text_map_find(&tokenizer->spelled, unknown, (int64_t)strlen(unknown));
+    if (unknown && tokenizer->unknown < 0)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "model: unk_token is not in vocab");
+    return read_merges(tokenizer, json_object_get(model, "merges"), error);
+}
+
+/* --- added tokens ----------------------------------------------------------------------------
+ */
+
+static const char in_added[] = "added_tokens";
+
+static ringmoe_status spell_added(ringmoe_tokenizer *tokenizer, const char *content, int32_t id,
+                                  bool is_special, rm_error *error)
+{
+    int64_t bytes = (int64_t)strlen(content);
+    int32_t there = rm_text_map_find(&tokenizer->spelled, content, bytes);
+    ringmoe_token_type type = is_special ? RINGMOE_TOKEN_CONTROL : RINGMOE_TOKEN_ADDED;
+    if (there < 0) return rm_tokenizer_spell(tokenizer, id, content, bytes, type, error);
+    if (there != id)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: id %d has another id, %d, in vocab",
+                       in_added, id, there);
+    if (tokenizer->tokens[id].type != RINGMOE_TOKEN_UNKNOWN) tokenizer->tokens[id].type = type;
+    return RINGMOE_OK;
+}
+
+static ringmoe_status read_added(ringmoe_tokenizer *tokenizer, const json_t *entry,
+                                 bool wants_special, rm_error *error)
+{
+    const char *content;
+    bool is_normalized;
+    rm_added_token token = {.id = -1};
+    RM_TRY(rm_only_keys(entry, in_added,
+                        "|id|content|single_word|lstrip|rstrip|normalized|special|", error));
+    RM_TRY(rm_text(entry, in_added, "content", true, &content, error));
+    RM_TRY(rm_is_nothing(entry, in_added, "single_word", error));
+    RM_TRY(rm_flag(entry, in_added, "lstrip", false, &token.takes_left, error));
+    RM_TRY(rm_flag(entry, in_added, "rstrip", false, &token.takes_right, error));
+    RM_TRY(rm_flag(entry, in_added, "special", false, &token.is_special, error));
+    RM_TRY(rm_flag(entry, in_added, "normalized", !token.is_special, &is_normalized, error));
+    const json_t *id = json_object_get(entry, "id");
+    if (!json_is_integer(id) || json_integer_value(id) < 0 ||
+        json_integer_value(id) >= tokenizer->n_tokens)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: an entry without an id", in_added);
+    if (token.is_special != wants_special || !*content) return RINGMOE_OK;
+    token.id = (int32_t)json_integer_value(id);
+    RM_TRY(spell_added(tokenizer, content, token.id, token.is_special, error));
+    return rm_tokenizer_add(tokenizer, token, is_normalized, error);
+}
+
+/* Special ones first: of two with the same text the first is found. */
+static ringmoe_status read_all_added(ringmoe_tokenizer *tokenizer, const json_t *added,
+                                     rm_error *error)
+{
+    size_t i;
+    json_t *entry;
+    for (int special = 1; special >= 0; special--)
+        json_array_foreach(added, i, entry)
+            RM_TRY(read_added(tokenizer, entry, special, error));
+    return RINGMOE_OK;
+}
+
+/* --- the whole
+ * -------------------------------------------------------------------------------- */
+
+/* GGUF's name for how words are cut; one whose normalizer agrees too is better. */
+static void find_name(ringmoe_tokenizer *tokenizer)
+{
+    const char *text = NULL;
+    bool is_composed = tokenizer->n_changes == 1 &&
+                       tokenizer->changes[0].kind == RM_CHANGE_FORM &&
+                       tokenizer->changes[0].form == RM_NFC;
+    int n_patterns = 0;
+    for (int i = 0; i < tokenizer->n_cuts; i++)
+        if (tokenizer->cuts[i].kind == RM_CUT_PATTERN) {
+            text = tokenizer->cuts[i].text;
+            n_patterns++;
+        }
+    if (tokenizer->kind != RINGMOE_TOKENIZER_BYTES || n_patterns != 1) return;
+    for (const rm_named_pattern *row = rm_named_patterns; row->name; row++)
+        if (strcmp(row->text, text) == 0 &&
+            (!tokenizer->pattern_name || row->is_composed == is_composed))
+            tokenizer->pattern_name = row->name;
+}
+
+static ringmoe_status read_parts(ringmoe_tokenizer *tokenizer, const json_t *root,
+                                 rm_error *error)
+{
+    const json_t *added = json_object_get(root, in_added);
+    RM_TRY(rm_only_keys(root, "tokenizer.json",
+                        "|version|truncation|padding|added_tokens|normalizer|pre_tokenizer|"
+                        "post_processor|decoder|model|",
+                        error));
+    tokenizer->kind = RINGMOE_TOKENIZER_CHARACTERS;
+    RM_TRY(rm_read_pre_tokenizer(tokenizer, json_object_get(root, "pre_tokenizer"), error));
+    RM_TRY(rm_read_normalizer(tokenizer, json_object_get(root, "normalizer"), error));
+    RM_TRY(read_model(tokenizer, json_object_get(root, "model"), added, error));
+    RM_TRY(read_all_added(tokenizer, added, error));
+    RM_TRY(rm_read_post_processor(tokenizer, json_object_get(root, "post_processor"), error));
+    RM_TRY(rm_read_decoder(tokenizer, json_object_get(root, "decoder"), error));
+    find_name(tokenizer);
+    return rm_read_tokenizer_config(tokenizer, error);
+}
+
+ringmoe_status rm_tokenizer_read(ringmoe_tokenizer *tokenizer, rm_error *error)
+{
+    json_t *root = NULL;
+    const rm_tokenizer_file *file = &tokenizer->files[0];
+    if (file->bytes > limits.bytes)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "has %lld bytes, more than a tokenizer has",
+                       (long long)file->bytes);
+    RM_TRY(rm_json_parse(file->content, file->bytes, &limits, &root, error));
+    ringmoe_status status = read_parts(tokenizer, root, error);
+    json_decref(root);
+    return status;
+}
