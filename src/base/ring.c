@@ -27,26 +27,37 @@ void rm_ring_free(rm_ring *ring)
     pthread_mutex_destroy(&ring->lock);
 }
 
-int64_t rm_ring_room(rm_ring *ring, bool wait, char **place)
+static void show(rm_ring *ring)
 {
+    ring->filled = ring->placed;
+    pthread_cond_broadcast(&ring->changed);
+}
+
+int64_t rm_ring_room(rm_ring *ring, int64_t least, bool wait, char **place)
+{
+    int64_t at = ring->placed % ring->capacity, contiguous = ring->capacity - at;
+    least = smaller(least, contiguous);
+    *place = ring->bytes + at;
     pthread_mutex_lock(&ring->lock);
-    while (wait && !ring->stopped && ring->filled - ring->drained == ring->capacity)
+    if (wait && ring->capacity - (ring->placed - ring->drained) < least) show(ring);
+    while (wait && !ring->stopped && ring->capacity - (ring->placed - ring->drained) < least)
         pthread_cond_wait(&ring->changed, &ring->lock);
-    int64_t at = ring->filled % ring->capacity;
-    int64_t room =
-        smaller(ring->capacity - (ring->filled - ring->drained), ring->capacity - at);
+    int64_t room = smaller(ring->capacity - (ring->placed - ring->drained), contiguous);
     if (ring->stopped) room = -1;
     pthread_mutex_unlock(&ring->lock);
-    *place = ring->bytes + at;
     return room;
 }
 
-void rm_ring_fill(rm_ring *ring, int64_t n, bool align)
+void rm_ring_place(rm_ring *ring, int64_t n, bool align)
+{
+    ring->placed += n;
+    if (align) ring->placed = round_up(ring->placed);
+}
+
+void rm_ring_show(rm_ring *ring)
 {
     pthread_mutex_lock(&ring->lock);
-    ring->filled += n;
-    if (align) ring->filled = round_up(ring->filled);
-    pthread_cond_broadcast(&ring->changed);
+    show(ring);
     pthread_mutex_unlock(&ring->lock);
 }
 

@@ -3,8 +3,11 @@
  * A ring of bytes between two threads, one that fills it and one that drains it. Both work on
  * the bytes in place and count them in afterwards, so that nothing is copied under the lock.
  *
- *   bytes | filled, not yet drained | room            | filled .. |
+ *   bytes | filled, not yet drained | placed | room   | filled .. |
  *                                   ^ filled          ^ drained, both modulo the capacity
+ *
+ * What is placed is the draining side's only once it is shown: it may still be on its way, and
+ * one round trip through the lock shows many pieces.
  *
  * Blocks that end a file are rounded up to RM_RING_ALIGN, so that each file begins at such a
  * place and may be written past the system's cache.
@@ -24,6 +27,7 @@ typedef struct rm_ring {
     int64_t capacity; /* a multiple of RM_RING_ALIGN */
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    int64_t placed; /* bytes since the start, the filling side's own count */
     /* Under the lock: */
     int64_t filled, drained; /* bytes since the start */
     bool stopped;            /* one of the two has given up */
@@ -34,11 +38,15 @@ typedef struct rm_ring {
 ringmoe_status rm_ring_init(rm_ring *ring, void *bytes, int64_t capacity, rm_error *error);
 void rm_ring_free(rm_ring *ring);
 
-/* Room in one piece at *place, up to the ring's end; 0: full, unless `wait` until it is not;
- * -1: stopped. */
-int64_t rm_ring_room(rm_ring *ring, bool wait, char **place);
-/* n bytes were put there; `align`: what follows begins at a multiple of RM_RING_ALIGN. */
-void rm_ring_fill(rm_ring *ring, int64_t n, bool align);
+/* Room in one piece at *place, up to the ring's end; 0: full, unless `wait` until there are
+ * `least` bytes, or what lies before the ring's end; -1: stopped. Before it waits,
+ * what is placed is shown. */
+int64_t rm_ring_room(rm_ring *ring, int64_t least, bool wait, char **place);
+/* n bytes have their place there; `align`: what follows begins at a multiple of
+ * RM_RING_ALIGN. */
+void rm_ring_place(rm_ring *ring, int64_t n, bool align);
+/* Everything placed is there. */
+void rm_ring_show(rm_ring *ring);
 
 /* The next n bytes at *place, or as many of them as lie before the ring's end; 0: they are not
  * there, unless `wait` until they are; -1: stopped. */

@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "base/background.h"
+#include "base/copy.h"
 #include "base/disk.h"
 #include "base/xxh3.h"
 
 /* Bytes of a write; of them, those that are hashed at a time, twice while they are in the
- * cache; and of a piece that several threads copy together. */
-enum { BLOCK_BYTES = 4 << 20, HASHED_BYTES = 64 << 10, COPIED_BYTES = 1 << 20 };
+ * cache. */
+enum { BLOCK_BYTES = 4 << 20, HASHED_BYTES = 64 << 10 };
 
 struct rm_stream {
     rm_stream_plan plan;
@@ -20,6 +21,7 @@ struct rm_stream {
     /* The caller's side. */
     int fed_file; /* the file whose bytes come next */
     int64_t fed;  /* of which so many have come */
+    bool awaits;  /* some of them are still on their way */
     /* The thread's side. */
     int file;
     rm_disk_file disk;       /* open if `file` has been begun */
@@ -153,15 +155,26 @@ ringmoe_status rm_stream_open(const rm_stream_plan *plan, void *ring, int64_t ri
     return RINGMOE_OK;
 }
 
-static void copy(char *to, const char *from, int64_t bytes, int n_threads)
+/* The next bytes of the file have their place. */
+static void count_in(rm_stream *stream, int64_t bytes)
 {
-    int64_t n_pieces = (bytes + COPIED_BYTES - 1) / COPIED_BYTES;
-#pragma omp parallel for num_threads(n_threads) if (n_pieces > 1)
-    for (int64_t i = 0; i < n_pieces; i++) {
-        int64_t first = i * COPIED_BYTES;
-        int64_t n = bytes - first < COPIED_BYTES ? bytes - first : COPIED_BYTES;
-        memcpy(to + first, from + first, (size_t)n);
-    }
+    bool is_last = stream->fed + bytes == stream->plan.files[stream->fed_file].bytes;
+    rm_ring_place(&stream->ring, bytes, is_last);
+    stream->fed = is_last ? 0 : stream->fed + bytes;
+    stream->fed_file += is_last;
+}
+
+static bool is_fed(const rm_stream *stream)
+{
+    return stream->fed_file == stream->plan.n_files;
+}
+
+/* A thread that gives way leaves the memory to the copying until all is there or the ring is
+ * full. */
+static void show(rm_stream *stream)
+{
+    if (!stream->awaits && (is_fed(stream) || !stream->plan.gives_way))
+        rm_ring_show(&stream->ring);
 }
 
 /* Bytes of one file, as many as there is room for; 0: the ring is full and has no thread to
@@ -170,29 +183,52 @@ static int64_t feed(rm_stream *stream, const char *data, int64_t bytes, int n_th
 {
     char *place;
     int64_t left = stream->plan.files[stream->fed_file].bytes - stream->fed;
-    int64_t room = rm_ring_room(&stream->ring, stream->has_thread, &place);
+    int64_t room = rm_ring_room(&stream->ring, 1, stream->has_thread, &place);
     if (room <= 0) return room;
     if (bytes > left) bytes = left;
     if (bytes > room) bytes = room;
-    copy(place, data, bytes, n_threads);
-    rm_ring_fill(&stream->ring, bytes, bytes == left);
-    stream->fed = bytes == left ? 0 : stream->fed + bytes;
-    stream->fed_file += bytes == left;
+    rm_copy(place, data, bytes, n_threads);
+    count_in(stream, bytes);
+    show(stream);
     return bytes;
 }
 
 void rm_stream_write(rm_stream *stream, const void *data, int64_t bytes, int n_threads)
 {
-    for (const char *at = data; bytes > 0 && stream->fed_file < stream->plan.n_files;) {
+    for (const char *at = data; bytes > 0 && !is_fed(stream);) {
         int64_t n = feed(stream, at, bytes, n_threads);
         if (n < 0) return;
+        if (n == 0) rm_ring_show(&stream->ring);
         if (n == 0 && write_block(stream, false) < 0) rm_ring_stop(&stream->ring);
         at += n;
         bytes -= n;
     }
-    if (stream->has_thread || stream->fed_file < stream->plan.n_files) return;
+    if (stream->has_thread || !is_fed(stream)) return;
     while (write_block(stream, false) > 0) continue;
     end_writing(stream);
+}
+
+/* The thread leaves less than a block in the ring when it has nothing to do: what needs that
+ * room too would wait for ever. */
+void *rm_stream_room(rm_stream *stream, int64_t bytes, bool wait)
+{
+    char *place;
+    if (!stream->has_thread || (wait && bytes > stream->ring.capacity - BLOCK_BYTES))
+        return NULL;
+    int64_t room = rm_ring_room(&stream->ring, bytes, wait, &place);
+    return room >= bytes ? place : NULL;
+}
+
+void rm_stream_await(rm_stream *stream, int64_t bytes)
+{
+    stream->awaits = true;
+    count_in(stream, bytes);
+}
+
+void rm_stream_arrived(rm_stream *stream)
+{
+    stream->awaits = false;
+    show(stream);
 }
 
 bool rm_stream_has_ended(rm_stream *stream)

@@ -30,7 +30,8 @@ typedef struct rm_stream_plan {
     int n_files;
     const int64_t *sections; /* bytes */
     int n_sections;
-    bool gives_way; /* the thread takes what other threads leave of the processors */
+    bool gives_way; /* the thread takes what other threads leave of the processors, and begins
+                       when all bytes are there or the ring is full */
 } rm_stream_plan;
 
 typedef struct rm_stream rm_stream;
@@ -41,6 +42,15 @@ ringmoe_status rm_stream_open(const rm_stream_plan *plan, void *ring, int64_t ri
                               rm_stream **stream, rm_error *error);
 /* The next bytes, copied by so many threads if they are many. Waits while the ring is full. */
 void rm_stream_write(rm_stream *stream, const void *data, int64_t bytes, int n_threads);
+/* Where the next bytes, all of one section, are to be put by the caller; NULL: there is no room
+ * for them in one piece, unless `wait` until the ring has been drained so far, or the stream
+ * has failed. While some are awaited, the caller must not wait, nor write more than there is
+ * room for. */
+void *rm_stream_room(rm_stream *stream, int64_t bytes, bool wait);
+/* So many will be put there, before rm_stream_arrived; others may follow them already. */
+void rm_stream_await(rm_stream *stream, int64_t bytes);
+/* All that were awaited are there. */
+void rm_stream_arrived(rm_stream *stream);
 /* True when all files are on the disk, or the stream has failed. Does not wait. */
 bool rm_stream_has_ended(rm_stream *stream);
 /* True when it has failed or was stopped. */

@@ -79,16 +79,15 @@ static void write_header(const rm_save *save, int file)
 static ringmoe_status collect_all(const rm_save *save, const ringmoe_trainer *trainer,
                                   rm_collector *collector)
 {
-    const rm_optimizer *optimizer = &trainer->optimizer;
+    RM_TRY(rm_sharers_exchange(&collector->sharers, &trainer->mesh->context->error));
     write_header(save, 0);
     for (int i = 0; i < save->writers.n_written; i++)
         RM_TRY(rm_collect_weights(collector, save->writers.order[i]));
+    RM_TRY(rm_collect_rest(collector));
     write_header(save, 1);
-    for (int i = 0; i < save->writers.n_written; i++) {
-        RM_TRY(rm_collect_shards(collector, save->writers.order[i], optimizer->moments1));
-        RM_TRY(rm_collect_shards(collector, save->writers.order[i], optimizer->moments2));
-    }
-    return RINGMOE_OK;
+    for (int i = 0; i < save->writers.n_written; i++)
+        RM_TRY(rm_collect_moments(collector, save->writers.order[i]));
+    return rm_collect_rest(collector);
 }
 
 /* Everything into the rings. Collective. */
