@@ -172,7 +172,8 @@ ringmoe_status rm_file_write(rm_file_writer *writer, const void *data, int64_t s
     return RINGMOE_OK;
 }
 
-ringmoe_status rm_file_commit(rm_file_writer *writer, rm_error *error)
+/* The content is on the disk; the name not before the folder is. */
+static ringmoe_status give_name(rm_file_writer *writer, rm_error *error)
 {
     if (rm_descriptor_sync(writer->descriptor) != 0)
         return fail_errno(error, "write it", writer->path);
@@ -183,6 +184,12 @@ ringmoe_status rm_file_commit(rm_file_writer *writer, rm_error *error)
         return fail_errno(error, "give it its name", writer->path);
     free(writer->temporary);
     writer->temporary = NULL;
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_file_commit(rm_file_writer *writer, rm_error *error)
+{
+    RM_TRY(give_name(writer, error));
     ringmoe_status status = sync_folder_of(writer->path, error);
     rm_file_abandon(writer);
     return status;
@@ -205,6 +212,17 @@ ringmoe_status rm_file_write_whole(const char *path, const void *data, int64_t s
     RM_TRY(rm_file_create(path, &writer, error));
     ringmoe_status status = rm_file_write(&writer, data, size, error);
     if (status == RINGMOE_OK) status = rm_file_commit(&writer, error);
+    rm_file_abandon(&writer);
+    return status;
+}
+
+ringmoe_status rm_file_write_early(const char *path, const void *data, int64_t size,
+                                   rm_error *error)
+{
+    rm_file_writer writer;
+    RM_TRY(rm_file_create(path, &writer, error));
+    ringmoe_status status = rm_file_write(&writer, data, size, error);
+    if (status == RINGMOE_OK) status = give_name(&writer, error);
     rm_file_abandon(&writer);
     return status;
 }

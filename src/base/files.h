@@ -41,6 +41,10 @@ void rm_file_abandon(rm_file_writer *writer);
 ringmoe_status rm_file_write_whole(const char *path, const void *data, int64_t size,
                                    rm_error *error);
 
+/* Likewise, but the name lasts only when a later file of the folder has been committed. */
+ringmoe_status rm_file_write_early(const char *path, const void *data, int64_t size,
+                                   rm_error *error);
+
 /* "folder/name" in new memory, NULL when there is none. */
 char *rm_path_join(const char *folder, const char *name);
 bool rm_path_is_folder(const char *path);

@@ -150,13 +150,15 @@ static ringmoe_status gather_files(const rm_save *save, const rm_axis *world, fi
 /* --- the small files -----------------------------------------------------------------------
  */
 
-/* Writes a file of the temporary folder and lists it. */
+/* Writes a file of the temporary folder and lists it; the last one, the manifest, is not listed
+ * and makes the names of all durable. */
 static ringmoe_status write_listed(const rm_save *save, const char *name, const char *text,
                                    int64_t size, rm_file_manifest *manifest, rm_error *error)
 {
     char *path = rm_path_join(save->names.temporary, name);
     if (!path) return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its path", name);
-    ringmoe_status status = rm_file_write_whole(path, text, size, error);
+    ringmoe_status status = manifest ? rm_file_write_early(path, text, size, error)
+                                     : rm_file_write_whole(path, text, size, error);
     free(path);
     if (status == RINGMOE_OK && manifest)
         status = rm_file_manifest_add_content(manifest, name, text, size, error);
