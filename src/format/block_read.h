@@ -27,6 +27,8 @@ typedef struct rm_block_reader {
     const rm_block_sink *sink; /* or NULL */
     struct XXH3_state_s *state;
     char *buffer;
+    int file, descriptor; /* the one that is open; -1: none */
+    char *path;
 } rm_block_reader;
 
 /* False if there is no memory. To be closed in any case; a zeroed one may be. */
@@ -37,9 +39,5 @@ void rm_block_reader_close(rm_block_reader *reader);
 /* FORMAT with file and range of bytes if they are not what was written; FILE. */
 ringmoe_status rm_block_read(rm_block_reader *reader, const rm_block_place *block,
                              rm_error *error);
-
-/* Asks the system to bring a block in soon. What goes wrong here is found when it is read. */
-void rm_block_ask_for(const rm_file_manifest *manifest, const char *folder,
-                      const rm_block_place *block);
 
 #endif

@@ -75,7 +75,7 @@ typedef struct rm_block_sink {
 
 /* A rank's share of the blocks of all files, counted through in the manifest's order. */
 typedef struct rm_block_share {
-    int64_t first, stride; /* blocks first, first + stride, .. */
+    int number, of; /* of so many equal shares, one behind the other, the one of this number */
     int n_threads;
     const int64_t *list; /* or these n_listed, ascending, instead of them */
     int64_t n_listed;

@@ -50,27 +50,20 @@ typedef struct verification {
     const rm_file_manifest *manifest;
     const char *folder;
     rm_block_share share;
-    int64_t n_blocks; /* of the share */
+    int64_t first, n_blocks; /* of the share */
     rm_block_findings *findings;
     ringmoe_status status; /* of the first damaged block */
     rm_error *error;
     omp_lock_t lock; /* of what is found; a named critical section would be exported */
 } verification;
 
-/* Blocks of the share that are asked for from the disk while one is looked at: each is opened
- * by itself, so the system cannot know what follows. */
-enum { BLOCKS_AHEAD = 4 };
+/* Blocks that a thread takes at a time: one behind the other, so that the system sees a file
+ * being read and reads ahead. */
+enum { BLOCKS_AT_A_TIME = 8 };
 
 static int64_t block_of_share(const verification *run, int64_t i)
 {
-    return run->share.list ? run->share.list[i] : run->share.first + i * run->share.stride;
-}
-
-static void ask_for(const verification *run, int64_t i)
-{
-    if (i >= run->n_blocks) return;
-    rm_block_place block = rm_block_find(run->manifest, block_of_share(run, i));
-    rm_block_ask_for(run->manifest, run->folder, &block);
+    return run->share.list ? run->share.list[i] : run->first + i;
 }
 
 /* Under the lock. */
@@ -89,13 +82,12 @@ static void note_block(verification *run, int64_t index, int64_t bytes, ringmoe_
 /* Blocks of the share as they are free; none behind one that is known to be damaged. */
 static void check_blocks(verification *run, rm_block_reader *reader)
 {
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic, BLOCKS_AT_A_TIME)
     for (int64_t i = 0; i < run->n_blocks; i++) {
         int64_t index = block_of_share(run, i), first_damage;
 #pragma omp atomic read
         first_damage = run->findings->block;
         if (index > first_damage) continue;
-        ask_for(run, i + BLOCKS_AHEAD);
         rm_error why = {""};
         rm_block_place block = rm_block_find(run->manifest, index);
         ringmoe_status status = rm_block_read(reader, &block, &why);
@@ -126,7 +118,6 @@ static ringmoe_status run_share(verification *run, int n_threads)
     rm_block_reader *readers = calloc((size_t)n_threads, sizeof *readers);
     if (readers && open_readers(run, readers, n_threads)) {
         omp_init_lock(&run->lock);
-        for (int i = 0; i < BLOCKS_AHEAD; i++) ask_for(run, i);
 #pragma omp parallel num_threads(n_threads)
         check_blocks(run, &readers[omp_get_thread_num()]);
         omp_destroy_lock(&run->lock);
@@ -138,11 +129,16 @@ static ringmoe_status run_share(verification *run, int n_threads)
     return run->status;
 }
 
-static int64_t count_blocks(const rm_file_manifest *manifest, const rm_block_share *share)
+static void choose_blocks(verification *run)
 {
-    int64_t n_blocks = rm_file_manifest_blocks(manifest);
-    if (share->list) return share->n_listed;
-    return share->first < n_blocks ? (n_blocks - share->first - 1) / share->stride + 1 : 0;
+    const rm_block_share *share = &run->share;
+    int64_t n = rm_file_manifest_blocks(run->manifest);
+    if (share->list) {
+        run->n_blocks = share->n_listed;
+        return;
+    }
+    run->first = n * share->number / share->of;
+    run->n_blocks = n * (share->number + 1) / share->of - run->first;
 }
 
 ringmoe_status rm_file_manifest_verify(const rm_file_manifest *manifest, const char *folder,
@@ -152,9 +148,9 @@ ringmoe_status rm_file_manifest_verify(const rm_file_manifest *manifest, const c
     verification run = {.manifest = manifest,
                         .folder = folder,
                         .share = share,
-                        .n_blocks = count_blocks(manifest, &share),
                         .findings = findings,
                         .error = error};
+    choose_blocks(&run);
     *findings = (rm_block_findings){.block = INT64_MAX};
     RM_TRY(rm_file_manifest_check_sizes(manifest, folder, error));
     int n_threads = run.n_blocks < share.n_threads ? (int)run.n_blocks : share.n_threads;

@@ -47,8 +47,8 @@ ringmoe_status rm_checkpoint_verify_shares(ringmoe_context *context, const char 
 ringmoe_status rm_checkpoint_verify_files(ringmoe_context *context, const char *folder,
                                           const rm_file_manifest *manifest, int64_t *bytes)
 {
-    const rm_block_share share = {.first = context->world.rank,
-                                  .stride = context->world.size,
+    const rm_block_share share = {.number = context->world.rank,
+                                  .of = context->world.size,
                                   .n_threads = context->compute.n_threads};
     return rm_checkpoint_verify_shares(context, folder, manifest, share, bytes);
 }

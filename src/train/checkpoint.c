@@ -20,7 +20,7 @@ static ringmoe_status verify_file(const rm_checkpoint *checkpoint, const char *n
                        name);
     rm_listed_file listed = *file;
     rm_file_manifest alone = {checkpoint->manifest.block_bytes, &listed, 1};
-    rm_block_share all = {.first = 0, .stride = 1, .n_threads = 1};
+    rm_block_share all = {.of = 1, .n_threads = 1};
     rm_block_findings findings;
     return rm_file_manifest_verify(&alone, checkpoint->folder, all, &findings, error);
 }

@@ -238,8 +238,7 @@ static ringmoe_status verify(const rm_file_manifest *manifest, int n_threads, rm
         rm_block_findings findings;
         ringmoe_status found = rm_file_manifest_verify(
             manifest, scratch_folder,
-            (rm_block_share){.first = rank, .stride = 2, .n_threads = n_threads}, &findings,
-            &why);
+            (rm_block_share){.number = rank, .of = 2, .n_threads = n_threads}, &findings, &why);
         bytes += findings.bytes;
         if (found == RINGMOE_OK) assert_int_equal(findings.block, INT64_MAX);
         if (found == RINGMOE_OK || (status != RINGMOE_OK && findings.block > first.block))
