@@ -152,7 +152,8 @@ typedef struct ringmoe_comm_times {
     int64_t bytes_within_node;   /**< to those of other ranks of the node, */
     int64_t bytes_between_nodes; /**< and to those of other nodes */
     int64_t bytes_copies;        /**< of experts' weights and gradients, for copies */
-    double copies;               /**< seconds of `exchange` in moving those */
+    double copies;               /**< seconds of `exchange` in moving those, */
+    double tokens;               /**< and in moving tokens and their gradients alone */
     double experts;              /**< seconds in experts' products, forward and backward */
     int64_t expert_rows;         /**< rows that went through experts forward and backward */
 } ringmoe_comm_times;

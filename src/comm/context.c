@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "comm/watchdog.h"
 
 const char *ringmoe_version(void)
@@ -147,6 +148,14 @@ static void warn_of_thread_level(const ringmoe_context *context)
                context->compute.n_threads);
 }
 
+/* MPI gives a communicator that was freed to the next one as it was, with messages in it that
+ * were given up: rounds of a context begin where those of the one before it hardly were. */
+static int32_t first_round(void)
+{
+    enum { ROUNDS = 1 << 30 };
+    return (int32_t)((int64_t)(rm_clock_seconds() * 1e6) % ROUNDS);
+}
+
 static void poll_between_tasks(void *progress)
 {
     rm_progress_poll(progress, false);
@@ -174,6 +183,7 @@ static ringmoe_status create_together(ringmoe_context *context, MPI_Comm communi
     context->world = world;
     RM_TRY(status);
     rm_axis_join(&context->world, context);
+    context->progress.round = first_round();
     context->compute.poll = poll_between_tasks;
     context->compute.poll_user = &context->progress;
     status = match_ranks(context, settings);

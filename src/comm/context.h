@@ -20,6 +20,13 @@
 /* What was spent in communication since it was last set to 0. */
 typedef ringmoe_comm_times rm_comm_times;
 
+/* Seconds in moving tokens. */
+static inline void rm_count_tokens(rm_comm_times *times, double seconds)
+{
+    times->exchange += seconds;
+    times->tokens += seconds;
+}
+
 /* A group of ranks along one axis, in axis order. Member r is rank first + r * stride of the
  * context, which is how messages name it. An axis of size 1 is never
  * communicated over. */

@@ -113,7 +113,7 @@ ringmoe_status rm_dispatch_open(rm_moe_call *call, rm_operation operation, const
     ringmoe_status status = publish(call, rows, block);
     if (!call->backward) plan_out(call);
     if (status == RINGMOE_OK) rm_shared_mark(shared, RM_PUBLISHED);
-    times->exchange += rm_clock_seconds() - others_done;
+    rm_count_tokens(times, rm_clock_seconds() - others_done);
     RM_TRY(exchange_counts(call, label, status));
     status = rm_shared_await(shared, RM_PUBLISHED, rm_call_error(call));
     call->is_told = status != RINGMOE_OK;
@@ -259,7 +259,7 @@ ringmoe_status rm_dispatch_collect(rm_moe_call *call)
         if (call->saved->far.is_far[r])
             RM_TRY(rm_mail_wait(&call->mail, workspace->sums_numbers[r],
                                 "tokens back from experts", rm_call_error(call)));
-    times->exchange += rm_clock_seconds() - others_done;
+    rm_count_tokens(times, rm_clock_seconds() - others_done);
     return RINGMOE_OK;
 }
 
@@ -297,7 +297,7 @@ ringmoe_status rm_dispatch_close(rm_moe_call *call, ringmoe_status status)
     if (call->mail.axis) status = rm_mail_close(&call->mail, status, rm_call_error(call));
     rm_shared_end(call->saved->workspace->shared, status);
     if (status == RINGMOE_OK) count_bytes(call);
-    times->exchange += rm_clock_seconds() - start;
+    rm_count_tokens(times, rm_clock_seconds() - start);
     return status;
 }
 

@@ -123,7 +123,7 @@ ringmoe_status rm_dispatch_start(rm_moe_call *call, const rm_real *rows, rm_real
         int above = (axis->rank + distance) % axis->size;
         if (saved->far.is_far[above]) RM_TRY(send_rows(call, above, rows));
     }
-    call->mesh->context->times.exchange += rm_clock_seconds() - start;
+    rm_count_tokens(&call->mesh->context->times, rm_clock_seconds() - start);
     return RINGMOE_OK;
 }
 
@@ -165,7 +165,7 @@ ringmoe_status rm_dispatch_await_group(rm_moe_call *call, rm_real *block, int gr
                 &saved->far, &saved->arrivals, source, notes_of(call, block, source),
                 rm_shared_row(saved->workspace->shared, arriving_rows(call, block, source),
                               call->settings->d_model));
-    call->mesh->context->times.exchange += rm_clock_seconds() - start;
+    rm_count_tokens(&call->mesh->context->times, rm_clock_seconds() - start);
     return RINGMOE_OK;
 }
 
@@ -265,6 +265,6 @@ ringmoe_status rm_dispatch_return_group(rm_moe_call *call, int group)
             saved->workspace->sent_back + partner->got_sums_at * call->settings->d_model,
             partner->got_sums + notes_back(call, partner->got_slots), rm_call_error(call)));
     }
-    call->mesh->context->times.exchange += rm_clock_seconds() - start;
+    rm_count_tokens(&call->mesh->context->times, rm_clock_seconds() - start);
     return RINGMOE_OK;
 }

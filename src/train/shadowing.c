@@ -102,7 +102,7 @@ void rm_shadowing_end(rm_shadowing *shadowing, ringmoe_model *model,
     if (shadowing->n_experts) rm_model_share_experts(model, NULL);
     sample->expert_seconds = times->experts;
     sample->expert_rows = (double)times->expert_rows;
-    sample->exchange_seconds = times->exchange - times->copies;
+    sample->exchange_seconds = times->tokens;
     sample->exchange_bytes = (double)(times->bytes_within_node + times->bytes_between_nodes);
     sample->copy_seconds = times->copies;
     sample->copy_bytes = (double)times->bytes_copies;

@@ -95,6 +95,18 @@ static void check_copies(const struct variant *variant, const struct arrangement
     CHECK((steps[2].shadowed_experts > 0) == (arrangement->rates == NOISY));
 }
 
+/* The rate of tokens is not that of tensor sums, gradients and copies. */
+static void check_times(const struct world *world, const struct arrangement *arrangement)
+{
+    ringmoe_comm_times times;
+    const rm_shadow_sample *sample = &world->trainer->shadowing.sample;
+    ringmoe_context_times(world->context, &times);
+    double rest = times.exchange - times.tokens - times.copies;
+    CHECK(rest > -1e-9 && (arrangement->tensor == 1 || rest > 1e-6));
+    CHECK((times.tokens > 0) == (arrangement->expert > 1));
+    CHECK(sample->exchange_seconds == times.tokens);
+}
+
 static void run(MPI_Comm comm, const struct variant *variant,
                 const struct arrangement *arrangement, struct outcome *outcome)
 {
@@ -115,6 +127,7 @@ static void run(MPI_Comm comm, const struct variant *variant,
         feed_rates(world.trainer, arrangement, step);
         world_run(&world, step, step + 1, &outcome->curve);
     }
+    check_times(&world, arrangement);
     outcome->n_parameters = ringmoe_trainer_parameter_count(world.trainer);
     CHECK(outcome->n_parameters <= 128);
     CHECK(ringmoe_trainer_digests(world.trainer, RINGMOE_DIGEST_GRADIENTS,
