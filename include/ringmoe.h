@@ -7,6 +7,7 @@
  *   moe.h       one MoE layer that stands alone
  *   model.h     a transformer language model from config.json
  *   tokenizer.h text to tokens and back
+ *   convert.h   models from one file format to another
  *   data.h      token streams
  *   train.h     training, evaluation, checkpoints
  *   generate.h  sampling
@@ -22,6 +23,7 @@
 #include <ringmoe/moe.h>
 #include <ringmoe/pipeline.h>
 #include <ringmoe/model.h>
+#include <ringmoe/convert.h>
 #include <ringmoe/tokenizer.h>
 #include <ringmoe/data.h>
 #include <ringmoe/checkpoint.h>

@@ -30,6 +30,8 @@ static const command_row commands[] = {
     {"generate", "continue a prompt with a trained model", command_generate, 0},
     {"verify", "whether every layout of these ranks gives one rank's answer", command_verify,
      0},
+    {"convert", "a model from Hugging Face's format to llama.cpp's or back, or upcycled",
+     command_convert, 0},
     {"info", "this machine and its settings, or a model's size and memory", command_info,
      MAY_BE_ALONE},
     {"bench", "speed and memory of a training step, or of one MoE layer", command_bench, 0},

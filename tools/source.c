@@ -79,19 +79,26 @@ int source_config(tool_session *session, const char *model, ringmoe_model_config
     return session_check(session, ringmoe_model_config_read(session->context, path, config));
 }
 
+static bool is_gguf(const char *path, const struct stat *about)
+{
+    size_t length = strlen(path);
+    return S_ISREG(about->st_mode) && length > 5 && strcmp(path + length - 5, ".gguf") == 0;
+}
+
 int source_weights(tool_session *session, const char *model, char folder[SOURCE_PATH])
 {
     struct stat about;
     char text[SOURCE_PATH + 512] = "";
     int status = is_preset(model) ? EXIT_DONE : find_model(session, model, folder);
     if (status) return status;
-    bool is_folder = !is_preset(model) && stat(folder, &about) == 0 && S_ISDIR(about.st_mode);
-    if (!is_folder)
+    bool has_weights = !is_preset(model) && stat(folder, &about) == 0 &&
+                       (S_ISDIR(about.st_mode) || is_gguf(folder, &about));
+    if (!has_weights)
         snprintf(text, sizeof text,
-                 "--model %s: this is not a folder with trained weights: give a run's folder "
-                 "or a checkpoint",
+                 "--model %s: this is not a folder with trained weights: give a run's folder, "
+                 "a checkpoint, or a .gguf file",
                  model);
-    return session_settle(session, is_folder ? EXIT_DONE : EXIT_USAGE, text);
+    return session_settle(session, has_weights ? EXIT_DONE : EXIT_USAGE, text);
 }
 
 int source_model(tool_session *session, const tool_placement *placement, const char *model,

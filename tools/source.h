@@ -20,7 +20,8 @@ int source_tokens(tool_session *session, const char *data, int format, int vocab
 /* The configuration of a preset, a config.json, a model's folder or a run's folder. */
 int source_config(tool_session *session, const char *model, ringmoe_model_config *config);
 
-/* The folder with the weights: `model` itself, or the newest checkpoint of the run there. */
+/* The folder with the weights: `model` itself, which may be a GGUF file too, or the newest
+ * checkpoint of the run there. */
 int source_weights(tool_session *session, const char *model, char folder[SOURCE_PATH]);
 
 /* Loads them onto the mesh, which it lays out first. */

@@ -121,6 +121,25 @@ void rm_gguf_put_numbers(rm_gguf_writer *writer, const char *key, rm_gguf_type t
     add(&writer->values, numbers, 4 * n);
 }
 
+void rm_gguf_put_value(rm_gguf_writer *writer, const rm_gguf_value *value)
+{
+    byte_list *list = &writer->values;
+    writer->n_values++;
+    add_u64(list, (uint64_t)value->key.length);
+    add(list, value->key.bytes, value->key.length);
+    add_u32(list, value->is_array ? RM_GGUF_ARRAY : value->type);
+    if (value->is_array) {
+        add_u32(list, value->type);
+        add_u64(list, (uint64_t)value->n);
+    }
+    if (value->type != RM_GGUF_STRING)
+        add(list, value->data, value->n * rm_gguf_width(value->type));
+    for (int64_t i = 0; value->type == RM_GGUF_STRING && i < value->n; i++) {
+        add_u64(list, (uint64_t)value->texts[i].length);
+        add(list, value->texts[i].bytes, value->texts[i].length);
+    }
+}
+
 static int64_t pad(int64_t size)
 {
     return (size + RM_GGUF_ALIGNMENT - 1) / RM_GGUF_ALIGNMENT * RM_GGUF_ALIGNMENT;

@@ -23,6 +23,8 @@ void rm_gguf_put_texts(rm_gguf_writer *writer, const char *key, const char *cons
 /* Numbers of four bytes: RM_GGUF_I32, RM_GGUF_U32 or RM_GGUF_F32. */
 void rm_gguf_put_numbers(rm_gguf_writer *writer, const char *key, rm_gguf_type type,
                          const void *numbers, int64_t n);
+/* One of another file. */
+void rm_gguf_put_value(rm_gguf_writer *writer, const rm_gguf_value *value);
 /* A tensor; shapes are row-major. FORMAT: its name or shape cannot be stored. */
 ringmoe_status rm_gguf_put_tensor(rm_gguf_writer *writer, const rm_tensor_entry *entry,
                                   rm_error *error);

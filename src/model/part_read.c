@@ -10,11 +10,7 @@ enum { SPAN_ELEMENTS = 1 << 18, LONG_RUN_ELEMENTS = 1 << 14 };
 int64_t rm_weight_place_row(const rm_weight_place *place, const rm_parameter *parameter,
                             int64_t row)
 {
-    int64_t head = place->head_rows;
-    if (head > 0) {
-        int64_t inside = row % head, half = head / 2;
-        row += 2 * (inside % half) + inside / half - inside;
-    }
+    if (place->head_rows > 0) row = rm_row_turned(place->head_rows, row);
     return place->first + row * parameter->shape[1];
 }
 

@@ -19,6 +19,13 @@ typedef struct rm_weight_place {
     int64_t head_rows;       /* 0: rows in order; else paired as above in heads of so many */
 } rm_weight_place;
 
+/* Where a row lies in such a tensor. */
+static inline int64_t rm_row_turned(int64_t head_rows, int64_t row)
+{
+    int64_t inside = row % head_rows, half = head_rows / 2;
+    return row - inside + 2 * (inside % half) + inside / half;
+}
+
 /* The tensor's element with which a row of the parameter begins. */
 int64_t rm_weight_place_row(const rm_weight_place *place, const rm_parameter *parameter,
                             int64_t row);

@@ -61,13 +61,13 @@ enum { WAYS_MOST = 2 };
 
 /* A tensor of `count` parts of that many rows for each expert, of which it is part `index`. */
 static wanted_tensor with_experts(const char *name, const rm_parameter *parameter,
-                                  int n_experts, int expert, int index, int count)
+                                  int n_experts, int index, int count)
 {
     int64_t rows = count * parameter->shape[0];
     return (wanted_tensor){.name = name,
                            .n_dims = 3,
                            .shape = {n_experts, rows, parameter->shape[1]},
-                           .first = (expert * rows + index * parameter->shape[0]) *
+                           .first = (parameter->expert * rows + index * parameter->shape[0]) *
                                     parameter->shape[1]};
 }
 
@@ -83,9 +83,8 @@ static int ways_in_gguf(const ringmoe_model_config *config, const rm_parameter *
 {
     bool is_llama =
         config->family == RINGMOE_FAMILY_LLAMA || config->family == RINGMOE_FAMILY_MIXTRAL;
-    if (names->expert >= 0)
-        ways[0] = with_experts(names->gguf, parameter, config->num_local_experts, names->expert,
-                               0, 1);
+    if (parameter->expert >= 0)
+        ways[0] = with_experts(names->gguf, parameter, config->num_local_experts, 0, 1);
     else
         ways[0] = by_itself(names->gguf, parameter);
     if (names->turned && is_llama) ways[0].head_rows = config->head_dim;
@@ -100,10 +99,10 @@ static int ways_in_folder(const ringmoe_model_config *config, const rm_parameter
                           const rm_tensor_names *names, wanted_tensor ways[WAYS_MOST])
 {
     ways[0] = by_itself(parameter->name, parameter);
-    if (!names->fused[0]) return 1;
-    if (names->expert >= 0)
+    if (!names->fused[0] || !strcmp(names->fused, parameter->name)) return 1;
+    if (parameter->expert >= 0)
         ways[1] = with_experts(names->fused, parameter, config->num_local_experts,
-                               names->expert, names->fused_index, names->fused_count);
+                               names->fused_index, names->fused_count);
     else
         ways[1] = by_itself(names->fused, parameter);
     return 2;
@@ -148,10 +147,10 @@ static ringmoe_status find_place(const rm_weight_source *source,
                                  const rm_parameter *parameter, rm_weight_place *place,
                                  bool *is_wanted, rm_error *error)
 {
-    rm_tensor_names names = {.fused = "", .expert = -1};
+    rm_tensor_names names;
     wanted_tensor ways[WAYS_MOST];
     const char *found = NULL;
-    rm_tensor_names_of(parameter->name, &names);
+    rm_tensor_names_of(parameter->role, parameter->layer, &names);
     int n = source->files.gguf ? ways_in_gguf(config, parameter, &names, ways)
                                : ways_in_folder(config, parameter, &names, ways);
     for (int i = 0; i < n; i++) {

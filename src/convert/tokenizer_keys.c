@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "convert/tokenizer_keys.h"
+
+#include <ringmoe/tokenizer.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/files.h"
+
+#define KEY(name) "tokenizer.ggml." name
+enum { PADDING_BYTES = 24 };
+
+/* The lists of a tokenizer with as many tokens as the model has. */
+typedef struct padded_lists {
+    const char **tokens;
+    int32_t *types;
+    float *scores;
+    char (*names)[PADDING_BYTES]; /* of tokens that only the model has */
+} padded_lists;
+
+static void free_lists(padded_lists *lists)
+{
+    free(lists->tokens);
+    free(lists->types);
+    free(lists->scores);
+    free(lists->names);
+}
+
+static ringmoe_status pad_lists(const ringmoe_tokenizer_parts *parts, int vocab_size,
+                                padded_lists *lists, rm_error *error)
+{
+    size_t n = (size_t)vocab_size;
+    *lists = (padded_lists){.tokens = calloc(n, sizeof *lists->tokens),
+                            .types = calloc(n, sizeof *lists->types),
+                            .scores = calloc(n, sizeof *lists->scores),
+                            .names = calloc(n, sizeof *lists->names)};
+    if (!lists->tokens || !lists->types || !lists->scores || !lists->names)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a list of %d tokens",
+                       vocab_size);
+    for (int i = 0; i < vocab_size; i++) {
+        bool is_own = i < parts->n_tokens;
+        snprintf(lists->names[i], PADDING_BYTES, "[PAD%d]", i);
+        lists->tokens[i] = is_own ? parts->tokens[i] : lists->names[i];
+        lists->types[i] = !is_own        ? RINGMOE_TOKEN_UNUSED
+                          : parts->types ? parts->types[i]
+                                         : RINGMOE_TOKEN_NORMAL;
+        lists->scores[i] = is_own && parts->scores ? parts->scores[i] : 0;
+    }
+    return RINGMOE_OK;
+}
+
+static void put_id(rm_gguf_writer *writer, const char *key, int id)
+{
+    if (id >= 0) rm_gguf_put_u32(writer, key, (uint32_t)id);
+}
+
+static void put_parts(const ringmoe_tokenizer_parts *parts, const padded_lists *lists,
+                      int vocab_size, rm_gguf_writer *writer)
+{
+    bool is_bytes = parts->kind == RINGMOE_TOKENIZER_BYTES;
+    rm_gguf_put_text(writer, KEY("model"), is_bytes ? "gpt2" : "llama");
+    if (is_bytes && parts->pattern) rm_gguf_put_text(writer, KEY("pre"), parts->pattern);
+    rm_gguf_put_texts(writer, KEY("tokens"), lists->tokens, vocab_size);
+    rm_gguf_put_numbers(writer, KEY("token_type"), RM_GGUF_I32, lists->types, vocab_size);
+    if (is_bytes)
+        rm_gguf_put_texts(writer, KEY("merges"), parts->merges, parts->n_merges);
+    else
+        rm_gguf_put_numbers(writer, KEY("scores"), RM_GGUF_F32, lists->scores, vocab_size);
+    put_id(writer, KEY("bos_token_id"), parts->bos);
+    put_id(writer, KEY("eos_token_id"), parts->eos);
+    put_id(writer, KEY("unknown_token_id"), parts->unknown);
+    put_id(writer, KEY("padding_token_id"), parts->padding);
+    rm_gguf_put_bool(writer, KEY("add_bos_token"), parts->adds_bos);
+    rm_gguf_put_bool(writer, KEY("add_eos_token"), parts->adds_eos);
+    if (!is_bytes) rm_gguf_put_bool(writer, KEY("add_space_prefix"), parts->adds_blank);
+    if (parts->chat_template)
+        rm_gguf_put_text(writer, "tokenizer.chat_template", parts->chat_template);
+}
+
+static ringmoe_status put_tokenizer(ringmoe_context *context, const char *folder,
+                                    ringmoe_tokenizer *tokenizer, int vocab_size,
+                                    rm_gguf_writer *writer)
+{
+    ringmoe_tokenizer_parts parts;
+    padded_lists lists;
+    RM_TRY(ringmoe_tokenizer_describe(tokenizer, &parts));
+    if (parts.n_tokens > vocab_size)
+        return rm_fail(&context->error, RINGMOE_ERROR_FORMAT,
+                       "%s: its tokenizer has %d tokens, its model only %d", folder,
+                       parts.n_tokens, vocab_size);
+    ringmoe_status status = pad_lists(&parts, vocab_size, &lists, &context->error);
+    if (status == RINGMOE_OK) put_parts(&parts, &lists, vocab_size, writer);
+    free_lists(&lists);
+    return status;
+}
+
+ringmoe_status rm_tokenizer_put_keys(ringmoe_context *context, const char *folder,
+                                     int vocab_size, rm_gguf_writer *writer)
+{
+    char *path = rm_path_join(folder, "tokenizer.json");
+    ringmoe_tokenizer *tokenizer = NULL;
+    if (!path)
+        return rm_fail(&context->error, RINGMOE_ERROR_MEMORY, "%s: no memory for its name",
+                       folder);
+    bool is_there = access(path, F_OK) == 0;
+    free(path);
+    if (!is_there) {
+        rm_gguf_put_text(writer, KEY("model"), "none");
+        return RINGMOE_OK;
+    }
+    ringmoe_status status = ringmoe_tokenizer_open(context, folder, &tokenizer);
+    if (status == RINGMOE_OK)
+        status = put_tokenizer(context, folder, tokenizer, vocab_size, writer);
+    ringmoe_tokenizer_destroy(&tokenizer);
+    return status;
+}
+
+void rm_tokenizer_copy_keys(const rm_gguf *file, rm_gguf_writer *writer)
+{
+    static const char prefix[] = "tokenizer.";
+    bool has_one = false;
+    for (int i = 0; i < rm_gguf_value_count(file); i++) {
+        const rm_gguf_value *value = rm_gguf_value_at(file, i);
+        if (value->key.length < (int64_t)sizeof prefix ||
+            memcmp(value->key.bytes, prefix, sizeof prefix - 1) != 0)
+            continue;
+        rm_gguf_put_value(writer, value);
+        has_one = true;
+    }
+    if (!has_one) rm_gguf_put_text(writer, KEY("model"), "none");
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `ringmoe convert`: a model from one file format to another.
+ */
+#include "command.h"
+
+#include "progress.h"
+#include "source.h"
+#include "text.h"
+
+typedef struct convert_options {
+    const char *model, *out;
+    int format, type, fused;
+    int64_t upcycle, experts_per_token, seed, threads;
+} convert_options;
+
+#define ROW(member, ...) OPTION_ROW(convert_options, member, __VA_ARGS__)
+
+static const option_row rows[] = {
+    ROW(model, TEXT, "model", "PATH", "a Hugging Face folder, a run, or FILE.gguf"),
+    ROW(format, CHOICE, "to", "hf|gguf",
+        "a folder that transformers loads, or llama.cpp's file"),
+    ROW(out, TEXT, "out", "PATH", "the folder or file to make"),
+    ROW(type, CHOICE, "type", "auto|fp32|bf16|q8_0|q4_0",
+        "of matrices; q8_0 and q4_0 with --to gguf", .otherwise = "as the source has them"),
+    ROW(fused, FLAG, "fused", NULL, "--to hf: one tensor for all experts of a layer"),
+    ROW(upcycle, INTEGER, "upcycle", "E",
+        "a dense llama or qwen3 model becomes one of E equal experts a layer", .high = 65536,
+        .otherwise = "no experts"),
+    ROW(experts_per_token, INTEGER, "experts-per-token", "K", "with --upcycle", .low = 1,
+        .high = 65536),
+    ROW(seed, INTEGER, "seed", "N", "of the new routers, with --upcycle", .low = -1e15,
+        .high = 1e15),
+    ROW(threads, INTEGER, "threads", "N", "OpenMP threads", .high = 4096,
+        .otherwise = "cpus of the rank"),
+};
+
+static const option_set set = {
+    .usage = "ringmoe convert --model PATH --to hf|gguf --out PATH [options]",
+    .summary =
+        "Writes a model in another file format or number type, with its tokenizer, a part at\n"
+        "a time, so that models larger than memory are converted too. Nothing is overwritten.",
+    .rows = rows,
+    .count = sizeof rows / sizeof rows[0],
+};
+
+typedef struct shown_progress {
+    progress bar;
+    double lined; /* clock of the last plain line */
+} shown_progress;
+
+/* A bar on a terminal; else a line every few seconds. */
+static void show(void *user, int64_t done, int64_t total)
+{
+    static const double pause = 5;
+    shown_progress *shown = user;
+    char line[96];
+    snprintf(line, sizeof line, "%s of %s", text_bytes((double)done).text,
+             text_bytes((double)total).text);
+    if (shown->bar.is_terminal) {
+        progress_show(&shown->bar, (double)done / (double)total, line);
+    } else if (clock_seconds() - shown->lined >= pause) {
+        fprintf(stderr, "%s\n", line);
+        shown->lined = clock_seconds();
+    }
+}
+
+static int convert(tool_session *session, const convert_options *options, const char *model)
+{
+    ringmoe_convert_settings settings;
+    shown_progress shown = {.lined = clock_seconds()};
+    ringmoe_convert_settings_default(&settings);
+    settings.format = (ringmoe_model_format)options->format;
+    settings.type = (ringmoe_weights)options->type;
+    settings.fused = options->fused;
+    settings.upcycle_experts = (int)options->upcycle;
+    settings.upcycle_experts_per_token = (int)options->experts_per_token;
+    settings.seed = options->seed;
+    settings.progress = show;
+    settings.progress_user = &shown;
+    progress_begin(&shown.bar, session->rank == 0 ? stderr : NULL, 0, 0, 0);
+    int result = session_check(
+        session, ringmoe_convert(session->context, model, options->out, &settings));
+    progress_clear(&shown.bar);
+    if (!result && session->rank == 0)
+        printf("wrote %s in %s\n", options->out,
+               text_duration(clock_seconds() - shown.bar.started).text);
+    return result;
+}
+
+int command_convert(tool_session *session, int argc, char **argv)
+{
+    char model[SOURCE_PATH];
+    convert_options options = {.experts_per_token = 2};
+    option_result given;
+    int status;
+    if (!session_parse(session, &set, argc, argv, &options, &given, &status)) return status;
+    if (!options.model || !options.out)
+        return session_fail(session, EXIT_USAGE, "no --%s: give %s",
+                            options.model ? "out" : "model",
+                            options.model ? "a folder or file to make" : "a model");
+    if (!options_given(&set, &given, "to"))
+        return session_fail(session, EXIT_USAGE, "no --to: give hf or gguf");
+    tool_placement placement = {.threads = options.threads};
+    status = session_open(session, &placement);
+    if (!status) status = source_weights(session, options.model, model);
+    return status ? status : convert(session, &options, model);
+}
