@@ -167,7 +167,8 @@ static ringmoe_status run_pass(generation *run)
     rm_decode_batch batch = {.cache = &texts->cache,
                              .runs = texts->runs,
                              .n_runs = texts->n_runs,
-                             .tokens = texts->tokens};
+                             .tokens = texts->tokens,
+                             .generated = !texts->reads_prompts};
     RM_TRY(rm_model_decode(run->model, &batch, run->logits));
     rm_texts_read(texts);
     int n = draw_all(run, &drawn);

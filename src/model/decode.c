@@ -22,6 +22,12 @@ void rm_kv_cache_layout(rm_kv_cache *cache, const ringmoe_model *model, int n_pl
     cache->values = RM_TAKE(arena, n_layers, rm_real *);
     cache->positions = RM_TAKE(arena, model->settings.max_tokens, int64_t);
     cache->logit_rows = RM_TAKE(arena, n_places, int32_t);
+    cache->views = RM_TAKE(arena, n_places, rm_decode_cache);
+    cache->workspace =
+        RM_TAKE(arena,
+                rm_attention_decode_workspace(n_places, n_places * capacity,
+                                              model->parts.n_heads, model->config.head_dim),
+                rm_real);
     for (int i = 0; i < n_layers; i++) {
         if (!rm_model_has_layer(model, i)) continue;
         rm_real *keys = RM_TAKE(arena, n_places * capacity * row, rm_real);
@@ -32,14 +38,16 @@ void rm_kv_cache_layout(rm_kv_cache *cache, const ringmoe_model *model, int n_pl
     }
 }
 
-static ringmoe_status check_run(const ringmoe_model *model, const rm_kv_cache *cache,
+static ringmoe_status check_run(const ringmoe_model *model, const rm_decode_batch *batch,
                                 const rm_decode_run *run)
 {
-    int64_t limit = cache->capacity;
+    const rm_kv_cache *cache = batch->cache;
+    int64_t limit = cache->capacity, most = batch->generated ? 1 : INT64_MAX;
     if (limit > model->config.max_position_embeddings)
         limit = model->config.max_position_embeddings;
     if (run->place >= 0 && run->place < cache->n_places && run->n_past >= 0 &&
-        run->n_new >= 1 && run->n_new <= limit && run->n_past <= limit - run->n_new)
+        run->n_new >= 1 && run->n_new <= limit && run->n_new <= most &&
+        run->n_past <= limit - run->n_new)
         return RINGMOE_OK;
     return rm_fail(&model->mesh->context->error, RINGMOE_ERROR_ARGUMENT,
                    "%lld new tokens after %lld in place %d; at most %lld in all, in places "
@@ -53,7 +61,7 @@ static ringmoe_status check_batch(const ringmoe_model *model, const rm_decode_ba
 {
     *n_rows = 0;
     for (int i = 0; i < batch->n_runs; i++) {
-        RM_TRY(check_run(model, batch->cache, &batch->runs[i]));
+        RM_TRY(check_run(model, batch, &batch->runs[i]));
         *n_rows += batch->runs[i].n_new;
         if (*n_rows > model->settings.max_tokens) break;
     }
@@ -75,26 +83,52 @@ static int64_t set_positions(const rm_decode_batch *batch)
     return end;
 }
 
+/* Keys and values of a run's new tokens join those of its place; *view is all of them. */
+static void append_run(const rm_walk *walk, const rm_layer_saved *saved, int layer,
+                       const rm_decode_run *run, int64_t row, rm_decode_cache *view)
+{
+    const rm_kv_cache *cache = walk->decode->cache;
+    int64_t width = walk->model->parts.key_width;
+    rm_real *keys = cache->keys[layer] + run->place * cache->capacity * width;
+    rm_real *values = cache->values[layer] + run->place * cache->capacity * width;
+    size_t bytes = (size_t)(run->n_new * width) * sizeof(rm_real);
+    memcpy(keys + run->n_past * width, saved->k + row * width, bytes);
+    memcpy(values + run->n_past * width, saved->v + row * width, bytes);
+    *view = (rm_decode_cache){keys, values, run->n_past + run->n_new};
+}
+
+/* Prompts: the queries of each run, one run after the other. */
+static void attend_prompts(const rm_walk *walk, const rm_layer_saved *saved)
+{
+    const rm_decode_batch *batch = walk->decode;
+    int64_t row = 0, width = walk->model->parts.query_width;
+    rm_attention_shape shape = rm_walk_attention_shape(walk);
+    for (int i = 0; i < batch->n_runs; row += batch->runs[i++].n_new) {
+        const rm_decode_cache *view = &batch->cache->views[i];
+        shape.n_queries = batch->runs[i].n_new;
+        shape.n_past = batch->runs[i].n_past;
+        rm_attention_forward(walk->compute, shape, saved->q + row * width, view->k, view->v,
+                             saved->attended + row * width, NULL);
+    }
+}
+
 void rm_decode_attend(const rm_walk *walk, const rm_layer_saved *saved, int layer)
 {
     const rm_decode_batch *batch = walk->decode;
-    const rm_kv_cache *cache = batch->cache;
-    int64_t width = walk->model->parts.key_width, query_width = walk->model->parts.query_width;
-    rm_attention_shape shape = rm_walk_attention_shape(walk);
+    const rm_model_parts *parts = &walk->model->parts;
     int64_t row = 0;
-    for (int i = 0; i < batch->n_runs; i++) {
-        const rm_decode_run *run = &batch->runs[i];
-        rm_real *keys = cache->keys[layer] + run->place * cache->capacity * width;
-        rm_real *values = cache->values[layer] + run->place * cache->capacity * width;
-        size_t bytes = (size_t)(run->n_new * width) * sizeof(rm_real);
-        memcpy(keys + run->n_past * width, saved->k + row * width, bytes);
-        memcpy(values + run->n_past * width, saved->v + row * width, bytes);
-        shape.n_queries = run->n_new;
-        shape.n_past = run->n_past;
-        rm_attention_forward(walk->compute, shape, saved->q + row * query_width, keys, values,
-                             saved->attended + row * query_width, NULL);
-        row += run->n_new;
+    for (int i = 0; i < batch->n_runs; row += batch->runs[i++].n_new)
+        append_run(walk, saved, layer, &batch->runs[i], row, &batch->cache->views[i]);
+    if (!batch->generated) {
+        attend_prompts(walk, saved);
+        return;
     }
+    rm_decode_shape shape = {.n_sequences = batch->n_runs,
+                             .n_heads = parts->n_heads,
+                             .n_kv_heads = parts->n_kv_heads,
+                             .head_dim = walk->model->config.head_dim};
+    rm_attention_decode(walk->compute, shape, batch->cache->views, saved->q, saved->attended,
+                        batch->cache->workspace);
 }
 
 typedef struct decoding {

@@ -2,8 +2,6 @@
  *
  * Models for evaluation and generation: how they are loaded, and what they take.
  */
-#include <string.h>
-
 #include "format/config.h"
 #include "format/dtype.h"
 #include "model/load.h"
@@ -72,7 +70,7 @@ static rm_weight_formats formats_of_files(const rm_opened_weights *opened,
     for (int i = 0; i < table->n_parameters - 1; i++) {
         const rm_parameter *parameter = &table->parameters[i];
         ringmoe_precision format = stored_format(opened->places[i].tensor, otherwise);
-        if (!parameter->is_matrix || strstr(parameter->name, ".gate.weight")) continue;
+        if (!parameter->is_matrix || parameter->role == RM_ROLE_ROUTER) continue;
         if (parameter->kind == RM_KIND_EXPERT)
             take_format(format, &experts, otherwise, &formats.experts);
         else

@@ -22,6 +22,7 @@
 #include "comm/tree.h"
 #include "format/families.h"
 #include "moe/layer.h"
+#include "nn/attention_decode.h"
 
 #define RM_MAX_CHUNKS 64
 #define RM_MAX_STAGES RINGMOE_MAX_LAYERS
@@ -250,6 +251,8 @@ typedef struct rm_kv_cache {
                                  those of layers that are not on this rank are not used */
     int64_t *positions;       /* [max_tokens] */
     int32_t *logit_rows;      /* [n_places] */
+    rm_decode_cache *views;   /* [n_places], of one layer's texts */
+    rm_real *workspace;       /* of attention */
 } rm_kv_cache;
 /* Takes a cache from an arena (which may be measuring). */
 void rm_kv_cache_layout(rm_kv_cache *cache, const ringmoe_model *model, int n_places,
@@ -267,6 +270,8 @@ typedef struct rm_decode_batch {
     const rm_decode_run *runs;
     int n_runs;
     const int32_t *tokens; /* of all runs, one after the other; max_tokens at most */
+    bool generated; /* one token a run, which was made and not read: attention goes over the
+                       keys in an order of its own then, which has other bits */
 } rm_decode_batch;
 /* logits: [runs that want them][vocab_size], on every rank. A run's logits depend on its own
  * text alone, and not on how that was cut into runs. Collective over the pipeline, expert and

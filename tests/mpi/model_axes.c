@@ -163,7 +163,7 @@ static void check_tensor(ringmoe_precision precision, rm_model_settings settings
 static void decode_run(const placed_model *placed, rm_kv_cache *cache, const int32_t *tokens,
                        rm_decode_run run, rm_real logits[VOCAB])
 {
-    rm_decode_batch batch = {cache, &run, 1, tokens + run.n_past};
+    rm_decode_batch batch = {cache, &run, 1, tokens + run.n_past, false};
     CHECK(rm_model_decode(placed->model, &batch, logits) == RINGMOE_OK);
 }
 

@@ -127,7 +127,16 @@ static ringmoe_status decode(ringmoe_model *model, rm_kv_cache *cache, int64_t n
                              int64_t n_new, rm_real *logits)
 {
     rm_decode_run run = {0, n_past, n_new, true};
-    rm_decode_batch batch = {cache, &run, 1, tokens + n_past};
+    rm_decode_batch batch = {cache, &run, 1, tokens + n_past, false};
+    return rm_model_decode(model, &batch, logits);
+}
+
+/* The same for one token that was made. */
+static ringmoe_status decode_made(ringmoe_model *model, rm_kv_cache *cache, int64_t n_past,
+                                  rm_real *logits)
+{
+    rm_decode_run run = {0, n_past, 1, true};
+    rm_decode_batch batch = {cache, &run, 1, tokens + n_past, true};
     return rm_model_decode(model, &batch, logits);
 }
 
@@ -163,15 +172,18 @@ static void check_decoding(ringmoe_precision precision, rm_model_use use)
     assert_int_equal(decode(f.model, &own.cache, 0, 50, together), RINGMOE_OK);
     assert_int_equal(decode(f.model, &own.cache, 50, LENGTH - 50, together), RINGMOE_OK);
     assert_memory_equal(alone, together, sizeof alone);
+    assert_int_equal(decode_made(f.model, &own.cache, LENGTH - 1, alone), RINGMOE_OK);
+    for (int i = 0; i < FIXTURE_VOCAB; i++) /* the same sums in another order */
+        assert_true(fabs((double)(alone[i] - together[i])) < 1e-2);
     rm_arena_free(&own.arena);
     close_fixture(&f);
 }
 
 /* Three texts at positions of their own in one pass: each has the logits that it has alone. */
-static void check_decoding_together(ringmoe_precision precision)
+static void check_decoding_together(ringmoe_precision precision, bool generated)
 {
     enum { N_TEXTS = 3, VOCAB = FIXTURE_VOCAB };
-    static const int64_t lengths[] = {40, 3, 61}, more[] = {1, 20, 1};
+    const int64_t lengths[] = {40, 3, 61}, more[] = {1, generated ? 1 : 20, 1};
     ringmoe_model_config config = fixture_config();
     config.capacity_factor = 0.5; /* drops nothing in generation */
     model_fixture f = open_model(2, precision, RM_MODEL_INFERENCE, &config);
@@ -183,16 +195,18 @@ static void check_decoding_together(ringmoe_precision precision)
     int64_t n_rows = 0;
     for (int i = 0; i < N_TEXTS; i++) {
         rm_decode_run beginning = {N_TEXTS - 1 - i, 0, lengths[i], false};
-        rm_decode_batch batch = {&own.cache, &beginning, 1, tokens};
+        rm_decode_batch batch = {&own.cache, &beginning, 1, tokens, false};
         assert_int_equal(rm_model_decode(f.model, &batch, NULL), RINGMOE_OK);
         assert_int_equal(decode(f.model, &single.cache, 0, lengths[i], first), RINGMOE_OK);
-        assert_int_equal(decode(f.model, &single.cache, lengths[i], more[i], alone + i * VOCAB),
-                         RINGMOE_OK);
+        assert_int_equal(
+            generated ? decode_made(f.model, &single.cache, lengths[i], alone + i * VOCAB)
+                      : decode(f.model, &single.cache, lengths[i], more[i], alone + i * VOCAB),
+            RINGMOE_OK);
         runs[i] = (rm_decode_run){N_TEXTS - 1 - i, lengths[i], more[i], true};
         memcpy(rows + n_rows, tokens + lengths[i], (size_t)more[i] * sizeof *rows);
         n_rows += more[i];
     }
-    rm_decode_batch batch = {&own.cache, runs, N_TEXTS, rows};
+    rm_decode_batch batch = {&own.cache, runs, N_TEXTS, rows, generated};
     assert_int_equal(rm_model_decode(f.model, &batch, together), RINGMOE_OK);
     assert_memory_equal(alone, together, sizeof alone);
     rm_arena_free(&own.arena);
@@ -202,8 +216,9 @@ static void check_decoding_together(ringmoe_precision precision)
 
 static void test_decoding_together(void **state)
 {
-    check_decoding_together(RINGMOE_PRECISION_FP32);
-    check_decoding_together(RINGMOE_PRECISION_BF16);
+    check_decoding_together(RINGMOE_PRECISION_FP32, false);
+    check_decoding_together(RINGMOE_PRECISION_FP32, true);
+    check_decoding_together(RINGMOE_PRECISION_BF16, true);
 }
 
 static void test_decoding(void **state)
