@@ -62,7 +62,8 @@ bool rm_processor_has_avx512(void)
 
 bool rm_processor_has_avx512bf16(void)
 {
-    return rm_processor_has_avx512() && all_bits(ask(7, 1).eax, BIT(5));
+    return rm_processor_has_avx512() && all_bits(ask(7, 1).eax, BIT(5)) &&
+           all_bits(ask(7, 0).ecx, BIT(11)); /* VNNI, which all of them have */
 }
 
 /* Tile registers are large, so Linux keeps them from processes that have not asked. */

@@ -14,15 +14,22 @@
 
 #include <immintrin.h>
 
+#include <string.h>
+
 #include "simd/quantised.h"
 #include "simd/vec_avx2.h"
 #include "simd/vector/loop.h"
-#include "simd/vector/quantise.h"
 
-enum { QUANTISED_ROWS = 4, QUANTISED_BLOCK_ROWS = 128, HALVES = 2 };
-enum { GROUP_BYTES = RM_QUANTISED_COLUMNS * RM_GROUP_TERMS, HALF_BYTES = GROUP_BYTES / 2 };
+enum { QUANTISED_ROWS = 4, PANEL_VECTORS = 2, HALVES = PANEL_VECTORS };
+enum { GROUP_BYTES = RM_QUANTISED_COLUMNS * RM_GROUP_TERMS };
 
-typedef enum quantised_kind { KIND_Q8, KIND_Q4 } quantised_kind;
+typedef __m256i whole_vec;
+typedef whole_vec whole_sums[QUANTISED_ROWS][PANEL_VECTORS];
+
+static inline vec vec_of_whole(whole_vec v)
+{
+    return _mm256_cvtepi32_ps(v);
+}
 
 /* Four terms of row i in every lane. */
 static inline __m256i terms_of_row(const int8_t *bytes, int i, int group)
@@ -32,19 +39,9 @@ static inline __m256i terms_of_row(const int8_t *bytes, int i, int group)
     return _mm256_set1_epi32(four);
 }
 
-typedef __m256i whole_sums[QUANTISED_ROWS][HALVES];
-
 static inline __m256i load_half(const char *groups, int group, int half)
 {
     return _mm256_loadu_si256((const __m256i *)(groups + group * GROUP_BYTES) + half);
-}
-
-/* Sums stay as they are written: gcc would add whole numbers as a tree, for which there are too
- * few registers. */
-static inline __m256i in_order(__m256i sum)
-{
-    __asm__("" : "+x"(sum));
-    return sum;
 }
 
 /* Whole sums of m rows by a panel. */
@@ -52,7 +49,10 @@ BODY multiply_q8(const int m, const char *a, const char *groups, whole_sums sums
 {
     const int8_t *bytes = rm_step_bytes(a, QUANTISED_ROWS);
     const __m256i ones = _mm256_set1_epi16(1);
-    FOR_UNROLLED (g, 8) {
+    FOR_UNROLLED (i, m)
+        FOR_UNROLLED (h, HALVES) sums[i][h] = _mm256_setzero_si256();
+    FOR_GROUPS(g, 8)
+    {
         __m256i w[HALVES], size[HALVES];
         FOR_UNROLLED (h, HALVES) {
             w[h] = load_half(groups, g, h);
@@ -63,7 +63,7 @@ BODY multiply_q8(const int m, const char *a, const char *groups, whole_sums sums
             FOR_UNROLLED (h, HALVES) {
                 __m256i turned = _mm256_sign_epi8(terms, w[h]);
                 __m256i pairs = _mm256_madd_epi16(_mm256_maddubs_epi16(size[h], turned), ones);
-                sums[i][h] = in_order(g == 0 ? pairs : _mm256_add_epi32(sums[i][h], pairs));
+                sums[i][h] = _mm256_add_epi32(sums[i][h], pairs);
             }
         }
     }
@@ -77,7 +77,7 @@ BODY add_group_q4(const int m, const int8_t *bytes, int group, const __m256i w[H
         __m256i terms = terms_of_row(bytes, i, group);
         FOR_UNROLLED (h, HALVES) {
             __m256i pairs = _mm256_maddubs_epi16(w[h], terms);
-            sums[i][h] = in_order(group == 0 ? pairs : _mm256_add_epi16(sums[i][h], pairs));
+            sums[i][h] = _mm256_add_epi16(sums[i][h], pairs);
         }
     }
 }
@@ -86,7 +86,10 @@ BODY multiply_q4(const int m, const char *a, const char *groups, whole_sums sums
 {
     const int8_t *bytes = rm_step_bytes(a, QUANTISED_ROWS);
     const __m256i lower_half = _mm256_set1_epi8(15);
-    FOR_UNROLLED (g, 4) {
+    FOR_UNROLLED (i, m)
+        FOR_UNROLLED (h, HALVES) sums[i][h] = _mm256_setzero_si256();
+    FOR_GROUPS(g, 4)
+    {
         __m256i low[HALVES], high[HALVES];
         FOR_UNROLLED (h, HALVES) {
             high[h] = load_half(groups, g, h);
@@ -104,94 +107,6 @@ BODY multiply_q4(const int m, const char *a, const char *groups, whole_sums sums
                 _mm256_sub_epi32(_mm256_madd_epi16(sums[i][h], _mm256_set1_epi16(1)), eight);
     }
 }
-
-/* Adds a step: m rows by 16 columns. */
-BODY add_step(const quantised_kind kind, const int m, const char *a, const char *b,
-              vec sums[QUANTISED_ROWS][HALVES])
-{
-    const char *groups = b + RM_QUANTISED_COLUMNS * RM_SCALE_BYTES;
-    whole_sums whole;
-    if (kind == KIND_Q8)
-        multiply_q8(m, a, groups, whole);
-    else
-        multiply_q4(m, a, groups, whole);
-    FOR_UNROLLED (h, HALVES) {
-        vec scales = vec_load_half(b + h * VEC_WIDTH * RM_SCALE_BYTES);
-        FOR_UNROLLED (i, m) {
-            vec scale = vec_mul(vec_all(rm_step_scales(a)[i]), scales);
-            sums[i][h] = vec_fma(_mm256_cvtepi32_ps(whole[i][h]), scale, sums[i][h]);
-        }
-    }
-}
-
-static inline int64_t step_bytes(const quantised_kind kind)
-{
-    return RM_QUANTISED_COLUMNS * (kind == KIND_Q8 ? RM_Q8_BYTES : RM_Q4_BYTES);
-}
-
-typedef struct quantised_target {
-    rm_real *c;
-    int64_t c_row;
-    int n;
-    bool add;
-} quantised_target;
-
-BODY store_quantised(const int m, const vec sums[QUANTISED_ROWS][HALVES],
-                     const quantised_target *target)
-{
-    FOR_UNROLLED (i, m)
-        FOR_UNROLLED (h, HALVES) {
-            rm_real *at = target->c + i * target->c_row + h * VEC_WIDTH;
-            int count = target->n - h * VEC_WIDTH;
-            vec sum = sums[i][h];
-            if (target->add) sum = vec_add(vec_load_first(at, count), sum);
-            vec_store_first(at, count, sum);
-        }
-}
-
-BODY ask_for_step(const char *from, int64_t bytes)
-{
-    for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line);
-}
-
-BODY tile_quantised(const quantised_kind kind, const int m, int64_t k, const char *a,
-                    const char *b, const quantised_target *target, rm_ahead ahead)
-{
-    vec sums[QUANTISED_ROWS][HALVES];
-    const char *next = ahead.start;
-    FOR_UNROLLED (i, m)
-        FOR_UNROLLED (h, HALVES) sums[i][h] = vec_all(0);
-    for (; k > 0; k -= RM_BLOCK_TERMS) {
-        ask_for_step(next, RM_BLOCK_TERMS * ahead.step);
-        add_step(kind, m, a, b, sums);
-        a += QUANTISED_ROWS * RM_STEP_ROW_BYTES;
-        b += step_bytes(kind);
-        next += RM_BLOCK_TERMS * ahead.step;
-    }
-    store_quantised(m, sums, target);
-}
-
-#define QUANTISED_TILE(name, kind)                                                             \
-    static void name(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row,       \
-                     int m, int n, bool add, rm_ahead ahead)                                   \
-    {                                                                                          \
-        quantised_target target = {c, c_row, n, add};                                          \
-        switch (m) {                                                                           \
-        case 1:                                                                                \
-            tile_quantised(kind, 1, k, a, b, &target, ahead);                                  \
-            break;                                                                             \
-        case 2:                                                                                \
-            tile_quantised(kind, 2, k, a, b, &target, ahead);                                  \
-            break;                                                                             \
-        case 3:                                                                                \
-            tile_quantised(kind, 3, k, a, b, &target, ahead);                                  \
-            break;                                                                             \
-        default:                                                                               \
-            tile_quantised(kind, 4, k, a, b, &target, ahead);                                  \
-        }                                                                                      \
-    }
-QUANTISED_TILE(tile_q8, KIND_Q8)
-QUANTISED_TILE(tile_q4, KIND_Q4)
 
 /* The same value, of which the compiler knows nothing. */
 static inline __m256i unknown(__m256i value)
@@ -211,7 +126,7 @@ static double peak_q8(int64_t rounds)
         FOR_UNROLLED (i, QUANTISED_ROWS * HALVES) {
             __m256i pairs = _mm256_maddubs_epi16(w, _mm256_sign_epi8(unknown(w), w));
             __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-            sums[i] = in_order(_mm256_add_epi32(sums[i], fours));
+            sums[i] = _mm256_add_epi32(sums[i], fours);
         }
     FOR_UNROLLED (i, QUANTISED_ROWS * HALVES) kept = _mm256_xor_si256(kept, sums[i]);
     unknown(kept);
@@ -228,16 +143,13 @@ static double peak_q4(int64_t rounds)
     for (int64_t p = 0; p < steps; p++)
         FOR_UNROLLED (i, QUANTISED_ROWS * HALVES) {
             __m256i pairs = _mm256_maddubs_epi16(w, unknown(w));
-            sums[i] = in_order(_mm256_add_epi16(sums[i], pairs));
+            sums[i] = _mm256_add_epi16(sums[i], pairs);
         }
     FOR_UNROLLED (i, QUANTISED_ROWS * HALVES) kept = _mm256_xor_si256(kept, sums[i]);
     unknown(kept);
     return (double)steps * OPERATIONS;
 }
 
-static void pack_a_lines_quantised(int64_t k, int m, const rm_real *const *lines, void *panel)
-{
-    quantise_rows(QUANTISED_ROWS, k, m, lines, panel);
-}
+#include "simd/vector/quantised.h"
 
 #endif

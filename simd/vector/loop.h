@@ -33,6 +33,13 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #define UNROLL_TERMS _Pragma("GCC unroll 4")
 #endif
+/* Not unrolled: gcc would add whole numbers as a tree, all terms of a sum at once, for which
+ * there are too few registers. */
+#ifdef __clang__
+#define FOR_GROUPS(g, n) _Pragma("clang loop unroll(disable)") for (int g = 0; g < (n); g++)
+#else
+#define FOR_GROUPS(g, n) _Pragma("GCC unroll 1") for (int g = 0; g < (n); g++)
+#endif
 #define FOR_UNROLLED(i, n) UNROLL for (int i = 0; i < (n); i++)
 /* A loop over the depth, four terms a round: counting would take a fifth of the instructions,
  * which are what a tile waits for when a core's two threads are both busy. */

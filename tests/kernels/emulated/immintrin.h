@@ -92,6 +92,48 @@ static inline __m512 emulated_shuffle_quarters(__m512 a, __m512 b, int order)
 #define _mm512_scalef_ps(v, n) emulated_scale(v, n)
 #define _mm512_shuffle_f32x4(a, b, order) emulated_shuffle_quarters(a, b, order)
 
+static inline __m512i emulated_add_pairs_of_halves(__m512i lanes_a, __m512i lanes_b)
+{
+    simde__m512i_private a = simde__m512i_to_private(lanes_a);
+    simde__m512i_private b = simde__m512i_to_private(lanes_b), sums;
+    for (int i = 0; i < LANES; i++)
+        sums.i32[i] = a.i16[2 * i] * b.i16[2 * i] + a.i16[2 * i + 1] * b.i16[2 * i + 1];
+    return simde__m512i_from_private(sums);
+}
+
+static inline __m512i emulated_whole(__m512 lanes)
+{
+    simde__m512_private v = simde__m512_to_private(lanes);
+    simde__m512i_private whole;
+    for (int i = 0; i < LANES; i++) whole.i32[i] = (int32_t)rintf(v.f32[i]);
+    return simde__m512i_from_private(whole);
+}
+
+static inline __m512 emulated_numbers(__m512i lanes)
+{
+    simde__m512i_private whole = simde__m512i_to_private(lanes);
+    simde__m512_private v;
+    for (int i = 0; i < LANES; i++) v.f32[i] = (float)whole.i32[i];
+    return simde__m512_from_private(v);
+}
+
+static inline __m128i emulated_lowest_bytes(__m512i lanes)
+{
+    simde__m512i_private v = simde__m512i_to_private(lanes);
+    simde__m128i_private bytes;
+    for (int i = 0; i < LANES; i++) bytes.i8[i] = (int8_t)v.i32[i];
+    return simde__m128i_from_private(bytes);
+}
+
+#undef _mm512_madd_epi16
+#undef _mm512_cvtps_epi32
+#undef _mm512_cvtepi32_epi8
+#define _mm512_madd_epi16(a, b) emulated_add_pairs_of_halves(a, b)
+#undef _mm512_cvtepi32_ps
+#define _mm512_cvtepi32_ps(v) emulated_numbers(v)
+#define _mm512_cvtps_epi32(v) emulated_whole(v)
+#define _mm512_cvtepi32_epi8(v) emulated_lowest_bytes(v)
+
 /* --- bf16 --------------------------------------------------------------------------------- */
 static inline __m512bh emulated_round(__m512 upper, __m512 lower)
 {
