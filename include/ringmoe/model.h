@@ -114,7 +114,8 @@ typedef struct ringmoe_memory_plan {
     int64_t activations; /**< of the microbatches that the schedule holds at once, forward and
                               backward, and the threads' scratch */
     int64_t exchange;    /**< buffers of tokens, gradients and the pipeline's activations, at
-                              balanced load */
+                              balanced load, and the pipeline's lists; what a save beside
+                              training buffers (ringmoe_save_settings) comes on top */
     int64_t total;
 } ringmoe_memory_plan;
 

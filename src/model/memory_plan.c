@@ -6,17 +6,16 @@
  */
 #include "format/config.h"
 #include "model/state.h"
-#include "pipeline/lists.h"
+#include "pipeline/ring_plan.h"
 
 ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_config *config,
                                 const rm_model_settings *settings,
-                                const rm_placement *placement, int n_near,
+                                const rm_placement *placement, const rm_shared *shared,
                                 ringmoe_memory_plan *plan, rm_error *error)
 {
     *plan = (ringmoe_memory_plan){0};
     ringmoe_model model;
-    rm_shared exchange = rm_shared_measuring(NULL, false);
-    exchange.n_near = n_near;
+    rm_shared exchange = *shared;
     ringmoe_status status = rm_model_prepare(config, settings, placement, &model, error);
     model.exchange = &exchange;
     if (status == RINGMOE_OK) rm_model_layout(&model, compute);
@@ -95,7 +94,7 @@ typedef struct planned {
     const ringmoe_batch_shape *batch;
     const ringmoe_schedule *schedule;
     int n_chunks;
-    int n_near; /* ranks of an expert axis on one node */
+    rm_shared shared; /* for measuring the exchange */
     rm_model_settings settings;
     rm_placement placement;
 } planned;
@@ -147,14 +146,15 @@ static ringmoe_status plan_rank(const planned *work, ringmoe_memory_plan *plan, 
 {
     rm_parameter_table table;
     RM_TRY(rm_model_measure(work->compute, work->config, &work->settings, &work->placement,
-                            work->n_near, plan, error));
+                            &work->shared, plan, error));
     RM_TRY(rm_parameter_table_create(work->config, &work->placement, &table, error));
     ringmoe_status status = RINGMOE_OK;
     for (int space = 0; space < work->n_chunks * RM_N_KINDS && status == RINGMOE_OK; space++)
         status = add_space(work, &table, space, plan, error);
     rm_parameter_table_free(&table);
     plan->activations += scratch_bytes(work->compute, work->config, work->settings.max_tokens);
-    plan->exchange += pipeline_bytes(work);
+    plan->exchange += pipeline_bytes(work) +
+                      rm_ring_plan_bytes(work->schedule, work->placement.pipeline_rank);
     plan->total = plan->parameters + plan->packed + plan->gradients + plan->optimizer +
                   plan->activations + plan->exchange;
     return status;
@@ -163,9 +163,12 @@ static ringmoe_status plan_rank(const planned *work, ringmoe_memory_plan *plan, 
 static void set_slots(planned *work)
 {
     int rank = work->placement.pipeline_rank;
+    bool is_split = rm_schedule_is_split(work->schedule, rank);
     for (int chunk = 0; chunk < work->n_chunks; chunk++)
         work->settings.n_slots[chunk] = ringmoe_schedule_slots(work->schedule, rank, chunk);
-    work->settings.split_backward = rm_schedule_is_split(work->schedule, rank);
+    work->settings.split_backward = is_split;
+    if (is_split && work->settings.recompute == RINGMOE_RECOMPUTE_FULL)
+        work->settings.recompute = RINGMOE_RECOMPUTE_SELECTIVE;
 }
 
 /* Of all pipeline ranks the one that needs most. The last tensor rank has the largest parts. */
@@ -263,7 +266,8 @@ RINGMOE_API ringmoe_status ringmoe_model_memory_plan(
     if (dims) work.dims = *dims;
     RM_TRY(rm_config_check(config, error));
     RM_TRY(choose_dims(context, config, &work.dims, error));
-    work.n_near = count_near(context, &work.dims);
+    work.shared = rm_shared_measuring(NULL, context->exchange == RINGMOE_EXCHANGE_TWO_LEVEL);
+    work.shared.n_near = count_near(context, &work.dims);
     RM_TRY(check_batch(batch, work.dims, error));
     work.settings = (rm_model_settings){.use = RM_MODEL_TRAINING,
                                         .reproducible = batch->reproducible != 0,

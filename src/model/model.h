@@ -293,10 +293,10 @@ int rm_chunks_choose(const ringmoe_model_config *config, const ringmoe_mesh_dims
 
 /* Bytes by purpose of rm_model_create with these arguments for the rank of `placement`, whose
  * partition is the settings', without creating: parameters, packed, activations, exchange are
- * set. `n_near` ranks of its expert axis share its node. */
+ * set. `shared` is what the exchange would be measured with. */
 ringmoe_status rm_model_measure(const rm_compute *compute, const ringmoe_model_config *config,
                                 const rm_model_settings *settings,
-                                const rm_placement *placement, int n_near,
+                                const rm_placement *placement, const rm_shared *shared,
                                 ringmoe_memory_plan *plan, rm_error *error);
 
 #endif

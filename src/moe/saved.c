@@ -55,11 +55,11 @@ static layout_sizes sizes_of(const ringmoe_moe_settings *settings, const rm_moe_
 }
 
 /* With balanced load, where messages go to `n_far` ranks. With two levels these are fewer and
- * longer. */
+ * longer, and have no more rows in all. */
 static layout_sizes expected_sizes(const ringmoe_moe_settings *settings,
-                                   const rm_moe_layout *layout, int n_far)
+                                   const rm_moe_layout *layout, int n_far, bool two_level)
 {
-    layout_sizes sizes = sizes_of(settings, layout, false);
+    layout_sizes sizes = sizes_of(settings, layout, two_level);
     int64_t ranks = layout->expert_ranks, n_tokens = settings->max_tokens;
     int64_t n_choices = n_tokens * settings->top_k;
     int64_t of_a_rank = (n_choices + ranks - 1) / ranks;
@@ -228,7 +228,8 @@ void rm_moe_workspace_layout(rm_moe_workspace **workspace, const ringmoe_moe_set
     if (!expected) return;
     rm_arena own = {0};
     rm_shared common = {.unit = RM_ARENA_ALIGN, .n_near = count_near(shared)};
-    sizes = expected_sizes(settings, layout, layout->expert_ranks - common.n_near);
+    sizes = expected_sizes(settings, layout, layout->expert_ranks - common.n_near,
+                           shared && shared->two_level);
     make_workspace(&sizes, &own, &own, &common);
     expected[0] += (int64_t)own.used;
     expected[1] += (int64_t)common.arena.used;
@@ -305,7 +306,8 @@ void rm_moe_saved_layout(rm_moe_saved **saved, const rm_moe_workspace *workspace
     if (!expected) return;
     rm_arena own = {0};
     rm_shared common = {.unit = RM_ARENA_ALIGN, .n_near = count_near(shared)};
-    sizes = expected_sizes(settings, layout, layout->expert_ranks - common.n_near);
+    sizes = expected_sizes(settings, layout, layout->expert_ranks - common.n_near,
+                           shared && shared->two_level);
     make_saved(&sizes, workspace, &own, &own, &common);
     expected[0] += (int64_t)own.used;
     expected[1] += (int64_t)common.arena.used;

@@ -164,3 +164,11 @@ void rm_ring_plan_free(rm_ring_plan *plan)
     free(plan->posts);
     *plan = (rm_ring_plan){0};
 }
+
+int64_t rm_ring_plan_bytes(const ringmoe_schedule *schedule, int rank)
+{
+    int64_t own = schedule->n_items[rank], all = 0;
+    for (int r = 0; r < schedule->n_ranks; r++) all += schedule->n_items[r];
+    return all * (int64_t)sizeof **schedule->items +
+           own * (int64_t)(sizeof(rm_ring_line) + sizeof(int));
+}

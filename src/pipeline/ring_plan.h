@@ -43,6 +43,8 @@ typedef struct rm_ring_plan {
 ringmoe_status rm_ring_plan_create(const ringmoe_schedule *schedule, int rank,
                                    rm_ring_plan *plan, rm_error *error);
 void rm_ring_plan_free(rm_ring_plan *plan);
+/* Of the lists of a schedule and a rank's plan for it, in memory. */
+int64_t rm_ring_plan_bytes(const ringmoe_schedule *schedule, int rank);
 
 /* The plan of one rank, with as many buffers to send from as all ranks need to come to the end
  * when no message leaves before it finds its receive posted. */

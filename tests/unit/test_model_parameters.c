@@ -272,6 +272,32 @@ static void test_plans_of_layouts(void **state)
     ringmoe_memory_plan full = plan_of(one, "", RINGMOE_RECOMPUTE_FULL);
     assert_true(selective.activations < alone.activations);
     assert_true(full.activations < selective.activations);
+    /* Halves of a backward pass keep what they share. */
+    ringmoe_memory_plan halves = plan_of(stages, "zb-h1", RINGMOE_RECOMPUTE_SELECTIVE);
+    ringmoe_memory_plan kept = plan_of(stages, "zb-h1", RINGMOE_RECOMPUTE_FULL);
+    assert_true(kept.activations == halves.activations);
+}
+
+/* Lists of who sends what for whom come with the second level, those of a schedule with its
+ * microbatches. */
+static void test_plan_of_lists(void **state)
+{
+    ringmoe_model_config config = fixture_config();
+    ringmoe_batch_shape batch = {.seq_len = 32, .microbatch = 4, .n_microbatches = 4};
+    ringmoe_mesh_dims experts = {.data = 1, .expert = 4}, stages = {2, 1, 1, 1};
+    model_fixture f = open_mesh(1, RINGMOE_PRECISION_FP32);
+    ringmoe_memory_plan plans[4];
+    for (int i = 0; i < 4; i++) {
+        f.context->exchange = i == 1 ? RINGMOE_EXCHANGE_TWO_LEVEL : RINGMOE_EXCHANGE_AUTO;
+        batch.n_microbatches = i == 3 ? 4000 : 4;
+        assert_int_equal(ringmoe_model_memory_plan(f.context, &config,
+                                                   i < 2 ? &experts : &stages,
+                                                   RINGMOE_PRECISION_FP32, &batch, &plans[i]),
+                         RINGMOE_OK);
+    }
+    assert_true(plans[1].total > plans[0].total);
+    assert_true(plans[3].exchange > plans[2].exchange + 2 * 2 * 3996 * 12);
+    close_fixture(&f);
 }
 
 static int run(void)
@@ -285,6 +311,7 @@ static int run(void)
         cmocka_unit_test(test_memory_plan),
         cmocka_unit_test(test_plan_of_messages),
         cmocka_unit_test(test_plans_of_layouts),
+        cmocka_unit_test(test_plan_of_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
