@@ -5,6 +5,7 @@
  *
  *   \s \S     PCRE2 counts U+180E as a blank: written out by the property White_Space
  *   \w \W     other properties: written out
+ *   \p{L} \d  of another version of Unicode: with the characters that came later
  *   \h \H     hexadecimal digits there, blanks here: refused; so are all other letters but
  *             those in the lists below
  *   [a[b]]    sets in sets, and &&: refused
@@ -15,7 +16,10 @@
  */
 #include "format/pattern_text.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "format/unicode_ages.h"
 
 typedef struct translator {
     const char *at, *end;
@@ -27,7 +31,10 @@ typedef struct translator {
 
 static const char blanks[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
                              "\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
-static const char word_characters[] = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+/* Oniguruma counts the small numbers of Latin-1, but of them alone. */
+static const char word_characters[] = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+                                      "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
+static const char *const word_categories[] = {"L", "M", "Nd", NULL};
 
 static ringmoe_status refuse(const translator *work, const char *what, int64_t bytes,
                              const char *why)
@@ -46,16 +53,50 @@ static void put_text(translator *work, const char *text)
     put(work, text, (int64_t)strlen(text));
 }
 
-/* A class of characters by its members. */
-static ringmoe_status put_class(translator *work, const char *members, bool negated)
+/* The characters of a category, or of those that begin with a letter, that came late. */
+static void put_late(translator *work, const char *category)
+{
+    for (const rm_late_range *range = rm_late_categories; *range->category; range++) {
+        char text[40];
+        if (strncmp(range->category, category, strlen(category)) != 0) continue;
+        snprintf(text, sizeof text, "\\x{%x}-\\x{%x}", (unsigned)range->first,
+                 (unsigned)range->last);
+        put_text(work, text);
+    }
+}
+
+/* A class of characters by its members and by the categories of what belongs to it too. */
+static ringmoe_status put_class(translator *work, const char *members,
+                                const char *const *categories, bool negated)
 {
     if (work->in_set && negated)
-        return refuse(work, work->at, 2, "not done inside of [ ]: name the characters");
+        return refuse(work, members, (int64_t)strlen(members),
+                      "its opposite is not done inside of [ ]: name the characters");
     if (!work->in_set) put_text(work, negated ? "[^" : "[");
     put_text(work, members);
+    for (; *categories; categories++) put_late(work, *categories);
     if (!work->in_set) put_text(work, "]");
-    work->at += 2;
     return RINGMOE_OK;
+}
+
+/* \p{X}, \P{X} of a category; other properties are left to PCRE2. */
+static ringmoe_status put_property(translator *work)
+{
+    const char *close = memchr(work->at, '}', (size_t)(work->end - work->at));
+    const char *name = work->at + 3;
+    char category[3] = "", members[8];
+    if (!close || work->at[2] != '{')
+        return refuse(work, work->at, 2, "not followed by {name}");
+    int64_t bytes = close - name;
+    const char *begin = work->at;
+    work->at = close + 1;
+    if (bytes < 1 || bytes > 2 || *name == '^') {
+        put(work, begin, close + 1 - begin);
+        return RINGMOE_OK;
+    }
+    memcpy(category, name, (size_t)bytes);
+    snprintf(members, sizeof members, "\\p{%s}", category);
+    return put_class(work, members, (const char *const[]){category, NULL}, begin[1] == 'P');
 }
 
 /* \uHHHH */
@@ -71,21 +112,34 @@ static ringmoe_status put_unicode(translator *work)
     return RINGMOE_OK;
 }
 
+static const char *const no_category[] = {NULL}, *const digits[] = {"Nd", NULL};
+static const struct {
+    char letter, opposite;
+    const char *members;
+    const char *const *categories;
+} classes[] = {{'s', 'S', blanks, no_category},
+               {'w', 'W', word_characters, word_categories},
+               {'d', 'D', "\\p{Nd}", digits}};
+
 /* At a backslash. */
 static ringmoe_status escape(translator *work)
 {
     if (work->end - work->at < 2) return refuse(work, work->at, 1, "at the end of the pattern");
     char letter = work->at[1];
-    if (letter == 's' || letter == 'S') return put_class(work, blanks, letter == 'S');
-    if (letter == 'w' || letter == 'W') return put_class(work, word_characters, letter == 'W');
+    if (letter == 'p' || letter == 'P') return put_property(work);
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+        if (letter == classes[i].letter || letter == classes[i].opposite) {
+            work->at += 2;
+            return put_class(work, classes[i].members, classes[i].categories,
+                             letter == classes[i].opposite);
+        }
     if (letter == 'u') return put_unicode(work);
     bool is_word = (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') ||
                    (letter >= 'A' && letter <= 'Z');
-    if (is_word && !strchr(work->in_set ? "dDpPnrtfaex" : "dDpPnrtfaexAz", letter))
+    if (is_word && !strchr(work->in_set ? "nrtfaex" : "nrtfaexAz", letter))
         return refuse(work, work->at, 2, "this escape is not done");
     const char *close = work->at + 1;
-    if ((letter == 'p' || letter == 'P' || letter == 'x') && work->end - work->at > 2 &&
-        work->at[2] == '{')
+    if (letter == 'x' && work->end - work->at > 2 && work->at[2] == '{')
         close = memchr(work->at, '}', (size_t)(work->end - work->at));
     if (!close) return refuse(work, work->at, 3, "its } is missing");
     put(work, work->at, close + 1 - work->at);

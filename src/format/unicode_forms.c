@@ -10,6 +10,7 @@
 #include <utf8proc.h>
 
 #include "format/unicode.h"
+#include "format/unicode_ages.h"
 
 /* Characters below are in every composed form already and join nothing; in decomposed forms
  * only those of ASCII are. */
@@ -51,7 +52,7 @@ static bool changes_alone(int32_t code, rm_unicode_form form)
 
 static bool matters(int32_t code, rm_unicode_form form)
 {
-    if (code < first_that_matters(form)) return false;
+    if (code < first_that_matters(form) || rm_has_late_form(code)) return false;
     const utf8proc_property_t *property = utf8proc_get_property(code);
     if (property->combining_class != 0 || is_joining_jamo(code)) return true;
     if (property->category == UTF8PROC_CATEGORY_MN ||
@@ -73,7 +74,7 @@ static int64_t read_one(const char *text, int64_t n, int32_t *code)
 }
 
 /* From `at` the first character that matters, or with `wanted` false the first that does not;
- * *before is the place of the character before it. */
+ * *before is the place of the character before it, if the two may join. */
 static int64_t look_for(const char *text, int64_t n, int64_t at, rm_unicode_form form,
                         bool wanted, int64_t *before)
 {
@@ -82,7 +83,7 @@ static int64_t look_for(const char *text, int64_t n, int64_t at, rm_unicode_form
         int32_t code;
         int64_t bytes = read_one(text + at, n - at, &code);
         if (matters(code, form) == wanted) break;
-        *before = at;
+        *before = rm_has_late_form(code) ? at + bytes : at;
         at += bytes;
     }
     return at;
