@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The whole model and optimizer against transformers' Mixtral in PyTorch (make_golden.py):
- * every gradient of the first step, the losses and gradient norms of ten AdamW steps, and the
- * weights after them. The stored results were computed in double, so what is measured is the
- * error of fp32 here. A tensor's error is |a - b| / |b| in the Euclidean norm.
+ * The whole model and optimizer against transformers' models in PyTorch (make_golden.py): the
+ * logits as generation makes them from the loaded folder, every gradient of the first step, the
+ * losses and gradient norms of some AdamW steps, and the weights after them. The stored results
+ * were computed in double, so what is measured is the error of fp32 here. A tensor's error is
+ * |a - b| / |b| in the Euclidean norm.
  *
  * usage: test_golden FOLDER...   with the cases' folders
  */
@@ -22,6 +23,9 @@
 
 /* Of every error, relative; those seen are about a tenth of it. */
 static const double limit = 1e-5;
+
+/* Of a logit, absolute. */
+static const double logits_limit = 1e-4;
 
 static int failures;
 
@@ -241,11 +245,68 @@ static void compare_tensors(const struct run *run, const char *name, rm_real *co
     rm_safetensors_close(&file);
 }
 
+/* --- logits --- */
+
+enum { PROMPT = 5 };
+
+/* A prompt of a few tokens in one pass, then the others one by one. */
+static void compare_logits(const struct run *run, ringmoe_model *model, const rm_tensor *stored)
+{
+    rm_error *error = &run->context->error;
+    int64_t vocab = ringmoe_model_get_config(model)->vocab_size;
+    const json_t *step = json_array_get(json_object_get(run->expected, "steps"), 0);
+    const json_t *row = json_array_get(json_object_get(step, "tokens"), 0);
+    rm_real *logits = calloc((size_t)(2 * vocab), sizeof *logits), *expected = logits + vocab;
+    double worst = 0;
+    rm_arena arena = {0};
+    rm_kv_cache cache;
+    rm_kv_cache_layout(&cache, model, 1, run->seq_len, &arena);
+    check(rm_arena_reserve(&arena, arena.used, error), "reserve a cache", error);
+    rm_kv_cache_layout(&cache, model, 1, run->seq_len, &arena);
+    for (int64_t past = 0, n; past < run->seq_len; past += n) {
+        int32_t tokens[PROMPT];
+        n = past == 0 ? PROMPT : 1;
+        for (int64_t i = 0; i < n; i++)
+            tokens[i] = (int32_t)json_integer_value(json_array_get(row, (size_t)(past + i)));
+        rm_decode_run text = {.n_past = past, .n_new = n, .wants_logits = true};
+        check(rm_model_decode(model, &(rm_decode_batch){&cache, &text, 1, tokens}, logits),
+              "decode", error);
+        rm_tensor_read(rm_kernels_best(), stored, (past + n - 1) * vocab, vocab, expected);
+        for (int64_t i = 0; i < vocab; i++)
+            worst = fmax(worst, fabs((double)logits[i] - (double)expected[i]));
+    }
+    printf("  logits                 worst error %.2g (limit %g)\n", worst, logits_limit);
+    if (!(worst <= logits_limit)) fail(run->folder, "has other logits");
+    rm_arena_free(&arena);
+    free(logits);
+}
+
+static void load_and_compare_logits(const struct run *run)
+{
+    rm_safetensors *file;
+    ringmoe_model *model;
+    char *path = rm_path_join(run->folder, "logits.safetensors");
+    check(rm_safetensors_open(path, &file, &run->context->error), "open logits",
+          &run->context->error);
+    const rm_tensor *stored = rm_safetensors_find(file, "logits");
+    check(ringmoe_model_load(run->mesh, run->folder, NULL, &model), "load the folder",
+          &run->context->error);
+    if (stored &&
+        stored->n_elements == run->seq_len * ringmoe_model_get_config(model)->vocab_size)
+        compare_logits(run, model, stored);
+    else
+        fail(path, "has no logits of a sequence");
+    ringmoe_model_destroy(&model);
+    rm_safetensors_close(&file);
+    free(path);
+}
+
 static void compare_case(const char *folder)
 {
     struct run run;
     create(&run, folder);
     printf("%s\n", folder);
+    load_and_compare_logits(&run);
     const json_t *steps = json_object_get(run.expected, "steps");
     double worst = 0;
     if (json_array_size(steps) < 2) fail(folder, "has no steps");

@@ -1,39 +1,40 @@
 /* SPDX-License-Identifier: MIT
  *
  * A model whose matrices are spread over the tensor axis, or whose layers are spread over the
- * pipeline axis, against the same model on one rank. Over the tensor axis losses, gradients and
- * logits are close, and with `reproducible` the same to the bit; over the pipeline axis
- * evaluation and generation are the same to the bit in any case.
+ * pipeline axis, against the same model on one rank, in all families. Over the tensor axis
+ * losses, gradients and logits are close, and with `reproducible` the same to the bit; over the
+ * pipeline axis evaluation and generation are the same to the bit in any case.
  */
 #include <math.h>
 #include <stdlib.h>
 
 #include "check.h"
-#include "model/model.h"
+#include "../model_families.h"
 
 enum { VOCAB = 41, N_EXPERTS = 4, LENGTH = 29, SEQUENCES = 2, TOKENS = LENGTH * SEQUENCES };
 enum { N_LAYERS = 3, CAPACITY = 16 };
 
-static ringmoe_model_config make_config(int tied)
+static ringmoe_model_config make_config(int family, int tied)
 {
-    return (ringmoe_model_config){.vocab_size = VOCAB,
-                                  .hidden_size = 32,
-                                  .intermediate_size = 26,
-                                  .dense_intermediate_size = 46,
-                                  .num_hidden_layers = N_LAYERS,
-                                  .num_attention_heads = 8,
-                                  .num_key_value_heads = 4,
-                                  .head_dim = 8,
-                                  .num_local_experts = N_EXPERTS,
-                                  .num_experts_per_tok = 2,
-                                  .max_position_embeddings = 64,
-                                  .tie_word_embeddings = tied,
-                                  .rope_theta = 1000,
-                                  .rms_norm_eps = 1e-5,
-                                  .initializer_range = 0.1,
-                                  .router_aux_loss_coef = 0.01,
-                                  .router_jitter_noise = 0.1,
-                                  .is_dense_layer = {0, 1}};
+    ringmoe_model_config config = {.vocab_size = VOCAB,
+                                   .hidden_size = 32,
+                                   .intermediate_size = 26,
+                                   .dense_intermediate_size = 46,
+                                   .num_hidden_layers = N_LAYERS,
+                                   .num_attention_heads = 8,
+                                   .num_key_value_heads = 4,
+                                   .head_dim = 8,
+                                   .num_local_experts = N_EXPERTS,
+                                   .num_experts_per_tok = 2,
+                                   .max_position_embeddings = 64,
+                                   .tie_word_embeddings = tied,
+                                   .rope_theta = 1000,
+                                   .rms_norm_eps = 1e-5,
+                                   .initializer_range = 0.1,
+                                   .router_aux_loss_coef = 0.01,
+                                   .router_jitter_noise = 0.1,
+                                   .is_dense_layer = {0, 1}};
+    return family_config(config, family);
 }
 
 /* A model over a communicator with its own context, and what one training pass gave. */
@@ -46,11 +47,12 @@ typedef struct placed_model {
 } placed_model;
 
 static placed_model place_model(MPI_Comm communicator, ringmoe_mesh_dims dims,
-                                ringmoe_precision precision, int tied, rm_model_settings wanted)
+                                ringmoe_precision precision, int family, int tied,
+                                rm_model_settings wanted)
 {
     placed_model placed = {0};
     ringmoe_context_settings settings;
-    ringmoe_model_config config = make_config(tied);
+    ringmoe_model_config config = make_config(family, tied);
     ringmoe_context_settings_default(&settings);
     settings.n_threads = 1;
     settings.precision = precision;
@@ -61,6 +63,7 @@ static placed_model place_model(MPI_Comm communicator, ringmoe_mesh_dims dims,
     CHECK_STATUS(rm_model_create(placed.mesh, &config, &wanted, &placed.model), RINGMOE_OK,
                  ringmoe_context_error(placed.context));
     rm_model_initialize(placed.model, 11);
+    family_shake(placed.model);
     CHECK(rm_model_tie_head(placed.model) == RINGMOE_OK);
     rm_model_pack(placed.model);
     rm_model_poison(placed.model);
@@ -136,7 +139,8 @@ static double difference(const placed_model *spread, const placed_model *alone, 
     return most / largest;
 }
 
-static void check_tensor(ringmoe_precision precision, rm_model_settings settings, int tied)
+static void check_tensor(ringmoe_precision precision, int family, rm_model_settings settings,
+                         int tied)
 {
     int n_ranks;
     MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
@@ -144,9 +148,9 @@ static void check_tensor(ringmoe_precision precision, rm_model_settings settings
     if (settings.reproducible) allowed = 0;
     settings.use = RM_MODEL_TRAINING;
     placed_model spread = place_model(MPI_COMM_WORLD, (ringmoe_mesh_dims){1, 1, 1, n_ranks},
-                                      precision, tied, settings);
-    placed_model alone =
-        place_model(MPI_COMM_SELF, (ringmoe_mesh_dims){1, 1, 1, 1}, precision, tied, settings);
+                                      precision, family, tied, settings);
+    placed_model alone = place_model(MPI_COMM_SELF, (ringmoe_mesh_dims){1, 1, 1, 1}, precision,
+                                     family, tied, settings);
     train(&spread, settings.split_backward);
     train(&alone, settings.split_backward);
     CHECK(fabs(spread.result.loss - alone.result.loss) <= allowed * alone.result.loss);
@@ -183,15 +187,15 @@ static void decode(const placed_model *placed, rm_real logits[VOCAB])
     rm_arena_free(&arena);
 }
 
-static void check_inference(ringmoe_mesh_dims dims, rm_model_settings settings)
+static void check_inference(ringmoe_mesh_dims dims, int family, rm_model_settings settings)
 {
     int32_t tokens[TOKENS], targets[TOKENS];
     rm_batch batch = make_batch(tokens, targets);
     rm_real logits[VOCAB], expected[VOCAB];
     placed_model spread =
-        place_model(MPI_COMM_WORLD, dims, RINGMOE_PRECISION_FP32, 1, settings);
+        place_model(MPI_COMM_WORLD, dims, RINGMOE_PRECISION_FP32, family, 1, settings);
     placed_model alone = place_model(MPI_COMM_SELF, (ringmoe_mesh_dims){1, 1, 1, 1},
-                                     RINGMOE_PRECISION_FP32, 1, settings);
+                                     RINGMOE_PRECISION_FP32, family, 1, settings);
     CHECK(rm_model_eval_pass(spread.model, &batch, &spread.result) == RINGMOE_OK);
     CHECK(rm_model_eval_pass(alone.model, &batch, &alone.result) == RINGMOE_OK);
     CHECK(spread.result.loss == alone.result.loss);
@@ -210,7 +214,7 @@ static void check_refusals(void)
     ringmoe_context *context;
     ringmoe_mesh *mesh;
     ringmoe_model *model;
-    ringmoe_model_config config = make_config(0);
+    ringmoe_model_config config = make_config(RINGMOE_FAMILY_MIXTRAL, 0);
     rm_model_settings settings = {.max_tokens = 8};
     MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
     ringmoe_mesh_dims dims = {1, 1, 1, n_ranks};
@@ -230,16 +234,18 @@ int main(int argc, char **argv)
     rm_model_settings full = {.reproducible = true, .recompute = RINGMOE_RECOMPUTE_FULL};
     MPI_Init(&argc, &argv);
     MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
-    check_inference((ringmoe_mesh_dims){n_ranks, 1, 1, 1}, plain);
+    check_inference((ringmoe_mesh_dims){n_ranks, 1, 1, 1}, RINGMOE_FAMILY_MIXTRAL, plain);
     if (n_ranks == 3) {
         check_refusals();
         return check_finish("model_axes");
     }
-    check_tensor(RINGMOE_PRECISION_FP32, plain, 0);
-    check_tensor(RINGMOE_PRECISION_FP32, reproducible, 1);
-    check_tensor(RINGMOE_PRECISION_BF16, reproducible, 0);
-    check_tensor(RINGMOE_PRECISION_FP32, split, 0);
-    check_tensor(RINGMOE_PRECISION_FP32, full, 0);
-    check_inference((ringmoe_mesh_dims){1, 1, 1, n_ranks}, reproducible);
+    for (int family = RINGMOE_FAMILY_MIXTRAL; rm_family_of(family); family++) {
+        check_tensor(RINGMOE_PRECISION_FP32, family, plain, 0);
+        check_tensor(RINGMOE_PRECISION_FP32, family, split, 1);
+        check_inference((ringmoe_mesh_dims){1, 1, 1, n_ranks}, family, reproducible);
+    }
+    check_tensor(RINGMOE_PRECISION_FP32, RINGMOE_FAMILY_MIXTRAL, reproducible, 1);
+    check_tensor(RINGMOE_PRECISION_BF16, RINGMOE_FAMILY_QWEN3_MOE, reproducible, 0);
+    check_tensor(RINGMOE_PRECISION_FP32, RINGMOE_FAMILY_OLMOE, full, 0);
     return check_finish("model_axes");
 }
