@@ -40,7 +40,7 @@ typedef enum ringmoe_token_type {
  * Opens a tokenizer. Local.
  *   path  in  a tokenizer.json, or a folder with one; tokenizer_config.json,
  *             special_tokens_map.json and chat_template.jinja beside it are read too if they
- *             are there
+ *             are there. Or a GGUF file (its name ends in .gguf)
  * Returns OK; ARGUMENT; FILE (missing, unreadable); FORMAT (damaged, or it asks for something
  * that is not done here: the file, the key and the value are named); MEMORY.
  */

@@ -8,6 +8,8 @@
 
 #include "base/files.h"
 #include "comm/context.h"
+#include "format/gguf.h"
+#include "format/tokenizer_gguf.h"
 #include "format/tokenizer_lists.h"
 
 enum { MOST_FILE_BYTES = 1 << 28, MOST_TEXT_BYTES = 1 << 30 };
@@ -76,6 +78,7 @@ ringmoe_status ringmoe_tokenizer_open(ringmoe_context *context, const char *path
     if (!path || !*path)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "no tokenizer is named; give a tokenizer.json or its folder");
+    if (rm_path_is_gguf(path)) return rm_tokenizer_from_gguf(context, path, tokenizer, error);
     ringmoe_tokenizer *made = rm_tokenizer_new(context);
     if (!made)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for the tokenizer", path);

@@ -173,6 +173,11 @@ extern const char rm_pattern_gpt2[];
 ringmoe_status rm_tokenizer_add_pattern(ringmoe_tokenizer *tokenizer, const char *text,
                                         bool is_literal, rm_cut cut, rm_error *error);
 
+/* ringmoe_tokenizer_create, with FORMAT where that has ARGUMENT. */
+ringmoe_status rm_tokenizer_from_parts(ringmoe_context *context,
+                                       const ringmoe_tokenizer_parts *parts,
+                                       ringmoe_tokenizer **tokenizer, rm_error *error);
+
 /* Reads the texts of tokenizer.json and its companions, which are in `files`. */
 ringmoe_status rm_tokenizer_read(ringmoe_tokenizer *tokenizer, rm_error *error);
 

@@ -20,7 +20,7 @@ void ringmoe_tokenizer_parts_default(ringmoe_tokenizer_parts *parts)
 static ringmoe_status check_id(int id, const char *what, int n_tokens, rm_error *error)
 {
     if (id >= -1 && id < n_tokens) return RINGMOE_OK;
-    return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+    return rm_fail(error, RINGMOE_ERROR_FORMAT,
                    "the %s token's id is %d; it must be below %d, or -1: none", what, id,
                    n_tokens);
 }
@@ -29,17 +29,17 @@ static ringmoe_status check(const ringmoe_tokenizer_parts *parts, rm_error *erro
 {
     bool is_bytes = parts->kind == RINGMOE_TOKENIZER_BYTES;
     if (!is_bytes && parts->kind != RINGMOE_TOKENIZER_CHARACTERS)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "kind is %d, which is none",
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "kind is %d, which is none",
                        (int)parts->kind);
     if (parts->n_tokens < 1 || parts->n_tokens > RM_MOST_TOKENS || !parts->tokens)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "n_tokens is %d; it must be from 1 to %d, with a list of them",
                        parts->n_tokens, RM_MOST_TOKENS);
     if (is_bytes && (!parts->merges || !parts->pattern))
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "a tokenizer over bytes without merges or without a pattern's name");
     if (!is_bytes && !parts->scores)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "a tokenizer over characters without scores");
     RM_TRY(check_id(parts->bos, "bos", parts->n_tokens, error));
     RM_TRY(check_id(parts->eos, "eos", parts->n_tokens, error));
@@ -100,7 +100,7 @@ static ringmoe_status set_pattern(ringmoe_tokenizer *tokenizer, const char *name
     const rm_named_pattern *row = rm_named_patterns;
     while (row->name && strcmp(row->name, usual_name(name)) != 0) row++;
     if (!row->name)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "the pattern %.40s, by which text is to be cut into words, is not known "
                        "here: gpt-2, olmo, qwen2 and llama-bpe are",
                        name);
@@ -241,19 +241,26 @@ static ringmoe_status make(ringmoe_tokenizer *tokenizer, const ringmoe_tokenizer
     return set_rest(tokenizer, parts, error);
 }
 
-ringmoe_status ringmoe_tokenizer_create(ringmoe_context *context,
-                                        const ringmoe_tokenizer_parts *parts,
-                                        ringmoe_tokenizer **tokenizer)
+ringmoe_status rm_tokenizer_from_parts(ringmoe_context *context,
+                                       const ringmoe_tokenizer_parts *parts,
+                                       ringmoe_tokenizer **tokenizer, rm_error *error)
 {
-    rm_error *error = context ? &context->error : NULL;
     *tokenizer = NULL;
     RM_TRY(check(parts, error));
     ringmoe_tokenizer *made = rm_tokenizer_new(context);
     if (!made) return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the tokenizer");
     ringmoe_status status = make(made, parts, error);
-    /* There is no file that could be malformed. */
-    if (status == RINGMOE_ERROR_FORMAT) status = RINGMOE_ERROR_ARGUMENT;
     if (status != RINGMOE_OK) ringmoe_tokenizer_destroy(&made);
     *tokenizer = made;
     return status;
+}
+
+ringmoe_status ringmoe_tokenizer_create(ringmoe_context *context,
+                                        const ringmoe_tokenizer_parts *parts,
+                                        ringmoe_tokenizer **tokenizer)
+{
+    ringmoe_status status =
+        rm_tokenizer_from_parts(context, parts, tokenizer, context ? &context->error : NULL);
+    /* There is no file that could be malformed. */
+    return status == RINGMOE_ERROR_FORMAT ? RINGMOE_ERROR_ARGUMENT : status;
 }
