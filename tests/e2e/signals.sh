@@ -93,6 +93,32 @@ done_well 'gone on' "$mpiexec" -n 2 "$ringmoe" train --resume --out TERM-3 --thr
 has "from +step $step" out
 is_in_state TERM-3 finished || fail 'gone on: not finished'
 
+# Preempted again and again, a step or two after it went on, so that each step is once the one in
+# which the signal comes: in the end the weights of a run that was left alone.
+long_steps="${small_run/--steps 6/--steps 12} --threads 1 --save-async off --keep 0"
+long_steps="${long_steps/--global-batch 8/--global-batch 192}"
+# shellcheck disable=SC2086
+done_well undisturbed "$mpiexec" -n 2 "$ringmoe" train $long_steps --out undisturbed
+for first in 1 2; do
+    name=stepwise-$first
+    cuts=0
+    # shellcheck disable=SC2086
+    start $name 2 $long_steps
+    wait_until 60 has_lines $name $first
+    while [ "$(lines $name)" -lt 9 ]; do
+        signal_rank $name USR1
+        ends_saved $name
+        cuts=$((cuts + 1))
+        next=$(($(lines $name) + 1))
+        start $name 2 --resume --threads 1
+        wait_until 60 has_lines $name $next
+    done
+    ends $name 0 finished
+    [ "$cuts" -ge 2 ] || fail "$name was cut off only $cuts times"
+    [ "$(checksums $name/checkpoints/step-000012)" = \
+        "$(checksums undisturbed/checkpoints/step-000012)" ] || fail "$name: the weights differ"
+done
+
 # A launcher passes on what it gets, and the ranks may have got it already.
 for signal in USR1 INT; do
     # shellcheck disable=SC2086
