@@ -16,8 +16,14 @@ struck() {
 cp -r whole looped
 mv looped/checkpoints looped/away
 ln -s checkpoints looped/checkpoints
-refused 'a list that cannot be read' 1 'checkpoints: cannot list it' "$ringmoe" train --resume \
-    --out looped --threads 1
+cp -r --no-dereference looped before
+refused 'a list that cannot be read' 1 'looped/checkpoints: cannot list it: Too many levels' \
+    "$ringmoe" train --resume --out looped --threads 1
+rm looped/checkpoints before/checkpoints
+diff -r looped before >/dev/null || fail "a run whose list cannot be read was changed"
+mv looped/away looped/checkpoints
+done_well 'listed again' "$ringmoe" train --resume --out looped --threads 1
+has 'from +step 6$' out
 
 # Every third of the files and lists that --resume opens. It ends, or goes on from where it was.
 cp -r whole counted

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What files.c asks of the system, seen by functions that stand in for it: folders that are
- * made last, and without memory nothing is removed that was never made.
+ * made last, names that are in time, and without memory nothing is removed that was never made.
  */
 #include <limits.h>
 #include <setjmp.h>
@@ -70,6 +70,30 @@ static void made_folders_are_synced_upwards(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* A name that a later one makes last costs no look at the folder; the content is there. */
+static void early_names_wait_for_a_later_one(void **state)
+{
+    (void)state;
+    rm_error error = {""};
+    const char *above = getenv("TMPDIR");
+    char folder[PATH_MAX / 2], path[PATH_MAX];
+    snprintf(folder, sizeof folder, "%.200s/ringmoe-calls-XXXXXX", above ? above : "/tmp");
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/file", folder);
+    for (int i = 0; i < 2; i++) {
+        n_synced = 0;
+        assert_int_equal(i ? rm_file_write_whole(path, "x", 1, &error)
+                           : rm_file_write_early(path, "x", 1, &error),
+                         RINGMOE_OK);
+        assert_int_equal(n_synced, 1 + i);
+        assert_non_null(strstr(synced[0], "/file"));
+        if (i) assert_string_equal(synced[1], folder);
+        assert_int_equal(access(path, R_OK), 0);
+    }
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void without_memory_nothing_is_removed(void **state)
 {
     (void)state;
@@ -88,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(made_folders_are_synced_upwards),
+        cmocka_unit_test(early_names_wait_for_a_later_one),
         cmocka_unit_test(without_memory_nothing_is_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
