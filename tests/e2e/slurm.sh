@@ -5,9 +5,14 @@
 # with the weights of a run that nothing happened to. A second one runs into its time limit.
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/slurm_cluster.sh"
+script=$source_root/tools/slurm/train.sbatch
+
+# Needs no cluster.
+env SLURM_HET_SIZE=2 SLURM_JOB_ID=7 bash "$script" --data synthetic >out 2>err
+[ $? -eq 2 ] || fail "a heterogeneous job is not refused: $(cat err)"
+has '^train.sbatch: a job of 2 components' err
 
 cluster_start
-script=$source_root/tools/slurm/train.sbatch
 export RINGMOE=$ringmoe OMP_WAIT_POLICY=passive
 small_config >small.json
 small_run=${small_run/--steps 6/--steps 600}
