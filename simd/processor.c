@@ -80,7 +80,7 @@ static bool may_use_tiles(void)
 bool rm_processor_has_amx(void)
 {
     return rm_processor_has_avx512bf16() &&
-           all_bits(ask(7, 0).edx, BIT(22) | BIT(24)) && /* AMX-BF16, AMX-TILE */
+           all_bits(ask(7, 0).edx, BIT(22) | BIT(24) | BIT(25)) && /* AMX-BF16, -TILE, -INT8 */
            system_saves(BIT(STATE_TILE_SHAPES) | BIT(STATE_TILES)) && may_use_tiles();
 }
 

@@ -2,6 +2,7 @@
  *
  * AVX-512 with bf16 products in tile registers (AMX).
  */
+#include "simd/amx/int8_tile.h"
 #include "simd/amx/tile.h"
 #include "simd/avx512bf16/pack.h"
 #include "simd/levels.h"
@@ -30,6 +31,13 @@ PACK_PAIRS_FUNCTION(pack_a_steps_amx, PAIRS_OF_A, false)
 PACK_PAIRS_FUNCTION(pack_b_lines_amx, PAIRS_OF_B, true)
 PACK_PAIRS_FUNCTION(pack_b_steps_amx, PAIRS_OF_B, false)
 
+/* A slice of a block of A takes 480 KiB. */
+#define INT8_TILES(kind, bytes)                                                                \
+    RM_QUANTISED_TILES(QUANTISED_ROWS, 1, bytes, 384, pack_a_lines_quantised,                  \
+                       rm_pack_b_lines_##kind, rm_pack_b_blocks_##kind,                        \
+                       .tile = tile_int8_##kind, .begin = int8_begin, .end = int8_end,         \
+                       .peak = peak_int8)
+
 const rm_kernels rm_kernels_amx = {
     .level = "amx",
     .fp32 = VECTOR_FP32_TILES,
@@ -49,7 +57,7 @@ const rm_kernels rm_kernels_amx = {
              .begin = amx_begin,
              .end = amx_end,
              .peak = tile_amx_peak},
-    .q8 = RM_SCALAR_Q8_TILES,
-    .q4 = RM_SCALAR_Q4_TILES,
+    .q8 = INT8_TILES(q8, RM_Q8_BYTES),
+    .q4 = INT8_TILES(q4, RM_Q4_BYTES),
     VECTOR_ROW_KERNELS,
 };

@@ -53,4 +53,9 @@ static inline void amx_release(void)
 #define amx_multiply(sum, a, b)                                                                \
     __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sum), "i"(a), "i"(b))
 
+/* sum[i][j] += the products of a's row i, bytes with a sign, with column j of b, groups of 4 of
+ * them; as many as the tiles' shapes have. */
+#define amx_multiply_bytes(sum, a, b)                                                          \
+    __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sum), "i"(a), "i"(b))
+
 #endif

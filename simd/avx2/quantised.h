@@ -20,7 +20,7 @@
 #include "simd/vec_avx2.h"
 #include "simd/vector/loop.h"
 
-enum { QUANTISED_ROWS = 4, PANEL_VECTORS = 2, HALVES = PANEL_VECTORS };
+enum { QUANTISED_ROWS = 4, QUANTISED_TILE = 4, PANEL_VECTORS = 2, HALVES = PANEL_VECTORS };
 enum { GROUP_BYTES = RM_QUANTISED_COLUMNS * RM_GROUP_TERMS };
 
 typedef __m256i whole_vec;

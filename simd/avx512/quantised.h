@@ -8,7 +8,7 @@
 
 #include "simd/avx512/quantised_words.h"
 
-enum { QUANTISED_ROWS = 8 };
+enum { QUANTISED_ROWS = 8, QUANTISED_TILE = 8 };
 typedef whole_vec whole_sums[QUANTISED_ROWS][PANEL_VECTORS];
 
 /* Whole sums of m rows by a panel: |w| times a with w's sign. */

@@ -9,10 +9,12 @@
 
 #include "simd/avx512/quantised_words.h"
 
+/* Of a level with more rows in a panel, for some of them alone. */
 #ifndef RM_VNNI_ROWS
 #define RM_VNNI_ROWS 12
+#define RM_VNNI_TILE 12
 #endif
-enum { QUANTISED_ROWS = RM_VNNI_ROWS };
+enum { QUANTISED_ROWS = RM_VNNI_ROWS, QUANTISED_TILE = RM_VNNI_TILE };
 typedef whole_vec whole_sums[QUANTISED_ROWS][PANEL_VECTORS];
 
 BODY multiply_q8(const int m, const char *a, const char *groups, whole_sums sums)
@@ -45,16 +47,16 @@ BODY multiply_q4(const int m, const char *a, const char *groups, whole_sums sums
 }
 
 /* Multiplies and adds as the tiles do. */
-static double peak_vnni(int64_t rounds)
+OPTIONAL double peak_vnni(int64_t rounds)
 {
-    enum { OPERATIONS = 2 * QUANTISED_ROWS * RM_QUANTISED_COLUMNS * RM_GROUP_TERMS };
-    __m512i sums[QUANTISED_ROWS], w = _mm512_set1_epi8(3);
-    FOR_UNROLLED (i, QUANTISED_ROWS) sums[i] = _mm512_set1_epi32(i);
+    enum { OPERATIONS = 2 * QUANTISED_TILE * RM_QUANTISED_COLUMNS * RM_GROUP_TERMS };
+    __m512i sums[QUANTISED_TILE], w = _mm512_set1_epi8(3);
+    FOR_UNROLLED (i, QUANTISED_TILE) sums[i] = _mm512_set1_epi32(i);
     int64_t steps = rounds * 1000 / OPERATIONS;
     for (int64_t p = 0; p < steps; p++)
-        FOR_UNROLLED (i, QUANTISED_ROWS) sums[i] = _mm512_dpbusd_epi32(sums[i], w, w);
+        FOR_UNROLLED (i, QUANTISED_TILE) sums[i] = _mm512_dpbusd_epi32(sums[i], w, w);
     volatile int kept; /* or the compiler would compute nothing */
-    FOR_UNROLLED (i, QUANTISED_ROWS) kept = _mm_cvtsi128_si32(_mm512_castsi512_si128(sums[i]));
+    FOR_UNROLLED (i, QUANTISED_TILE) kept = _mm_cvtsi128_si32(_mm512_castsi512_si128(sums[i]));
     (void)kept;
     return (double)steps * OPERATIONS;
 }

@@ -3,7 +3,8 @@
  * Tiles of quantised weights over the vector vocabulary: one step, a block of 32 terms, after
  * the other. A level gives, before this,
  *
- *   QUANTISED_ROWS     rows of a tile, a multiple of 4, at most 16
+ *   QUANTISED_ROWS     rows of a panel of A, a multiple of 4
+ *   QUANTISED_TILE     rows of these tiles, at most 12
  *   whole_vec          VEC_WIDTH whole numbers of 32 bits
  *   whole_sums         of them, [QUANTISED_ROWS][PANEL_VECTORS]
  *   vec_of_whole       as floats
@@ -96,9 +97,9 @@ typedef void quantised_function(int64_t k, const char *a, const char *b,
     static void name##_##rows(int64_t k, const char *a, const char *b,                         \
                               const quantised_target *target, rm_ahead ahead)                  \
     {                                                                                          \
-        if (rows <= QUANTISED_ROWS) tile_quantised(kind, rows, k, a, b, target, ahead);        \
+        if (rows <= QUANTISED_TILE) tile_quantised(kind, rows, k, a, b, target, ahead);        \
     }
-#define QUANTISED_TILE(name, kind)                                                             \
+#define QUANTISED_TILES(name, kind)                                                            \
     QUANTISED_OF_ROWS(name, kind, 1)                                                           \
     QUANTISED_OF_ROWS(name, kind, 2)                                                           \
     QUANTISED_OF_ROWS(name, kind, 3)                                                           \
@@ -119,16 +120,17 @@ typedef void quantised_function(int64_t k, const char *a, const char *b,
     {                                                                                          \
         name##_of_rows[m - 1](k, a, b, &(quantised_target){c, c_row, n, add}, ahead);          \
     }
-_Static_assert(QUANTISED_ROWS % 4 == 0 && QUANTISED_ROWS <= 12, "no more functions");
+_Static_assert(QUANTISED_ROWS % 4 == 0 && QUANTISED_TILE <= 12, "no more functions");
 
-QUANTISED_TILE(tile_q8, KIND_Q8)
-QUANTISED_TILE(tile_q4, KIND_Q4)
+QUANTISED_TILES(tile_q8, KIND_Q8)
+QUANTISED_TILES(tile_q4, KIND_Q4)
 
 static void pack_a_lines_quantised(int64_t k, int m, const rm_real *const *lines, void *panel)
 {
     quantise_rows(QUANTISED_ROWS, k, m, lines, panel);
 }
 
+/* Where these tiles are all there is. */
 #define VECTOR_QUANTISED(kind, bytes, rows_of_block, peak_function)                            \
     RM_QUANTISED_TILES(QUANTISED_ROWS, 1, bytes, rows_of_block, pack_a_lines_quantised,        \
                        rm_pack_b_lines_##kind, rm_pack_b_blocks_##kind, .tile = tile_##kind,   \

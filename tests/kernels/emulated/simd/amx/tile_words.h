@@ -20,5 +20,6 @@ void amx_load(int tile, const void *address, int64_t stride);
 void amx_load_streaming(int tile, const void *address, int64_t stride);
 void amx_store(int tile, void *address, int64_t stride);
 void amx_multiply(int sum, int a, int b);
+void amx_multiply_bytes(int sum, int a, int b);
 
 #endif
