@@ -5,7 +5,7 @@
 #ifndef RINGMOE_DATA_H
 #define RINGMOE_DATA_H
 
-#include <ringmoe/context.h>
+#include <ringmoe/tokenizer.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,13 +14,16 @@ extern "C" {
 typedef struct ringmoe_tokens ringmoe_tokens;
 
 typedef enum ringmoe_token_format {
-    RINGMOE_TOKENS_AUTO =
-        0, /**< by name: .u16 or .bin are uint16 ids, .u32 uint32, else text */
+    RINGMOE_TOKENS_AUTO = 0, /**< by name: .bin is one of the four below as its content and an
+                                .idx beside it say, .u16 uint16 ids, .u32 uint32, else text */
     RINGMOE_TOKENS_TEXT = 1, /**< bytes; a folder: its regular files in the order of their
                                 paths, recursively, joined by newlines; names that begin with a
                                 dot are passed over */
-    RINGMOE_TOKENS_U16 = 2,  /**< little-endian ids, no header */
+    RINGMOE_TOKENS_U16 = 2,  /**< little-endian ids, no header, as nanoGPT has them */
     RINGMOE_TOKENS_U32 = 3,
+    RINGMOE_TOKENS_LLMC = 4, /**< llm.c's: a header of 1024 bytes, then uint16 or uint32 ids */
+    RINGMOE_TOKENS_MEGATRON = 5, /**< Megatron's: ids in NAME.bin, where documents lie in
+                                    NAME.idx; read as one run of ids */
 } ringmoe_token_format;
 
 /**
@@ -44,6 +47,62 @@ RINGMOE_API ringmoe_status ringmoe_tokens_open(ringmoe_context *context, const c
 RINGMOE_API ringmoe_status ringmoe_tokens_synthetic(ringmoe_context *context, int64_t seed,
                                                     int64_t n_tokens, ringmoe_tokens **tokens);
 
+/** How a text falls into documents. */
+typedef enum ringmoe_documents {
+    RINGMOE_DOCUMENTS_FILES = 0,      /**< each file is one */
+    RINGMOE_DOCUMENTS_LINES = 1,      /**< each line that is not empty, without its end */
+    RINGMOE_DOCUMENTS_JSON_LINES = 2, /**< each line is a JSON object with a text */
+} ringmoe_documents;
+
+typedef struct ringmoe_tokenize_settings {
+    ringmoe_documents documents;
+    const char *key; /**< of JSON lines: of the text; default "text" */
+    int flags;       /**< RINGMOE_ENCODE_*; default 0 */
+    int end;         /**< id behind each document; -1: none; default: -1 */
+    /** Of what is written: AUTO (default) is U16, or U32 where the ids do not fit. */
+    ringmoe_token_format format;
+    /** Called now and then from the calling thread with the share that is done, 0 to 1; returns
+     * 0 to go on, else to stop. NULL (default): nobody is. */
+    int (*progress)(void *user, double done);
+    void *user;
+} ringmoe_tokenize_settings;
+
+/** Fills every field with its default. Local. */
+RINGMOE_API void ringmoe_tokenize_settings_default(ringmoe_tokenize_settings *settings);
+
+typedef struct ringmoe_tokenize_result {
+    int64_t documents, tokens;
+    int64_t bytes; /**< of text */
+} ringmoe_tokenize_result;
+
+/**
+ * Text files, or folders of them as above, as a stream of ids in memory; `format` is not looked
+ * at. The context's threads share the work; the ids do not depend on their number. Local.
+ *   paths   in   n_paths of them, one after the other
+ *   result  out  or NULL
+ * Returns OK; ARGUMENT; FILE; FORMAT (a line that is no JSON object with such a text, with its
+ * number; nothing but empty documents; see ringmoe_tokenizer_encode); INTERRUPTED (progress
+ * said so); MEMORY.
+ */
+RINGMOE_API ringmoe_status ringmoe_tokens_encode(ringmoe_context *context,
+                                                 const ringmoe_tokenizer *tokenizer,
+                                                 const char *const *paths, int n_paths,
+                                                 const ringmoe_tokenize_settings *settings,
+                                                 ringmoe_tokens **tokens,
+                                                 ringmoe_tokenize_result *result);
+
+/**
+ * The same into a file, which gets its name when it is whole; memory does not grow with it. For
+ * Megatron `path` ends in .bin, and the .idx beside it is written too. Local.
+ * Returns as ringmoe_tokens_encode.
+ */
+RINGMOE_API ringmoe_status ringmoe_tokens_write(ringmoe_context *context,
+                                                const ringmoe_tokenizer *tokenizer,
+                                                const char *const *paths, int n_paths,
+                                                const ringmoe_tokenize_settings *settings,
+                                                const char *path,
+                                                ringmoe_tokenize_result *result);
+
 /** Frees a stream. Local. NULL or *tokens NULL: nothing. Parts of a split are freed too. */
 RINGMOE_API void ringmoe_tokens_destroy(ringmoe_tokens **tokens);
 
@@ -60,6 +119,8 @@ RINGMOE_API ringmoe_status ringmoe_tokens_split(ringmoe_context *context,
 RINGMOE_API int64_t ringmoe_tokens_count(const ringmoe_tokens *tokens);
 /** Entropy of a token in nats for the synthetic language, NaN for real text. Local. */
 RINGMOE_API double ringmoe_tokens_entropy(const ringmoe_tokens *tokens);
+/** The format they lie in: never AUTO; U16 or U32 for ids in memory. Local. */
+RINGMOE_API ringmoe_token_format ringmoe_tokens_format(const ringmoe_tokens *tokens);
 /** 1 if the tokens are bytes of text, so that bits per byte can be told. Local. */
 RINGMOE_API int ringmoe_tokens_are_bytes(const ringmoe_tokens *tokens);
 /** A 64-bit hash of the tokens' bytes and their width as 16 hex digits, which names the data in

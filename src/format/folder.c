@@ -106,16 +106,46 @@ static ringmoe_status append_file(const char *path, unsigned char **text, int64_
     return RINGMOE_OK;
 }
 
+static ringmoe_status list_sorted(const char *path, path_list *list, rm_error *error)
+{
+    RM_TRY(append(list, strdup(path), path, error));
+    RM_TRY(find_files(list, error));
+    if (list->count > 1)
+        qsort(list->paths, (size_t)list->count, sizeof *list->paths, compare_paths);
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_folder_files(const char *path, char ***files, rm_error *error)
+{
+    path_list list = {0};
+    *files = NULL;
+    ringmoe_status status = rm_path_is_folder(path) ? list_sorted(path, &list, error)
+                                                    : append(&list, strdup(path), path, error);
+    if (status == RINGMOE_OK) {
+        *files = calloc((size_t)list.count + 1, sizeof **files);
+        if (!*files) status = fail_memory(error, path);
+    }
+    if (*files && list.count > 0)
+        memcpy(*files, list.paths, (size_t)list.count * sizeof **files);
+    if (*files) list.count = 0;
+    free_list(&list);
+    return status;
+}
+
+void rm_folder_files_free(char ***files)
+{
+    for (char **file = *files; file && *file; file++) free(*file);
+    free(*files);
+    *files = NULL;
+}
+
 ringmoe_status rm_folder_read_text(const char *path, unsigned char **text, int64_t *size,
                                    rm_error *error)
 {
     path_list list = {0};
     *text = NULL;
     *size = 0;
-    ringmoe_status status = append(&list, strdup(path), path, error);
-    if (status == RINGMOE_OK) status = find_files(&list, error);
-    if (status == RINGMOE_OK && list.count > 1)
-        qsort(list.paths, (size_t)list.count, sizeof *list.paths, compare_paths);
+    ringmoe_status status = list_sorted(path, &list, error);
     for (int64_t i = 0; status == RINGMOE_OK && i < list.count; i++)
         status = append_file(list.paths[i], text, size, error);
     free_list(&list);

@@ -32,44 +32,48 @@ static bool has_suffix(const char *path, const char *suffix)
     return length >= n && !strcmp(path + length - n, suffix);
 }
 
-/* Bytes of an id. */
-static int width_of(const char *path, ringmoe_token_format format)
+/* By the name; .bin files are looked into. */
+static ringmoe_token_format format_of(const char *path)
 {
-    switch (format) {
-    case RINGMOE_TOKENS_TEXT:
-        return 1;
-    case RINGMOE_TOKENS_U16:
-        return 2;
-    case RINGMOE_TOKENS_U32:
-        return 4;
-    case RINGMOE_TOKENS_AUTO:
-        break;
-    }
-    if (rm_path_is_folder(path)) return 1;
-    if (has_suffix(path, ".u16") || has_suffix(path, ".bin")) return 2;
-    return has_suffix(path, ".u32") ? 4 : 1;
+    if (rm_path_is_folder(path)) return RINGMOE_TOKENS_TEXT;
+    if (has_suffix(path, ".u16")) return RINGMOE_TOKENS_U16;
+    if (has_suffix(path, ".u32")) return RINGMOE_TOKENS_U32;
+    return has_suffix(path, ".bin") ? RINGMOE_TOKENS_AUTO : RINGMOE_TOKENS_TEXT;
 }
 
-static ringmoe_status load_content(const char *path, ringmoe_tokens *tokens, rm_error *error)
+/* Where the ids begin and how many bytes each has. */
+static ringmoe_status enter(const char *path, ringmoe_tokens *tokens, rm_error *error)
 {
-    int64_t size = 0;
-    if (tokens->width == 1 && rm_path_is_folder(path)) {
-        RM_TRY(rm_folder_read_text(path, &tokens->own, &size, error));
-        tokens->data = tokens->own;
-    } else {
-        RM_TRY(rm_file_map_open(path, &tokens->map, error));
-        tokens->data = tokens->map.data;
-        size = tokens->map.size;
-    }
-    if (size == 0)
-        return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                       "%s: is empty; give a file with text or ids", path);
+    int64_t size = tokens->map.size;
+    tokens->data = tokens->map.data;
+    if (size > 0 && tokens->format == RINGMOE_TOKENS_AUTO)
+        tokens->format = rm_token_file_kind(path, &tokens->map);
+    if (tokens->format == RINGMOE_TOKENS_LLMC || tokens->format == RINGMOE_TOKENS_MEGATRON)
+        return rm_token_file_enter(path, tokens, error);
+    tokens->width = tokens->format == RINGMOE_TOKENS_TEXT  ? 1
+                    : tokens->format == RINGMOE_TOKENS_U32 ? 4
+                                                           : 2;
     if (size % tokens->width != 0)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "%s: has %lld bytes, not a multiple of the %d bytes of an id", path,
                        (long long)size, tokens->width);
     tokens->count = size / tokens->width;
     return RINGMOE_OK;
+}
+
+static ringmoe_status load_content(const char *path, ringmoe_tokens *tokens, rm_error *error)
+{
+    if (tokens->format == RINGMOE_TOKENS_TEXT && rm_path_is_folder(path)) {
+        RM_TRY(rm_folder_read_text(path, &tokens->own, &tokens->count, error));
+        tokens->data = tokens->own;
+        tokens->width = 1;
+    } else {
+        RM_TRY(rm_file_map_open(path, &tokens->map, error));
+        RM_TRY(enter(path, tokens, error));
+    }
+    if (tokens->count > 0) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: is empty; give a file with text or ids",
+                   path);
 }
 
 static ringmoe_status check_ids(const char *path, const ringmoe_tokens *tokens, int vocab_size,
@@ -95,14 +99,14 @@ ringmoe_status ringmoe_tokens_open(ringmoe_context *context, const char *path,
     if (!path || !*path)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "no file is named; give a path of a text");
-    if (vocab_size < 1 || format < RINGMOE_TOKENS_AUTO || format > RINGMOE_TOKENS_U32)
+    if (vocab_size < 1 || format < RINGMOE_TOKENS_AUTO || format > RINGMOE_TOKENS_MEGATRON)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "vocab_size is %d and format %d; they must be at least 1 and one of "
                        "ringmoe_token_format",
                        vocab_size, (int)format);
     ringmoe_tokens *opened = calloc(1, sizeof *opened);
     if (!opened) return fail_memory(error, path);
-    opened->width = width_of(path, format);
+    opened->format = format == RINGMOE_TOKENS_AUTO ? format_of(path) : format;
     opened->entropy = NAN;
     ringmoe_status status = load_content(path, opened, error);
     if (status == RINGMOE_OK) status = check_ids(path, opened, vocab_size, error);
@@ -126,6 +130,7 @@ ringmoe_status ringmoe_tokens_synthetic(ringmoe_context *context, int64_t seed,
         return fail_memory(error, "synthetic language");
     }
     made->width = 1;
+    made->format = RINGMOE_TOKENS_TEXT;
     made->data = made->own;
     made->count = n_tokens;
     made->entropy = rm_language_write(seed, n_tokens, made->own);
@@ -150,6 +155,7 @@ static ringmoe_tokens *part_of(const ringmoe_tokens *tokens, int64_t first, int6
     part->data = tokens->data + first * tokens->width;
     part->count = count;
     part->width = tokens->width;
+    part->format = tokens->format;
     part->entropy = tokens->entropy;
     return part;
 }
@@ -187,9 +193,14 @@ double ringmoe_tokens_entropy(const ringmoe_tokens *tokens)
     return tokens->entropy;
 }
 
+ringmoe_token_format ringmoe_tokens_format(const ringmoe_tokens *tokens)
+{
+    return tokens->format;
+}
+
 int ringmoe_tokens_are_bytes(const ringmoe_tokens *tokens)
 {
-    return tokens->width == 1;
+    return tokens->format == RINGMOE_TOKENS_TEXT;
 }
 
 /* XXH64 of the ids' bytes as stored, with their width as the seed: the same bytes read as text

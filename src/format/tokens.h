@@ -14,11 +14,55 @@
 struct ringmoe_tokens {
     const unsigned char *data; /* count * width bytes */
     int64_t count;
-    int width;          /* bytes of an id; 1: text */
+    int width; /* bytes of an id; 1: text */
+    ringmoe_token_format format;
     double entropy;     /* nats a token; NaN: unknown */
     rm_file_map map;    /* of a single file, else zeroed */
     unsigned char *own; /* of a folder or a synthetic language, else NULL */
 };
+
+/* What the two formats of llm.c have in front of the ids, as 32-bit numbers of 256. */
+enum { RM_LLMC_HEADER = 1024, RM_LLMC_U16 = 20240520, RM_LLMC_U32 = 20240801 };
+enum { RM_LLMC_U16_VERSION = 1, RM_LLMC_U32_VERSION = 7 };
+/* And Megatron's index: the word, a version, a code of the ids' type, two counts. */
+enum {
+    RM_MEGATRON_WORD = 9,
+    RM_MEGATRON_HEADER = 34,
+    RM_MEGATRON_I32 = 4,
+    RM_MEGATRON_U16 = 8
+};
+extern const char rm_megatron_word[RM_MEGATRON_WORD];
+
+/* Finds out what a mapped .bin file is. */
+ringmoe_token_format rm_token_file_kind(const char *path, const rm_file_map *map);
+/* Finds the ids in a mapped file of llm.c's or Megatron's: data, count and width. FORMAT, FILE,
+ * MEMORY. */
+ringmoe_status rm_token_file_enter(const char *path, ringmoe_tokens *tokens, rm_error *error);
+/* The name of Megatron's index, in new memory; NULL: `path` does not end in .bin, or no memory.
+ */
+char *rm_megatron_index(const char *path);
+
+/* Ids of a stretch of text, and after how many of them documents end. */
+typedef struct rm_id_run {
+    int32_t *ids;
+    int64_t n, room;
+    int64_t *ends;
+    int64_t n_ends, end_room;
+} rm_id_run;
+/* Where ids go as they come. */
+typedef struct rm_token_sink {
+    ringmoe_status (*put)(struct rm_token_sink *sink, const rm_id_run *run, rm_error *error);
+} rm_token_sink;
+/* Encodes all texts by so many threads and puts the ids out in order. */
+ringmoe_status rm_tokenize(int n_threads, const ringmoe_tokenizer *tokenizer,
+                           const char *const *paths, int n_paths,
+                           const ringmoe_tokenize_settings *settings, rm_token_sink *sink,
+                           ringmoe_tokenize_result *result, rm_error *error);
+
+/* The regular files of a folder, or the path itself, in new memory: a list that ends with NULL.
+ */
+ringmoe_status rm_folder_files(const char *path, char ***files, rm_error *error);
+void rm_folder_files_free(char ***files);
 
 /* Without a context's error. Copies ids; bounds are the caller's duty. */
 void rm_tokens_copy(const ringmoe_tokens *tokens, int64_t first, int64_t count, int32_t *ids);
