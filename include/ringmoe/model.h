@@ -78,7 +78,8 @@ typedef struct ringmoe_model_config {
 } ringmoe_model_config;
 
 /**
- * A preset by name: "tiny" (about 1 M parameters), "small" (30 M), "base" (150 M); byte-level
+ * A preset by name: "tiny" (about 1 M parameters), "small" (30 M), "base" (150 M), Mixtrals;
+ * "tiny-olmoe", "tiny-qwen2_moe", "tiny-qwen3_moe", "tiny-llama", "tiny-qwen3"; byte-level
  * vocabulary. Local. Returns OK; ARGUMENT (unknown name: the message lists the names).
  */
 RINGMOE_API ringmoe_status ringmoe_model_config_preset(ringmoe_context *context,

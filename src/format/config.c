@@ -15,40 +15,58 @@ static const double max_parameters = 0x1p48;
 
 typedef struct preset {
     const char *name;
+    ringmoe_family family;
     int hidden, layers, heads, kv_heads, experts, expert_size;
 } preset;
 
 /* All: bytes as vocabulary, tied embeddings, top-2. About 1.0 M, 30 M and 150 M parameters. */
 static const preset presets[] = {
-    {"tiny", 128, 4, 4, 2, 4, 128},
-    {"small", 384, 6, 6, 2, 8, 512},
-    {"base", 768, 8, 12, 4, 8, 928},
+    {"tiny", RINGMOE_FAMILY_MIXTRAL, 128, 4, 4, 2, 4, 128},
+    {"small", RINGMOE_FAMILY_MIXTRAL, 384, 6, 6, 2, 8, 512},
+    {"base", RINGMOE_FAMILY_MIXTRAL, 768, 8, 12, 4, 8, 928},
+    {"tiny-olmoe", RINGMOE_FAMILY_OLMOE, 128, 4, 4, 2, 4, 128},
+    {"tiny-qwen2_moe", RINGMOE_FAMILY_QWEN2_MOE, 128, 4, 4, 2, 4, 128},
+    {"tiny-qwen3_moe", RINGMOE_FAMILY_QWEN3_MOE, 128, 4, 4, 2, 4, 128},
+    {"tiny-llama", RINGMOE_FAMILY_LLAMA, 128, 4, 4, 2, 0, 256},
+    {"tiny-qwen3", RINGMOE_FAMILY_QWEN3, 128, 4, 4, 2, 0, 256},
 };
 enum { N_PRESETS = sizeof presets / sizeof *presets };
 
 const char *const *ringmoe_model_preset_names(void)
 {
-    static const char *const names[] = {"tiny", "small", "base", NULL};
+    static const char *const names[] = {"tiny",       "small",          "base",
+                                        "tiny-olmoe", "tiny-qwen2_moe", "tiny-qwen3_moe",
+                                        "tiny-llama", "tiny-qwen3",     NULL};
     return names;
 }
 
 static void fill_preset(const preset *from, ringmoe_model_config *config)
 {
+    const rm_family *family = rm_family_of((int)from->family);
     memset(config, 0, sizeof *config);
-    for (int i = 0; i < rm_n_config_fields; i++)
-        rm_config_field_set(&rm_config_fields[i], config, rm_config_fields[i].fallback);
+    config->family = (int)from->family;
+    config->qk_norm = (int)family->qk_norm;
+    for (int i = 0; i < rm_n_config_fields; i++) {
+        rm_config_field field = rm_config_field_in(family, &rm_config_fields[i]);
+        rm_config_field_set(&field, config, field.fallback);
+    }
     config->vocab_size = 256;
     config->hidden_size = from->hidden;
+    config->head_dim = from->hidden / from->heads;
     config->intermediate_size = from->expert_size;
     config->num_hidden_layers = from->layers;
     config->num_attention_heads = from->heads;
     config->num_key_value_heads = from->kv_heads;
     config->num_local_experts = from->experts;
-    config->num_experts_per_tok = 2;
     config->max_position_embeddings = 1024;
     config->tie_word_embeddings = 1;
     config->rope_theta = 10000;
-    config->router_aux_loss_coef = 0.01;
+    if (family->has_experts) {
+        config->num_experts_per_tok = 2;
+        config->router_aux_loss_coef = 0.01;
+    }
+    if (from->family == RINGMOE_FAMILY_QWEN2_MOE)
+        config->shared_expert_intermediate_size = from->expert_size;
     rm_config_derive(config);
 }
 
@@ -60,7 +78,8 @@ ringmoe_status rm_config_preset(const char *name, ringmoe_model_config *config, 
         return RINGMOE_OK;
     }
     return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                   "no preset is called \"%s\"; there are tiny, small and base",
+                   "no preset is called \"%s\"; there are tiny, small and base, and tiny "
+                   "with a family, as in tiny-qwen3_moe",
                    name ? name : "");
 }
 

@@ -285,6 +285,7 @@ static void writes_what_it_reads(void **state)
         assert_int_equal(rm_config_read(path, &read, &error), RINGMOE_OK);
         assert_same(&written, &read);
     }
+    assert_int_equal(rm_config_preset("base", &written, &error), RINGMOE_OK);
     written.is_dense_layer[0] = written.is_dense_layer[7] = 1;
     written.dense_intermediate_size = 100;
     written.rms_norm_eps = 1.0 / 3;
