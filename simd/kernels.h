@@ -129,6 +129,12 @@ typedef struct rm_kernels {
     void (*axpy)(int64_t n, rm_real alpha, const rm_real *x, rm_real *y);
     void (*scale)(int64_t n, rm_real alpha, rm_real *x);
     rm_real (*dot)(int64_t n, const rm_real *x, const rm_real *y);
+    /* dots[j] = dot(n, x, row j); y += alphas[j] row j, as that many axpy one after the other:
+     * of n_rows rows, `stride` apart, that come from memory. */
+    void (*dot_rows)(int64_t n, int64_t n_rows, const rm_real *x, const rm_real *rows,
+                     int64_t stride, rm_real *dots);
+    void (*axpy_rows)(int64_t n, int64_t n_rows, const rm_real *alphas, const rm_real *rows,
+                      int64_t stride, rm_real *y);
     rm_real (*max)(int64_t n, const rm_real *x); /* n >= 1; NaN if any is NaN */
     /* y[i] = exp(x[i] - shift); returns the sum of y. y may be x. exp within 2 ulp. */
     rm_real (*exp_shift)(int64_t n, rm_real shift, const rm_real *x, rm_real *y);

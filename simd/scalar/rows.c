@@ -28,6 +28,18 @@ rm_real rm_dot_scalar(int64_t n, const rm_real *x, const rm_real *y)
     return sum;
 }
 
+void rm_dot_rows_scalar(int64_t n, int64_t n_rows, const rm_real *x, const rm_real *rows,
+                        int64_t stride, rm_real *dots)
+{
+    for (int64_t j = 0; j < n_rows; j++) dots[j] = rm_dot_scalar(n, x, rows + j * stride);
+}
+
+void rm_axpy_rows_scalar(int64_t n, int64_t n_rows, const rm_real *alphas, const rm_real *rows,
+                         int64_t stride, rm_real *y)
+{
+    for (int64_t j = 0; j < n_rows; j++) rm_axpy_scalar(n, alphas[j], rows + j * stride, y);
+}
+
 rm_real rm_max_scalar(int64_t n, const rm_real *x)
 {
     rm_real largest = x[0];

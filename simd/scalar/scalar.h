@@ -42,6 +42,10 @@ void rm_add_scalar(int64_t n, const rm_real *x, rm_real *y);
 void rm_axpy_scalar(int64_t n, rm_real alpha, const rm_real *x, rm_real *y);
 void rm_scale_scalar(int64_t n, rm_real alpha, rm_real *x);
 rm_real rm_dot_scalar(int64_t n, const rm_real *x, const rm_real *y);
+void rm_dot_rows_scalar(int64_t n, int64_t n_rows, const rm_real *x, const rm_real *rows,
+                        int64_t stride, rm_real *dots);
+void rm_axpy_rows_scalar(int64_t n, int64_t n_rows, const rm_real *alphas, const rm_real *rows,
+                         int64_t stride, rm_real *y);
 rm_real rm_max_scalar(int64_t n, const rm_real *x);
 rm_real rm_exp_shift_scalar(int64_t n, rm_real shift, const rm_real *x, rm_real *y);
 double rm_sum_squares_scalar(int64_t n, const rm_real *x);

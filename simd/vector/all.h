@@ -10,6 +10,7 @@
 #include "simd/quantised.h"
 #include "simd/vector/elements.h"
 #include "simd/vector/layers.h"
+#include "simd/vector/many_rows.h"
 #include "simd/vector/norm.h"
 #include "simd/vector/pack.h"
 #include "simd/vector/sums.h"
@@ -36,8 +37,8 @@
     .tile_in_place = tile_in_place, .quantise_q8 = rm_quantise_q8_scalar,                      \
     .quantise_q4 = rm_quantise_q4_scalar, .widen_bf16 = row_widen_bf16,                        \
     .widen_half = row_widen_half, .add = row_add, .axpy = row_axpy, .scale = row_scale,        \
-    .dot = row_dot, .max = row_max, .exp_shift = row_exp_shift,                                \
-    .sum_squares = row_sum_squares, .rmsnorm = row_rmsnorm,                                    \
+    .dot = row_dot, .dot_rows = row_dot_rows, .axpy_rows = row_axpy_rows, .max = row_max,      \
+    .exp_shift = row_exp_shift, .sum_squares = row_sum_squares, .rmsnorm = row_rmsnorm,        \
     .rmsnorm_backward = row_rmsnorm_backward, .silu_mul = row_silu_mul,                        \
     .silu_mul_backward = row_silu_mul_backward, .softmax_backward = row_softmax_backward,      \
     .rope = row_rope, .adamw = row_adamw

@@ -17,7 +17,7 @@
 
 #include "tensor/tiles.h"
 
-enum { SPAN = 256, TASKS_A_THREAD = 3 };
+enum { SPAN = 256, KEYS_AT_ONCE = 32, TASKS_A_THREAD = 3 };
 /* What a part has beside its sums. */
 enum { PART_MAX, PART_TOTAL, PART_SUMS };
 
@@ -66,39 +66,47 @@ static decode_span find_span(const decode_pass *pass, int64_t span)
     return found;
 }
 
-/* Scores of the span's keys with the query heads of one key-value head, SPAN apart. */
+/* Some keys at a time, which stay in the first-level cache for all heads that read them. */
 static void make_scores(const decode_pass *pass, const decode_span *span, int64_t kv_head,
                         rm_real *scores)
 {
-    const rm_kernels *kernels = pass->compute->kernels;
     int64_t dim = pass->shape.head_dim;
     const rm_real *k = pass->caches[span->sequence].k + span->first * pass->kv_stride;
     const rm_real *q =
         pass->q + (span->sequence * pass->shape.n_heads + kv_head * pass->group) * dim;
-    for (int64_t j = 0; j < span->n_keys; j++)
+    for (int64_t j = 0; j < span->n_keys; j += KEYS_AT_ONCE)
         for (int64_t i = 0; i < pass->group; i++)
-            scores[i * SPAN + j] =
-                kernels->dot(dim, q + i * dim, k + j * pass->kv_stride + kv_head * dim);
+            pass->compute->kernels->dot_rows(dim, rm_least(span->n_keys - j, KEYS_AT_ONCE),
+                                             q + i * dim,
+                                             k + j * pass->kv_stride + kv_head * dim,
+                                             pass->kv_stride, scores + i * SPAN + j);
+}
+
+/* Scores to weights, relative to their maximum. */
+static void soften(const decode_pass *pass, int64_t n_keys, rm_real *scores, rm_real *part)
+{
+    const rm_kernels *kernels = pass->compute->kernels;
+    kernels->scale(n_keys, (rm_real)(1 / sqrt((double)pass->shape.head_dim)), scores);
+    part[PART_MAX] = kernels->max(n_keys, scores);
+    part[PART_TOTAL] = kernels->exp_shift(n_keys, part[PART_MAX], scores, scores);
+    memset(part + PART_SUMS, 0, (size_t)pass->shape.head_dim * sizeof *part);
 }
 
 static void make_parts(const decode_pass *pass, int64_t index, const decode_span *span,
                        int64_t kv_head, rm_real *scores)
 {
-    const rm_kernels *kernels = pass->compute->kernels;
-    int64_t dim = pass->shape.head_dim, n = span->n_keys;
+    int64_t dim = pass->shape.head_dim, first_head = kv_head * pass->group;
     const rm_real *v =
         pass->caches[span->sequence].v + span->first * pass->kv_stride + kv_head * dim;
     make_scores(pass, span, kv_head, scores);
-    for (int64_t i = 0; i < pass->group; i++) {
-        rm_real *part = part_of(pass, index, kv_head * pass->group + i);
-        rm_real *weights = scores + i * SPAN;
-        kernels->scale(n, (rm_real)(1 / sqrt((double)dim)), weights);
-        part[PART_MAX] = kernels->max(n, weights);
-        part[PART_TOTAL] = kernels->exp_shift(n, part[PART_MAX], weights, weights);
-        memset(part + PART_SUMS, 0, (size_t)dim * sizeof *part);
-        for (int64_t j = 0; j < n; j++)
-            kernels->axpy(dim, weights[j], v + j * pass->kv_stride, part + PART_SUMS);
-    }
+    for (int64_t i = 0; i < pass->group; i++)
+        soften(pass, span->n_keys, scores + i * SPAN, part_of(pass, index, first_head + i));
+    for (int64_t j = 0; j < span->n_keys; j += KEYS_AT_ONCE)
+        for (int64_t i = 0; i < pass->group; i++)
+            pass->compute->kernels->axpy_rows(dim, rm_least(span->n_keys - j, KEYS_AT_ONCE),
+                                              scores + i * SPAN + j, v + j * pass->kv_stride,
+                                              pass->kv_stride,
+                                              part_of(pass, index, first_head + i) + PART_SUMS);
 }
 
 static void run_task(const decode_pass *pass, int64_t task)

@@ -8,6 +8,7 @@
  *   row_check.c                          any row kernel: lengths, addresses, parts, aliases
  *   simple_kernels.c, layer_kernels.c    the row kernels and their references
  *   operands.c, products.c, packs.c      tiles and panels
+ *   many_rows.c                          rows of a matrix at once
  *   quantised.c                          products of weights in blocks
  *   conversions.c                        stored numbers
  *   bench.c, bench_products.c            speed
@@ -136,6 +137,7 @@ void check_tiles(check *c, const rm_tile_kernels *tiles, bool bf16);
 void check_packs(check *c, const rm_tile_kernels *tiles, bool bf16);
 void check_tile_in_place(check *c);
 void check_widen(check *c, bool half);
+void check_many_rows(check *c);
 void check_quantised(check *c, bool is_q4);
 
 /* Speed of the kernels; `only`: of one (NULL: all). */

@@ -76,6 +76,7 @@ static void check_products(check *c, const options *o)
     if (begin_kernel(c, o, "q8.tile")) check_quantised(c, false);
     if (begin_kernel(c, o, "q4.tile")) check_quantised(c, true);
     if (begin_kernel(c, o, "tile_in_place")) check_tile_in_place(c);
+    if (begin_kernel(c, o, "many_rows")) check_many_rows(c);
     if (begin_kernel(c, o, "widen_bf16")) check_widen(c, false);
     if (begin_kernel(c, o, "widen_half")) check_widen(c, true);
 }
