@@ -97,8 +97,9 @@ bool rm_processor_has_amx(void)
 bool rm_processor_has_neonbf16(void)
 {
 #ifdef __linux__
-    const unsigned long bf16 = 1ul << 14; /* HWCAP2_BF16 */
-    return getauxval(AT_HWCAP2) & bf16;
+    const unsigned long bf16 = 1ul << 14;        /* HWCAP2_BF16 */
+    const unsigned long dot_product = 1ul << 20; /* HWCAP_ASIMDDP */
+    return getauxval(AT_HWCAP2) & bf16 && getauxval(AT_HWCAP) & dot_product;
 #elif defined(__APPLE__)
     int has = 0;
     size_t size = sizeof has;

@@ -4,6 +4,7 @@
  * neon level's, with its bits.
  */
 #include "simd/levels.h"
+#include "simd/neon/quantised.h"
 #include "simd/neonbf16/bfmmla.h"
 #include "simd/vec_neon.h"
 #include "simd/vector/all.h"
@@ -11,6 +12,9 @@
 /* A slice of a panel of B takes 24 KiB of a first-level cache of 64 KiB, one of A 16 KiB; a
  * block of A a quarter of 1 MiB. */
 enum { BFMMLA_DEPTH_BLOCK = 1024, BFMMLA_BLOCK_ROWS = 128 };
+
+/* 160 KiB. */
+enum { QUANTISED_BLOCK_ROWS = 128 };
 
 const rm_kernels rm_kernels_neonbf16 = {
     .level = "neonbf16",
@@ -29,7 +33,7 @@ const rm_kernels rm_kernels_neonbf16 = {
              .pack_b_steps = rm_pack_b_steps_bfmmla,
              .tile = rm_tile_bfmmla,
              .peak = rm_peak_bfmmla},
-    .q8 = RM_SCALAR_Q8_TILES,
-    .q4 = RM_SCALAR_Q4_TILES,
+    .q8 = VECTOR_Q8_TILES(QUANTISED_BLOCK_ROWS, peak_int8),
+    .q4 = VECTOR_Q4_TILES(QUANTISED_BLOCK_ROWS, peak_int8),
     VECTOR_ROW_KERNELS,
 };
