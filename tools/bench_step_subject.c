@@ -5,11 +5,13 @@
  */
 #include "bench_step.h"
 
-/* The same active size: every layer dense, as wide as the k experts a token passes. */
+/* The same active size: every layer dense, as wide as the k experts a token passes and the
+ * shared one. */
 static ringmoe_model_config dense_twin(const ringmoe_model_config *config)
 {
     ringmoe_model_config dense = *config;
-    dense.dense_intermediate_size = config->num_experts_per_tok * config->intermediate_size;
+    dense.dense_intermediate_size = config->num_experts_per_tok * config->intermediate_size +
+                                    config->shared_expert_intermediate_size;
     dense.num_local_experts = 0;
     return dense;
 }

@@ -47,6 +47,7 @@ static void add_settings(rm_recipe *recipe, const ringmoe_train_settings *settin
 static void add_model(rm_recipe *recipe, const ringmoe_model_config *config)
 {
     char text[RM_NUMBER_TEXT];
+    add_item(recipe, RM_OF_MODEL, "model_type", rm_family_of(config->family)->model_type, true);
     for (int i = 0; i < rm_n_config_fields; i++) {
         double value = rm_config_field_get(&rm_config_fields[i], config);
         const char *word = rm_config_field_word(&rm_config_fields[i], value);

@@ -269,8 +269,8 @@ static void compare_logits(const struct run *run, ringmoe_model *model, const rm
         for (int64_t i = 0; i < n; i++)
             tokens[i] = (int32_t)json_integer_value(json_array_get(row, (size_t)(past + i)));
         rm_decode_run text = {.n_past = past, .n_new = n, .wants_logits = true};
-        check(rm_model_decode(model, &(rm_decode_batch){&cache, &text, 1, tokens}, logits),
-              "decode", error);
+        rm_decode_batch batch = {.cache = &cache, .runs = &text, .n_runs = 1, .tokens = tokens};
+        check(rm_model_decode(model, &batch, logits), "decode", error);
         rm_tensor_read(rm_kernels_best(), stored, (past + n - 1) * vocab, vocab, expected);
         for (int64_t i = 0; i < vocab; i++)
             worst = fmax(worst, fabs((double)logits[i] - (double)expected[i]));
