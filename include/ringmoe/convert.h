@@ -24,9 +24,9 @@ typedef void (*ringmoe_convert_progress)(void *user, int64_t done, int64_t total
 typedef struct ringmoe_convert_settings {
     ringmoe_model_format format; /**< to be written; default a folder */
     ringmoe_weights type; /**< of matrices; AUTO (default): that of the source, if the format
-                             has it, else fp32. Q8_0 and Q4_0 are GGUF's alone; there norms,
-                             biases and routers stay fp32, and matrices whose rows are no
-                             multiple of 32 numbers become bf16 */
+                             has it, else fp32, and nothing is rounded. Q8_0 and Q4_0 are GGUF's
+                             alone; there norms, biases and routers stay fp32, and matrices
+                             whose rows are no multiple of 32 numbers become bf16 */
     int fused;           /**< 1: folders get one tensor for all experts of a layer; default 0 */
     int upcycle_experts; /**< 0 (default); else a dense model of the family llama or qwen3
                               becomes one of mixtral or qwen3_moe with so many experts in each

@@ -31,13 +31,23 @@ static int expert_stride(const rm_parameter_table *table, int from)
     return 0;
 }
 
-/* Norms, biases and what decides about experts stay as they are in GGUF, as llama.cpp wants it.
- */
-static rm_dtype type_of(const rm_conversion *conversion, const rm_parameter *parameter)
+/* Norms, biases and what decides about experts: llama.cpp wants these in fp32, and where no
+ * type was asked for none of them is rounded. */
+static rm_dtype type_of_small(const rm_conversion *conversion, int index)
 {
-    bool is_small = parameter->n_dims == 1 || parameter->role == RM_ROLE_ROUTER ||
-                    parameter->role == RM_ROLE_SHARED_SWITCH;
-    if (conversion->settings->format == RINGMOE_MODEL_GGUF && is_small) return RM_DTYPE_F32;
+    const rm_origin *origin = &conversion->origins[index];
+    if (conversion->settings->format == RINGMOE_MODEL_GGUF) return RM_DTYPE_F32;
+    if (conversion->settings->type != RINGMOE_WEIGHTS_AUTO || !origin->parameter)
+        return conversion->type;
+    return origin->place->tensor->dtype == RM_DTYPE_BF16 ? RM_DTYPE_BF16 : RM_DTYPE_F32;
+}
+
+static rm_dtype type_of(const rm_conversion *conversion, int index)
+{
+    const rm_parameter *parameter = &conversion->table.parameters[index];
+    if (parameter->n_dims == 1 || parameter->role == RM_ROLE_ROUTER ||
+        parameter->role == RM_ROLE_SHARED_SWITCH)
+        return type_of_small(conversion, index);
     bool fits = parameter->shape[1] % rm_dtype_block(conversion->type) == 0;
     return fits ? conversion->type : RM_DTYPE_BF16;
 }
@@ -127,7 +137,7 @@ ringmoe_status rm_conversion_plan(rm_conversion *conversion)
             plan_gguf(conversion, parameter, &names, tensor);
         else
             plan_folder(conversion, parameter, &names, tensor);
-        tensor->entry.dtype = type_of(conversion, parameter);
+        tensor->entry.dtype = type_of(conversion, i);
         tensor->bytes = tensor->n_experts * tensor->n_parameters *
                         rm_dtype_size(tensor->entry.dtype, parameter->n_elements);
         conversion->total += tensor->bytes;

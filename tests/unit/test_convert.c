@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Converting: a model of each family comes out of every chain of formats with the very numbers
+ * it went in with; GGUF files and blocks are those of the gguf package (tests/golden);
+ * upcycling copies; and what cannot be converted, or lies in files wrongly, is refused by name.
+ *
+ *   test_convert FOLDER    tests/golden/data
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+
+#include <ringmoe/convert.h>
+
+#include "base/random.h"
+#include "format/config.h"
+#include "format/dtype.h"
+#include "format/quants.h"
+#include "model/part_read.h"
+#include "model/weight_source.h"
+#include "scratch.h"
+
+static const char *golden;
+static ringmoe_context *context;
+
+static int setup(void **state)
+{
+    ringmoe_context_settings settings;
+    ringmoe_context_settings_default(&settings);
+    settings.n_threads = 2;
+    return scratch_setup(state) ||
+           ringmoe_context_create(MPI_COMM_SELF, &settings, &context) != RINGMOE_OK;
+}
+
+static int teardown(void **state)
+{
+    ringmoe_context_destroy(&context);
+    return scratch_teardown(state);
+}
+
+/* --- models in files --- */
+
+typedef struct opened_model {
+    ringmoe_model_config config;
+    rm_parameter_table table;
+    rm_weight_source *source;
+    rm_weight_place *places;
+} opened_model;
+
+/* The status and the line of opening a model's files. */
+static ringmoe_status try_open(const char *path, opened_model *model, rm_error *error)
+{
+    *model = (opened_model){.source = NULL};
+    RM_TRY(rm_config_read(path, &model->config, error));
+    RM_TRY(rm_parameter_table_create(&model->config, &(rm_placement){0}, &model->table, error));
+    model->places = calloc((size_t)model->table.n_parameters, sizeof *model->places);
+    RM_TRY(rm_weight_source_open(path, &model->source, error));
+    return rm_weight_source_match(model->source, &model->config, &model->table, model->places,
+                                  error);
+}
+
+static void close_model(opened_model *model)
+{
+    rm_weight_source_close(&model->source);
+    rm_parameter_table_free(&model->table);
+    free(model->places);
+}
+
+static opened_model open_path(const char *path)
+{
+    rm_error error = {""};
+    opened_model model;
+    if (try_open(path, &model, &error) != RINGMOE_OK) fail_msg("%s", error.text);
+    return model;
+}
+
+static rm_real *read_values(const opened_model *model, int index)
+{
+    rm_error error = {""};
+    const rm_parameter *parameter = &model->table.parameters[index];
+    rm_parameter_part whole = rm_parameter_part_of(parameter, 1, 0);
+    rm_real *values = calloc((size_t)parameter->n_elements, sizeof *values);
+    rm_compute compute = {.kernels = rm_kernels_best(), .n_threads = 2};
+    assert_int_equal(rm_part_read(&compute, &model->places[index], parameter, &whole, 0,
+                                  parameter->n_elements, values, &error),
+                     RINGMOE_OK);
+    return values;
+}
+
+/* Both have the same configuration, as far as computing goes, and the same numbers. */
+static void check_same(const char *left_path, const char *right_path)
+{
+    opened_model left = open_path(left_path), right = open_path(right_path);
+    assert_int_equal(left.config.family, right.config.family);
+    assert_true(left.config.rms_norm_eps == right.config.rms_norm_eps);
+    assert_true(left.config.rope_theta == right.config.rope_theta);
+    assert_int_equal(left.config.head_dim, right.config.head_dim);
+    assert_int_equal(left.config.router_unnormalized, right.config.router_unnormalized);
+    assert_int_equal(left.table.n_parameters, right.table.n_parameters);
+    for (int i = 0; i < left.table.n_parameters; i++) {
+        const rm_parameter *parameter = &left.table.parameters[i];
+        assert_string_equal(parameter->name, right.table.parameters[i].name);
+        if (parameter->tied) continue;
+        rm_real *a = read_values(&left, i), *b = read_values(&right, i);
+        for (int64_t e = 0; e < parameter->n_elements; e++)
+            if (a[e] != b[e]) fail_msg("%s, element %lld", parameter->name, (long long)e);
+        free(a);
+        free(b);
+    }
+    close_model(&left);
+    close_model(&right);
+}
+
+static const char *case_path(const char *name)
+{
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/%s", golden, name);
+    return path;
+}
+
+static ringmoe_convert_settings settings_of(ringmoe_model_format format, ringmoe_weights type)
+{
+    ringmoe_convert_settings settings;
+    ringmoe_convert_settings_default(&settings);
+    settings.format = format;
+    settings.type = type;
+    return settings;
+}
+
+static void convert(const char *from, const char *to, const ringmoe_convert_settings *settings)
+{
+    if (ringmoe_convert(context, from, to, settings) != RINGMOE_OK)
+        fail_msg("%s", ringmoe_context_error(context));
+}
+
+/* A path under a new name each time. */
+static const char *fresh(const char *suffix)
+{
+    static int n;
+    char name[64];
+    snprintf(name, sizeof name, "made%d%s", n++, suffix);
+    return scratch_path(name);
+}
+
+/* --- every chain --- */
+
+static void check_folders(const char *from)
+{
+    ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_FOLDER, 0);
+    const char *fused = fresh(""), *split = fresh(""), *back = fresh("");
+    settings.fused = 1;
+    convert(from, fused, &settings);
+    check_same(from, fused);
+    settings.file_bytes = 9000;
+    convert(fused, split, &settings);
+    check_same(from, split);
+    settings.fused = 0;
+    convert(split, back, &settings);
+    check_same(from, back);
+    assert_int_equal(access(scratch_path(strrchr(split, '/') + 1), F_OK), 0);
+}
+
+static void check_gguf(const char *from)
+{
+    ringmoe_convert_settings to_gguf = settings_of(RINGMOE_MODEL_GGUF, 0);
+    ringmoe_convert_settings to_folder = settings_of(RINGMOE_MODEL_FOLDER, 0);
+    const char *file = fresh(".gguf"), *again = fresh(".gguf"), *back = fresh("");
+    convert(from, file, &to_gguf);
+    check_same(from, file);
+    convert(file, again, &to_gguf);
+    check_same(from, again);
+    convert(again, back, &to_folder);
+    check_same(from, back);
+}
+
+static void keeps_numbers_in_folders(void **state)
+{
+    static const char *const cases[] = {"untied",    "tied",  "olmoe", "qwen2_moe",
+                                        "qwen3_moe", "llama", "qwen3"};
+    for (int i = 0; i < 7; i++) check_folders(case_path(cases[i]));
+}
+
+/* Each family's model, made so that llama.cpp has everything for it. */
+static ringmoe_model_config plain_config(int family)
+{
+    bool is_dense = family == RINGMOE_FAMILY_LLAMA || family == RINGMOE_FAMILY_QWEN3;
+    return (ringmoe_model_config){
+        .family = family,
+        .vocab_size = 40,
+        .hidden_size = 32,
+        .intermediate_size = is_dense ? 64 : 32,
+        .dense_intermediate_size = 64,
+        .num_hidden_layers = 2,
+        .num_attention_heads = 4,
+        .num_key_value_heads = family == RINGMOE_FAMILY_OLMOE ? 4 : 2,
+        .head_dim = 8,
+        .num_local_experts = is_dense ? 0 : 3,
+        .num_experts_per_tok = is_dense ? 0 : 2,
+        .max_position_embeddings = 64,
+        .rope_theta = 10000,
+        .rms_norm_eps = 1e-6,
+        .initializer_range = 0.1,
+        .qk_norm = rm_family_of(family)->qk_norm,
+        .qkv_bias = family == RINGMOE_FAMILY_QWEN2_MOE,
+        .router_unnormalized =
+            family == RINGMOE_FAMILY_OLMOE || family == RINGMOE_FAMILY_QWEN2_MOE,
+        .shared_expert_intermediate_size = family == RINGMOE_FAMILY_QWEN2_MOE ? 64 : 0,
+    };
+}
+
+/* A folder with random weights; `spoiled` gets an infinite number. */
+static void write_model(const char *folder, const ringmoe_model_config *config,
+                        const char *spoiled)
+{
+    char path[512];
+    rm_error error = {""};
+    rm_parameter_table table;
+    rm_safetensors_writer *writer;
+    rm_tensor_entry entries[128] = {{.dtype = RM_DTYPE_F32}};
+    float values[4096];
+    mkdir(folder, 0777);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    if (rm_config_write(config, path, &error) != RINGMOE_OK) fail_msg("%s", error.text);
+    assert_int_equal(rm_parameter_table_create(config, &(rm_placement){0}, &table, &error),
+                     RINGMOE_OK);
+    assert_true(table.n_parameters <= 128);
+    for (int i = 0; i < table.n_parameters; i++) {
+        const rm_parameter *p = &table.parameters[i];
+        memcpy(entries[i].name, p->name, sizeof p->name);
+        entries[i].n_dims = p->n_dims;
+        memcpy(entries[i].shape, p->shape, sizeof p->shape);
+    }
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    assert_int_equal(rm_safetensors_create(path, entries, table.n_parameters, &writer, &error),
+                     RINGMOE_OK);
+    for (int i = 0; i < table.n_parameters; i++) {
+        const rm_parameter *p = &table.parameters[i];
+        rm_random_key key = {.seed = 1, .stream = rm_random_stream(p->name)};
+        assert_true(p->n_elements <= 4096);
+        for (int64_t e = 0; e < p->n_elements; e++)
+            values[e] = (float)rm_random_normal(key, (uint64_t)e);
+        if (spoiled && !strcmp(p->name, spoiled)) values[7] = INFINITY;
+        assert_int_equal(rm_safetensors_append(writer, values, 4 * p->n_elements, &error),
+                         RINGMOE_OK);
+    }
+    assert_int_equal(rm_safetensors_commit(&writer, &error), RINGMOE_OK);
+    rm_parameter_table_free(&table);
+}
+
+static void keeps_numbers_in_gguf(void **state)
+{
+    for (int family = 0; rm_family_of(family); family++) {
+        ringmoe_model_config config = plain_config(family);
+        const char *folder = fresh("");
+        write_model(folder, &config, NULL);
+        check_gguf(folder);
+    }
+}
+
+/* --- the gguf package's files --- */
+
+static void reads_files_of_the_package(void **state)
+{
+    static const char *const cases[] = {"llama", "qwen3", "tied"};
+    for (int i = 0; i < 3; i++) {
+        char file[64];
+        char *folder = strdup(case_path(cases[i]));
+        snprintf(file, sizeof file, "gguf/%s.gguf", cases[i]);
+        check_same(folder, case_path(file));
+        free(folder);
+    }
+}
+
+static const rm_tensor *find_tensor(const rm_gguf *file, const char *name)
+{
+    for (int i = 0; i < rm_gguf_count(file); i++)
+        if (!strcmp(rm_gguf_tensor(file, i)->name, name)) return rm_gguf_tensor(file, i);
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+/* Blocks made of x, and numbers read out of blocks, also from the middle of one. */
+static void check_blocks(const rm_gguf *file, const rm_tensor *x, const char *name,
+                         void (*quantise)(int64_t n, const rm_real *x, void *blocks))
+{
+    char values_name[32];
+    snprintf(values_name, sizeof values_name, "%s_values", name);
+    const rm_tensor *blocks = find_tensor(file, name);
+    const rm_tensor *expected = find_tensor(file, values_name);
+    const rm_kernels *kernels = rm_kernels_best();
+    int64_t n = x->n_elements, size = rm_dtype_size(blocks->dtype, n);
+    rm_real *numbers = calloc((size_t)n, sizeof *numbers);
+    rm_real *read = calloc((size_t)n, sizeof *read);
+    unsigned char *made = calloc((size_t)size, 1);
+    rm_tensor_read(kernels, x, 0, n, numbers);
+    quantise(n, numbers, made);
+    for (int64_t i = 0; i < size; i++)
+        if (made[i] != blocks->data[i])
+            fail_msg("%s: byte %lld is %d, not %d", name, (long long)i, made[i],
+                     blocks->data[i]);
+    rm_tensor_read(kernels, expected, 0, n, numbers);
+    for (int64_t first = 0; first < n; first += 13) {
+        int64_t count = n - first < 100 ? n - first : 100;
+        rm_tensor_read(kernels, blocks, first, count, read);
+        for (int64_t i = 0; i < count; i++)
+            if (read[i] != numbers[first + i]) fail_msg("%s, number %lld", name, (long long)i);
+    }
+    free(numbers);
+    free(read);
+    free(made);
+}
+
+static void makes_blocks_of_the_package(void **state)
+{
+    rm_error error = {""};
+    rm_gguf *file;
+    assert_int_equal(rm_gguf_open(case_path("gguf/quants.gguf"), &file, &error), RINGMOE_OK);
+    const rm_tensor *x = find_tensor(file, "x");
+    check_blocks(file, x, "q8", rm_kernels_best()->quantise_q8);
+    check_blocks(file, x, "q4", rm_kernels_best()->quantise_q4);
+    rm_gguf_close(&file);
+}
+
+/* --- types --- */
+
+static void check_type(ringmoe_weights type, rm_dtype expected, double tolerance)
+{
+    ringmoe_model_config config = plain_config(RINGMOE_FAMILY_MIXTRAL);
+    ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_GGUF, type);
+    const char *folder = fresh(""), *path = fresh(".gguf");
+    write_model(folder, &config, NULL);
+    convert(folder, path, &settings);
+    opened_model from = open_path(folder), to = open_path(path);
+    for (int i = 0; i < from.table.n_parameters; i++) {
+        const rm_parameter *p = &from.table.parameters[i];
+        bool is_small = p->n_dims == 1 || p->role == RM_ROLE_ROUTER;
+        assert_int_equal(to.places[i].tensor->dtype, is_small ? RM_DTYPE_F32 : expected);
+        rm_real *a = read_values(&from, i), *b = read_values(&to, i);
+        for (int64_t e = 0; e < p->n_elements; e++)
+            if (!(fabs((double)(a[e] - b[e])) <= (is_small ? 0 : tolerance)))
+                fail_msg("%s: %g became %g", p->name, (double)a[e], (double)b[e]);
+        free(a);
+        free(b);
+    }
+    close_model(&from);
+    close_model(&to);
+}
+
+/* The largest numbers are about 4: half a step of bf16 there, and of blocks of such. */
+static void rounds_to_types(void **state)
+{
+    check_type(RINGMOE_WEIGHTS_FP32, RM_DTYPE_F32, 0);
+    check_type(RINGMOE_WEIGHTS_BF16, RM_DTYPE_BF16, 0.016);
+    check_type(RINGMOE_WEIGHTS_Q8_0, RM_DTYPE_Q8_0, 0.021);
+    check_type(RINGMOE_WEIGHTS_Q4_0, RM_DTYPE_Q4_0, 0.65);
+}
+
+static void keeps_types_of_the_source(void **state)
+{
+    static const ringmoe_weights types[] = {RINGMOE_WEIGHTS_BF16, RINGMOE_WEIGHTS_Q8_0,
+                                            RINGMOE_WEIGHTS_Q4_0};
+    static const rm_dtype dtypes[] = {RM_DTYPE_BF16, RM_DTYPE_Q8_0, RM_DTYPE_Q4_0};
+    for (int i = 0; i < 3; i++) {
+        ringmoe_model_config config = plain_config(RINGMOE_FAMILY_QWEN3);
+        ringmoe_convert_settings first = settings_of(RINGMOE_MODEL_GGUF, types[i]);
+        ringmoe_convert_settings second = settings_of(RINGMOE_MODEL_GGUF, 0);
+        const char *folder = fresh(""), *once = fresh(".gguf"), *twice = fresh(".gguf");
+        write_model(folder, &config, NULL);
+        convert(folder, once, &first);
+        convert(once, twice, &second);
+        check_same(once, twice);
+        opened_model model = open_path(twice);
+        assert_int_equal(model.places[0].tensor->dtype, dtypes[i]);
+        close_model(&model);
+        second.format = RINGMOE_MODEL_FOLDER;
+        const char *back = fresh("");
+        convert(twice, back, &second);
+        check_same(once, back);
+    }
+}
+
+/* --- upcycling --- */
+
+static void check_upcycled(int family, int sparse)
+{
+    ringmoe_model_config config = plain_config(family);
+    ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_FOLDER, 0);
+    const char *folder = fresh(""), *made = fresh("");
+    settings.upcycle_experts = 3;
+    settings.fused = 1;
+    write_model(folder, &config, NULL);
+    convert(folder, made, &settings);
+    opened_model from = open_path(folder), to = open_path(made);
+    assert_int_equal(to.config.family, sparse);
+    assert_int_equal(to.config.num_local_experts, 3);
+    assert_int_equal(to.config.num_experts_per_tok, 2);
+    for (int i = 0; i < to.table.n_parameters; i++) {
+        const rm_parameter *p = &to.table.parameters[i];
+        rm_role role = p->expert < 0 ? p->role : RM_ROLE_GATE + (p->role - RM_ROLE_EXPERT_GATE);
+        rm_real *values = read_values(&to, i), *origin;
+        int at = 0, n_zero = 0;
+        for (int64_t e = 0; e < p->n_elements; e++) n_zero += values[e] == 0;
+        assert_int_equal(n_zero, 0);
+        while (at < from.table.n_parameters && (from.table.parameters[at].role != role ||
+                                                from.table.parameters[at].layer != p->layer))
+            at++;
+        assert_int_equal(at == from.table.n_parameters, p->role == RM_ROLE_ROUTER);
+        origin = p->role == RM_ROLE_ROUTER ? NULL : read_values(&from, at);
+        if (origin) assert_memory_equal(values, origin, (size_t)p->n_elements * sizeof *values);
+        free(values);
+        free(origin);
+    }
+    close_model(&from);
+    close_model(&to);
+}
+
+static void upcycles(void **state)
+{
+    check_upcycled(RINGMOE_FAMILY_LLAMA, RINGMOE_FAMILY_MIXTRAL);
+    check_upcycled(RINGMOE_FAMILY_QWEN3, RINGMOE_FAMILY_QWEN3_MOE);
+}
+
+/* --- what is refused --- */
+
+static void check_refused(const char *from, const char *to,
+                          const ringmoe_convert_settings *settings, ringmoe_status expected,
+                          const char *words)
+{
+    char temporary[600];
+    assert_int_equal(ringmoe_convert(context, from, to, settings), expected);
+    if (!strstr(ringmoe_context_error(context), words))
+        fail_msg("\"%s\" does not say \"%s\"", ringmoe_context_error(context), words);
+    snprintf(temporary, sizeof temporary, "%s.tmp", to);
+    assert_int_not_equal(access(temporary, F_OK), 0);
+}
+
+static void refuses_settings(void **state)
+{
+    ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_FOLDER, RINGMOE_WEIGHTS_Q8_0);
+    const char *from = case_path("olmoe"), *to = fresh("");
+    check_refused(from, to, &settings, RINGMOE_ERROR_ARGUMENT,
+                  "q8_0 and q4_0 are GGUF's alone");
+    settings = settings_of(RINGMOE_MODEL_GGUF, 0);
+    settings.fused = 1;
+    check_refused(from, to, &settings, RINGMOE_ERROR_ARGUMENT, "fused is a layout of folders");
+    settings = settings_of(RINGMOE_MODEL_FOLDER, 0);
+    check_refused(from, scratch_folder, &settings, RINGMOE_ERROR_ARGUMENT, "is there already");
+    settings.upcycle_experts = 4;
+    check_refused(from, to, &settings, RINGMOE_ERROR_ARGUMENT, "is of the family olmoe");
+    settings.upcycle_experts_per_token = 5;
+    check_refused(from, to, &settings, RINGMOE_ERROR_ARGUMENT,
+                  "upcycle_experts_per_token is 5; it must be 1..4");
+    assert_int_not_equal(access(to, F_OK), 0);
+}
+
+/* What llama.cpp would compute otherwise. */
+static void refuses_what_gguf_lacks(void **state)
+{
+    ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_GGUF, 0);
+    const char *to = fresh(".gguf");
+    check_refused(case_path("olmoe"), to, &settings, RINGMOE_ERROR_ARGUMENT, "clip_qkv");
+    check_refused(case_path("qwen3_moe"), to, &settings, RINGMOE_ERROR_ARGUMENT,
+                  "mlp_only_layers");
+    ringmoe_model_config config = plain_config(RINGMOE_FAMILY_QWEN3_MOE);
+    config.router_unnormalized = 1;
+    const char *folder = fresh("");
+    write_model(folder, &config, NULL);
+    check_refused(folder, to, &settings, RINGMOE_ERROR_ARGUMENT, "norm_topk_prob");
+    assert_int_not_equal(access(to, F_OK), 0);
+}
+
+static void refuses_numbers_without_end(void **state)
+{
+    ringmoe_model_config config = plain_config(RINGMOE_FAMILY_LLAMA);
+    ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_GGUF, RINGMOE_WEIGHTS_Q4_0);
+    const char *folder = fresh(""), *to = fresh(".gguf");
+    write_model(folder, &config, "model.layers.1.self_attn.k_proj.weight");
+    check_refused(folder, to, &settings, RINGMOE_ERROR_NUMERIC,
+                  "tensor blk.1.attn_k.weight: has a number that is not finite");
+    assert_int_not_equal(access(to, F_OK), 0);
+}
+
+/* A folder with the config of `from` and these tensors of one number each. */
+static void check_folder_refused(const char *from, const rm_tensor_entry *entries, int n,
+                                 const char *words)
+{
+    char path[600];
+    opened_model model = open_path(from), bad;
+    rm_error error = {""};
+    rm_safetensors_writer *writer;
+    const char *folder = fresh("");
+    mkdir(folder, 0777);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    assert_int_equal(rm_config_write(&model.config, path, &error), RINGMOE_OK);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    assert_int_equal(rm_safetensors_create(path, entries, n, &writer, &error), RINGMOE_OK);
+    for (int i = 0; i < n; i++)
+        for (int64_t e = 0; e < (entries[i].n_dims > 0 ? entries[i].shape[0] : 1) *
+                                    (entries[i].n_dims > 1 ? entries[i].shape[1] : 1) *
+                                    (entries[i].n_dims > 2 ? entries[i].shape[2] : 1);
+             e++)
+            assert_int_equal(rm_safetensors_append(writer, &(float){1}, 4, &error), RINGMOE_OK);
+    assert_int_equal(rm_safetensors_commit(&writer, &error), RINGMOE_OK);
+    assert_int_equal(try_open(folder, &bad, &error), RINGMOE_ERROR_FORMAT);
+    if (!strstr(error.text, words)) fail_msg("\"%s\" does not say \"%s\"", error.text, words);
+    close_model(&bad);
+    close_model(&model);
+}
+
+static int list_fused(const rm_weight_source *source, const opened_model *model,
+                      rm_tensor_entry entries[64])
+{
+    int n = 0;
+    for (int i = 0; i < model->table.n_parameters; i++) {
+        const rm_tensor *tensor = model->places[i].tensor;
+        bool is_new = tensor != NULL;
+        for (int j = 0; is_new && j < n; j++)
+            is_new = strcmp(entries[j].name, tensor->name) != 0;
+        if (!is_new) continue;
+        snprintf(entries[n].name, sizeof entries[n].name, "%s", tensor->name);
+        entries[n].n_dims = tensor->n_dims;
+        memcpy(entries[n++].shape, tensor->shape, sizeof tensor->shape);
+    }
+    return n;
+}
+
+static int find_entry(const rm_tensor_entry *entries, int n, const char *name)
+{
+    int i = 0;
+    while (i < n && strcmp(entries[i].name, name) != 0) i++;
+    assert_true(i < n);
+    return i;
+}
+
+/* Files of fused experts in which something is wrong. */
+static void refuses_fused_tensors(void **state)
+{
+    ringmoe_model_config config = plain_config(RINGMOE_FAMILY_MIXTRAL);
+    ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_FOLDER, 0);
+    const char *plain = fresh(""), *fused = fresh("");
+    rm_tensor_entry entries[64] = {{.dtype = RM_DTYPE_F32}}, saved;
+    settings.fused = 1;
+    write_model(plain, &config, NULL);
+    convert(plain, fused, &settings);
+    opened_model model = open_path(fused);
+    int n = list_fused(model.source, &model, entries);
+    int down = find_entry(entries, n, "model.layers.1.mlp.experts.down_proj");
+    saved = entries[down];
+    entries[down].shape[0] = 2;
+    check_folder_refused(
+        fused, entries, n,
+        "down_proj has the shape [2, 32, 32]; config.json asks for [3, 32, 32]");
+    entries[down] = entries[n - 1];
+    check_folder_refused(
+        fused, entries, n - 1,
+        "tensor model.layers.1.block_sparse_moe.experts.0.w2.weight is missing");
+    entries[down] = saved;
+    entries[n] =
+        (rm_tensor_entry){.name = "model.layers.1.block_sparse_moe.experts.2.w2.weight",
+                          .n_dims = 2,
+                          .shape = {32, 32}};
+    check_folder_refused(fused, entries, n + 1, "experts.2.w2.weight is there twice");
+    snprintf(entries[n].name, sizeof entries[n].name, "model.layers.2.mlp.gate.weight");
+    check_folder_refused(fused, entries, n + 1, "model.layers.2.mlp.gate.weight");
+    close_model(&model);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_numbers_in_folders),
+        cmocka_unit_test(keeps_numbers_in_gguf),
+        cmocka_unit_test(reads_files_of_the_package),
+        cmocka_unit_test(makes_blocks_of_the_package),
+        cmocka_unit_test(rounds_to_types),
+        cmocka_unit_test(keeps_types_of_the_source),
+        cmocka_unit_test(upcycles),
+        cmocka_unit_test(refuses_settings),
+        cmocka_unit_test(refuses_what_gguf_lacks),
+        cmocka_unit_test(refuses_numbers_without_end),
+        cmocka_unit_test(refuses_fused_tensors),
+    };
+    if (argc != 2) return 2;
+    golden = argv[1];
+    MPI_Init(&argc, &argv);
+    int failed = cmocka_run_group_tests(tests, setup, teardown);
+    MPI_Finalize();
+    return failed;
+}
