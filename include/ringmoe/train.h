@@ -236,8 +236,8 @@ typedef struct ringmoe_save_settings {
      * Bytes on each rank between training and the disk. What fits into them is written while
      * training goes on; the rest has been written when ringmoe_trainer_save_start returns.
      * No more are taken than the rank has to write, and they are kept for the next save. 0: a
-     * small buffer; the writing takes the processors it needs. Else it takes what training
-     * leaves.
+     * small buffer; the writing takes the processors it needs. Else it takes a 32nd of one at
+     * most, until somebody waits for its end.
      */
     int64_t buffer_bytes;
 } ringmoe_save_settings;

@@ -5,5 +5,7 @@
 /* Seconds of the monotonic clock, from an arbitrary start; changes of the date do not move it.
  */
 double rm_clock_seconds(void);
+/* That the calling thread has had of processors. */
+double rm_clock_thread_seconds(void);
 
 #endif

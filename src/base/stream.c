@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/stream.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/background.h"
+#include "base/clock.h"
 #include "base/copy.h"
 #include "base/disk.h"
 #include "base/xxh3.h"
@@ -13,15 +16,21 @@
  * cache. */
 enum { BLOCK_BYTES = 4 << 20, HASHED_BYTES = 64 << 10 };
 
+/* Threads that compute wait for one another, so that a moment one of them loses is lost by all:
+ * a thread that gives way takes no more than such a part of one processor's time, and pauses so
+ * long at once. */
+static const double way_part = 1.0 / 32, longest_pause = 0.02;
+
 struct rm_stream {
     rm_stream_plan plan;
     rm_ring ring;
     pthread_t thread;
     bool has_thread;
     /* The caller's side. */
-    int fed_file; /* the file whose bytes come next */
-    int64_t fed;  /* of which so many have come */
-    bool awaits;  /* some of them are still on their way */
+    int fed_file;          /* the file whose bytes come next */
+    int64_t fed;           /* of which so many have come */
+    bool awaits;           /* some of them are still on their way */
+    atomic_bool may_pause; /* all of them are there, and nobody waits for the end */
     /* The thread's side. */
     int file;
     rm_disk_file disk;       /* open if `file` has been begun */
@@ -99,11 +108,24 @@ static void end_writing(rm_stream *stream)
     rm_ring_end(&stream->ring);
 }
 
+/* Until what the thread has had is its part of the time since `begun`. */
+static void pause_awhile(rm_stream *stream, double begun)
+{
+    double passed = rm_clock_seconds() - begun;
+    double left = rm_clock_thread_seconds() / way_part - (passed > 0 ? passed : 0);
+    while (left > 0 && atomic_load(&stream->may_pause) && !rm_ring_is_stopped(&stream->ring)) {
+        double pause = left < longest_pause ? left : longest_pause;
+        nanosleep(&(struct timespec){.tv_nsec = (long)(pause * 1e9)}, NULL);
+        left -= pause;
+    }
+}
+
 static void *run_thread(void *argument)
 {
     rm_stream *stream = argument;
+    double begun = rm_clock_seconds();
     if (stream->plan.gives_way) rm_background_give_way();
-    while (write_block(stream, true) > 0) continue;
+    while (write_block(stream, true) > 0) pause_awhile(stream, begun);
     end_writing(stream);
     return NULL;
 }
@@ -173,8 +195,9 @@ static bool is_fed(const rm_stream *stream)
  * full. */
 static void show(rm_stream *stream)
 {
-    if (!stream->awaits && (is_fed(stream) || !stream->plan.gives_way))
-        rm_ring_show(&stream->ring);
+    if (stream->awaits || (stream->plan.gives_way && !is_fed(stream))) return;
+    if (stream->plan.gives_way) atomic_store(&stream->may_pause, true);
+    rm_ring_show(&stream->ring);
 }
 
 /* Bytes of one file, as many as there is room for; 0: the ring is full and has no thread to
@@ -229,6 +252,11 @@ void rm_stream_arrived(rm_stream *stream)
 {
     stream->awaits = false;
     show(stream);
+}
+
+void rm_stream_hurry(rm_stream *stream)
+{
+    atomic_store(&stream->may_pause, false);
 }
 
 bool rm_stream_has_ended(rm_stream *stream)

@@ -30,8 +30,8 @@ typedef struct rm_stream_plan {
     int n_files;
     const int64_t *sections; /* bytes */
     int n_sections;
-    bool gives_way; /* the thread takes what other threads leave of the processors, and begins
-                       when all bytes are there or the ring is full */
+    bool gives_way; /* the thread takes little of the processors, and begins when all bytes are
+                       there or the ring is full */
 } rm_stream_plan;
 
 typedef struct rm_stream rm_stream;
@@ -52,6 +52,8 @@ void rm_stream_await(rm_stream *stream, int64_t bytes);
 /* All that were awaited are there. */
 void rm_stream_arrived(rm_stream *stream);
 /* True when all files are on the disk, or the stream has failed. Does not wait. */
+/* From now on somebody waits for the end: a thread that gives way does so no more. */
+void rm_stream_hurry(rm_stream *stream);
 bool rm_stream_has_ended(rm_stream *stream);
 /* True when it has failed or was stopped. */
 bool rm_stream_has_failed(rm_stream *stream);

@@ -51,15 +51,16 @@ typedef struct verification {
     const char *folder;
     rm_block_share share;
     int64_t first, n_blocks; /* of the share */
+    int at_a_time;
     rm_block_findings *findings;
     ringmoe_status status; /* of the first damaged block */
     rm_error *error;
     omp_lock_t lock; /* of what is found; a named critical section would be exported */
 } verification;
 
-/* Blocks that a thread takes at a time: one behind the other, so that the system sees a file
- * being read and reads ahead. */
-enum { BLOCKS_AT_A_TIME = 8 };
+/* Blocks that a thread takes at a time, at most: one behind the other, so that the system sees
+ * a file being read and reads ahead. */
+enum { BLOCKS_AT_A_TIME = 16 };
 
 static int64_t block_of_share(const verification *run, int64_t i)
 {
@@ -82,7 +83,7 @@ static void note_block(verification *run, int64_t index, int64_t bytes, ringmoe_
 /* Blocks of the share as they are free; none behind one that is known to be damaged. */
 static void check_blocks(verification *run, rm_block_reader *reader)
 {
-#pragma omp for schedule(dynamic, BLOCKS_AT_A_TIME)
+#pragma omp for schedule(dynamic, run->at_a_time)
     for (int64_t i = 0; i < run->n_blocks; i++) {
         int64_t index = block_of_share(run, i), first_damage;
 #pragma omp atomic read
@@ -113,8 +114,17 @@ static void close_readers(rm_block_reader *readers, int n)
     free(readers);
 }
 
+/* Each thread comes twice at least, if there is enough to do. */
+static int choose_stretch(int64_t n_blocks, int n_threads)
+{
+    int64_t most = n_blocks / (2 * (int64_t)n_threads);
+    if (most > BLOCKS_AT_A_TIME) return BLOCKS_AT_A_TIME;
+    return most > 1 ? (int)most : 1;
+}
+
 static ringmoe_status run_share(verification *run, int n_threads)
 {
+    run->at_a_time = choose_stretch(run->n_blocks, n_threads);
     rm_block_reader *readers = calloc((size_t)n_threads, sizeof *readers);
     if (readers && open_readers(run, readers, n_threads)) {
         omp_init_lock(&run->lock);

@@ -154,6 +154,7 @@ static ringmoe_status ask_all(const rm_save *save, const rm_axis *world, int *wo
 static void wait_for_stream(const rm_save *save, const rm_axis *world)
 {
     if (!save->output.stream) return;
+    rm_stream_hurry(save->output.stream);
     rm_waiting waiting = rm_wait_begin(world, world->rank, "writing a checkpoint");
     int64_t written = 0;
     while (!rm_stream_has_ended(save->output.stream)) {
