@@ -169,7 +169,7 @@ static ringmoe_status run_pass(generation *run)
                              .n_runs = texts->n_runs,
                              .tokens = texts->tokens,
                              .generated = !texts->reads_prompts};
-    RM_TRY(rm_model_decode(run->model, &batch, run->logits));
+    RM_TRY(rm_agree(run->axis, rm_model_decode(run->model, &batch, run->logits), run->error));
     rm_texts_read(texts);
     int n = draw_all(run, &drawn);
     if (n > 0) RM_TRY(deliver(run, n, drawn));

@@ -3,7 +3,7 @@
  * Creation of a model: measure, reserve, lay out, then bind each matrix and norm to its place
  * in the parameter spaces by walking the parameter table in its order.
  */
-#include "model/state.h"
+#include "model/expert_cache.h"
 
 #include <stdlib.h>
 
@@ -198,6 +198,7 @@ RINGMOE_API void ringmoe_model_destroy(ringmoe_model **model)
 {
     if (!model || !*model) return;
     rm_shared_free(&(*model)->exchange);
+    rm_expert_cache_free(*model);
     rm_model_release(*model);
     free(*model);
     *model = NULL;

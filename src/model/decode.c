@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "model/expert_cache.h"
 #include "model/stage.h"
 
 void rm_kv_cache_layout(rm_kv_cache *cache, const ringmoe_model *model, int n_places,
@@ -155,7 +156,8 @@ static ringmoe_status decode_stage(ringmoe_model *model, const ringmoe_stage_cal
     walk.operation = walk.moe.label.operation = RM_OPERATION_GENERATE;
     walk.result = &result;
     RM_TRY(rm_stage_forward(&walk));
-    return walk.stage->is_last ? rm_head_decode(&walk, work->logits) : RINGMOE_OK;
+    if (walk.stage->is_last) RM_TRY(rm_head_decode(&walk, work->logits));
+    return rm_expert_cache_settle(model);
 }
 
 ringmoe_status rm_model_decode(ringmoe_model *model, const rm_decode_batch *batch,

@@ -4,6 +4,7 @@
  */
 #include "format/config.h"
 #include "format/dtype.h"
+#include "model/expert_cache.h"
 #include "model/load.h"
 #include "model/verify.h"
 
@@ -99,14 +100,19 @@ static rm_weight_formats choose_formats(const rm_opened_weights *opened,
 /* Collective over all ranks. */
 static ringmoe_status load_opened(ringmoe_mesh *mesh, const ringmoe_model_config *config,
                                   const ringmoe_load_settings *settings,
-                                  const rm_opened_weights *opened, ringmoe_model **model)
+                                  rm_opened_weights *opened, ringmoe_model **model)
 {
     ringmoe_context *context = mesh->context;
     rm_model_settings inside = settings_of(settings);
+    inside.experts_apart = settings->experts_in_memory > 0;
     inside.formats = choose_formats(opened, settings->weights, context->compute.precision);
     ringmoe_status status = rm_model_create(mesh, config, &inside, model);
     RM_TRY(rm_agree(&context->world, status, &context->error));
-    return rm_weights_read(opened, *model);
+    RM_TRY(rm_weights_read(opened, *model));
+    if (!inside.experts_apart) return RINGMOE_OK;
+    status =
+        rm_expert_cache_create(*model, opened, settings->experts_in_memory, &context->error);
+    return rm_agree(&context->world, status, &context->error);
 }
 
 /* Collective over all ranks. */
@@ -169,7 +175,8 @@ RINGMOE_API void ringmoe_model_get_bytes(const ringmoe_model *model, ringmoe_mod
     double share = config->num_local_experts > 0
                        ? (double)config->num_experts_per_tok / config->num_local_experts
                        : 0;
-    bytes->weights = (int64_t)(model->weights_arena.used + model->packed_arena.used);
+    bytes->weights = (int64_t)(model->weights_arena.used + model->packed_arena.used) +
+                     rm_expert_cache_bytes(model);
     bytes->token = always + (int64_t)((double)experts * share);
     bytes->position = 2 * n_layers * rm_model_kv_width(model) * (int64_t)sizeof(rm_real);
 }

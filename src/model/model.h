@@ -127,6 +127,7 @@ typedef struct rm_model_settings {
     bool shadows;                /* rm_model_share_experts will be called */
     bool packed_only;            /* for inference: matrices have no master weights, and */
     rm_weight_formats formats;   /* are packed so; else the context's precision counts */
+    bool experts_apart;          /* experts are not in the model's own memory */
 } rm_model_settings;
 
 /* Creation: shapes, memory for weights, packed forms and activations. Weights are zero

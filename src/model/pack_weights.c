@@ -169,8 +169,8 @@ ringmoe_status rm_pack_from_files(const rm_compute *compute, const rm_placement 
 }
 
 /* A tied head has the embedding's weights. */
-static rm_matrix_source source_of(const ringmoe_model *model, const rm_weight_place *places,
-                                  int matrix)
+rm_matrix_source rm_matrix_source_of(const ringmoe_model *model, const rm_weight_place *places,
+                                     int matrix)
 {
     const rm_parameter *parameter = model->matrix_parameters[matrix];
     if (parameter->tied) parameter = model->table.parameters;
@@ -189,7 +189,8 @@ ringmoe_status rm_model_pack_from_files(ringmoe_model *model, const rm_weight_pl
                        model->n_matrices);
     int n = 0;
     for (int i = 0; i < model->n_matrices; i++)
-        if (model->matrices[i]->forward.data) sources[n++] = source_of(model, places, i);
+        if (model->matrices[i]->forward.data)
+            sources[n++] = rm_matrix_source_of(model, places, i);
     ringmoe_status status =
         rm_pack_from_files(compute, &model->table.placement, sources, n, error);
     free(sources);

@@ -20,6 +20,9 @@ typedef struct rm_matrix_source {
 ringmoe_status rm_pack_from_files(const rm_compute *compute, const rm_placement *placement,
                                   const rm_matrix_source *sources, int n_sources,
                                   rm_error *error);
+/* Where the weights of a matrix of the model's list lie. */
+rm_matrix_source rm_matrix_source_of(const ringmoe_model *model, const rm_weight_place *places,
+                                     int matrix);
 /* The same for all matrices of this rank; places [n_parameters of the table]. */
 ringmoe_status rm_model_pack_from_files(ringmoe_model *model, const rm_weight_place *places,
                                         rm_error *error);

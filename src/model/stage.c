@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "model/backward.h"
+#include "model/expert_cache.h"
 #include "model/stage.h"
 
 ringmoe_status rm_batch_check(const ringmoe_model *model, const rm_batch *batch)
@@ -79,7 +80,8 @@ ringmoe_status rm_model_forward_stage(ringmoe_model *model, const rm_batch *batc
     walk.counts = counts;
     walk.result = result;
     RM_TRY(rm_stage_forward(&walk));
-    return walk.stage->is_last ? rm_head_forward(&walk, batch) : RINGMOE_OK;
+    if (walk.stage->is_last) RM_TRY(rm_head_forward(&walk, batch));
+    return rm_expert_cache_settle(model);
 }
 
 /* Where the stream's gradient is kept while it goes through the stage: in the caller's memory

@@ -154,6 +154,8 @@ struct ringmoe_model {
     rm_backward_buffers backward;
     rm_real *passed[2]; /* [N][d], input and output of a stage in evaluation; NULL: one stage */
 
+    struct rm_expert_cache *expert_cache; /* NULL: all experts are in memory */
+
     rm_shared *exchange;     /* memory of the MoE layers' token exchange */
     int64_t moe_expected[2]; /* bytes expected of MoE layers: activations, exchange */
 };

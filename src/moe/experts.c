@@ -54,14 +54,29 @@ static ringmoe_status sum_group(const rm_moe_call *call, int group, int64_t widt
                   &context->error);
 }
 
+/* All experts, or as many at a time as are brought into memory. */
+static void run_experts(const rm_moe_call *call, const rm_swiglu_rows *rows, rm_real *outputs)
+{
+    const rm_expert_supply *supply = &call->weights->supply;
+    for (int first = 0, end; first < rows->n_experts; first = end) {
+        rm_swiglu_rows part = *rows;
+        end = supply->bring ? supply->bring(supply->user, call->settings->layer, rows->offsets,
+                                            first, rows->n_experts)
+                            : rows->n_experts;
+        part.n_experts = end - first;
+        part.offsets += first;
+        rm_swiglu_forward(call->compute, call->weights->experts + first, &part,
+                          &call->saved->experts, outputs, NULL);
+    }
+}
+
 static ringmoe_status forward_group(rm_moe_call *call, const rm_real *x, int group)
 {
     const rm_moe_saved *saved = call->saved;
     rm_real *outputs = saved->workspace->outputs;
     rm_swiglu_rows rows = group_rows(call, x, group);
     double start = rm_clock_seconds();
-    rm_swiglu_forward(call->compute, call->weights->experts, &rows, &saved->experts, outputs,
-                      NULL);
+    run_experts(call, &rows, outputs);
     call->mesh->context->times.experts += rm_clock_seconds() - start;
     return sum_group(call, group, call->settings->d_model, outputs);
 }

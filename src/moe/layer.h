@@ -25,6 +25,15 @@ typedef struct rm_shadows {
     int32_t experts[RM_MOST_SHADOWS];
 } rm_shadows;
 
+/* Experts that are not all in memory. `bring` makes those of the local experts [first, n) that
+ * have rows ready for a product, from the first on as many as there is room for, and returns
+ * the first that is not. What fails is noted by whoever supplies, and asked for after the pass:
+ * the ranks go on together until then. */
+typedef struct rm_expert_supply {
+    int (*bring)(void *user, int layer, const int64_t *offsets, int first, int n);
+    void *user;
+} rm_expert_supply;
+
 /* Weights of the layer on this rank. Matrices are laid out by rm_moe_weights_layout; the caller
  * sets their `weights` pointers, and packs them (rm_matrices_pack). */
 typedef struct rm_moe_weights {
@@ -32,6 +41,7 @@ typedef struct rm_moe_weights {
     rm_matrix router_noise;     /* likewise; weights NULL without noisy top-k */
     rm_real *bias;              /* [n_experts], selection bias; NULL without bias_rate */
     rm_swiglu *experts;         /* [n_local] */
+    rm_expert_supply supply;    /* zeroed: all of them are in memory */
     rm_shadows shadows;         /* of the layer's experts; zeroed: none */
     rm_swiglu *copies;          /* [layout's shadows]: of those that other ranks own */
     rm_swiglu shared;           /* with d_ff_shared */
@@ -60,6 +70,7 @@ typedef struct rm_moe_layout {
     ringmoe_recompute recompute;
     int shadows;                 /* copies of experts there is room for: 0 or RM_MOST_SHADOWS */
     ringmoe_precision precision; /* of the experts' packed forms */
+    bool experts_apart;          /* these are not taken from the arena: a supply has them */
 } rm_moe_layout;
 
 /* What a pass is told. */

@@ -23,10 +23,11 @@ void rm_moe_weights_layout(rm_moe_weights *weights, const rm_compute *compute,
                              .with_backward = with_backward,
                              .reproducible = layout->reproducible,
                              .precision = layout->precision};
+    rm_arena none = {0};
     weights->experts = RM_TAKE(arena, n_local, rm_swiglu);
     for (int e = 0; e < n_local; e++) {
         rm_swiglu unused, *expert = weights->experts ? &weights->experts[e] : &unused;
-        rm_swiglu_layout(expert, compute, &shape, arena);
+        rm_swiglu_layout(expert, compute, &shape, layout->experts_apart ? &none : arena);
     }
     weights->shadows = (rm_shadows){0};
     weights->copies = RM_TAKE(arena, layout->shadows, rm_swiglu);

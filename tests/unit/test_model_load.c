@@ -296,12 +296,83 @@ static void test_router_bias(void **state)
     close_fixture(&f);
 }
 
+/* Logits of some texts by a model that has room for so many bytes of experts. */
+static void decode_texts(int64_t experts_in_memory, rm_real logits[2 * FIXTURE_VOCAB])
+{
+    static const int32_t tokens[] = {3, 14, 15, 9, 26, 5, 35, 8, 9, 7};
+    const rm_decode_run runs[] = {{1, 0, 7, true}, {0, 0, 3, true}};
+    model_fixture f = open_mesh(2, RINGMOE_PRECISION_FP32);
+    ringmoe_load_settings settings;
+    rm_arena arena = {0};
+    rm_kv_cache cache;
+    rm_error error;
+    ringmoe_load_settings_default(&settings);
+    settings.experts_in_memory = experts_in_memory;
+    if (ringmoe_model_load(f.mesh, scratch_folder, &settings, &f.model) != RINGMOE_OK)
+        fail_msg("%s", fixture_error(&f));
+    rm_kv_cache_layout(&cache, f.model, 2, 7, &arena);
+    assert_int_equal(rm_arena_reserve(&arena, arena.used, &error), RINGMOE_OK);
+    rm_kv_cache_layout(&cache, f.model, 2, 7, &arena);
+    rm_decode_batch batch = {&cache, runs, 2, tokens, false};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(rm_model_decode(f.model, &batch, logits), RINGMOE_OK);
+    rm_arena_free(&arena);
+    close_fixture(&f);
+}
+
+/* Experts that stay in their files give the same bits, however few have room. */
+static void test_experts_apart(void **state)
+{
+    ringmoe_model_config config = fixture_config();
+    rm_real all[2 * FIXTURE_VOCAB], few[2 * FIXTURE_VOCAB];
+    write_config(&config);
+    list_entries(&config);
+    write_tensors("model.safetensors", 0, n_entries);
+    decode_texts(0, all);
+    for (int64_t bytes = 32 << 10; bytes <= 1 << 20; bytes *= 2) {
+        decode_texts(bytes, few);
+        assert_memory_equal(few, all, sizeof all);
+    }
+    model_fixture f = open_mesh(1, RINGMOE_PRECISION_FP32);
+    ringmoe_load_settings settings;
+    ringmoe_load_settings_default(&settings);
+    settings.experts_in_memory = 100;
+    assert_int_equal(ringmoe_model_load(f.mesh, scratch_folder, &settings, &f.model),
+                     RINGMOE_ERROR_ARGUMENT);
+    assert_non_null(strstr(fixture_error(&f), "experts_in_memory is 100 bytes; one expert"));
+    assert_null(f.model);
+    close_fixture(&f);
+}
+
+/* Q8_0 and Q4_0 keep logits near those of the weights themselves. */
+static void test_formats(void **state)
+{
+    static const ringmoe_weights formats[] = {RINGMOE_WEIGHTS_FP32, RINGMOE_WEIGHTS_BF16,
+                                              RINGMOE_WEIGHTS_Q8_0, RINGMOE_WEIGHTS_Q4_0};
+    for (int i = 0; i < 4; i++) {
+        model_fixture f = open_mesh(2, RINGMOE_PRECISION_FP32);
+        ringmoe_load_settings settings;
+        ringmoe_model_bytes bytes;
+        ringmoe_load_settings_default(&settings);
+        settings.weights = formats[i];
+        if (ringmoe_model_load(f.mesh, scratch_folder, &settings, &f.model) != RINGMOE_OK)
+            fail_msg("%s", fixture_error(&f));
+        assert_int_equal(f.model->layers[1].moe.experts[0].gate.forward.precision, i);
+        assert_int_equal(f.model->layers[1].moe.router.forward.precision, 0);
+        assert_int_equal(f.model->head.forward.precision, i);
+        ringmoe_model_get_bytes(f.model, &bytes);
+        assert_true(bytes.token > 0 && bytes.token <= bytes.weights && bytes.position > 0);
+        close_fixture(&f);
+    }
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_file),        cmocka_unit_test(test_tied_head),
         cmocka_unit_test(test_indexed_files),   cmocka_unit_test(test_bad_indexes),
         cmocka_unit_test(test_spoiled_tensors), cmocka_unit_test(test_router_bias),
+        cmocka_unit_test(test_experts_apart),   cmocka_unit_test(test_formats),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
