@@ -13,7 +13,7 @@
 typedef struct eval_options {
     tool_placement placement;
     const char *model, *data;
-    int format, json, reproducible;
+    int format, json, reproducible, weights;
     int64_t seq_len, microbatch, max_sequences, seed;
 } eval_options;
 
@@ -30,6 +30,7 @@ static const option_row rows[] = {
     ROW(seed, INTEGER, "seed", "N", "of the synthetic language", .low = -1e15, .high = 1e15),
     PLACEMENT_ROWS(eval_options),
     ROW(reproducible, FLAG, "reproducible", NULL, "the same bits for any --tp"),
+    ROW(weights, CHOICE, "weights", "auto|fp32|bf16|q8_0|q4_0", "how they are kept in memory"),
     ROW(json, FLAG, "json", NULL, "the result as JSON"),
 };
 
@@ -95,6 +96,7 @@ int command_eval(tool_session *session, int argc, char **argv)
     ringmoe_model *model = NULL;
     ringmoe_tokens *tokens = NULL;
     ringmoe_load_settings load;
+    char path[SOURCE_PATH];
     option_result given;
     int status;
     if (!session_parse(session, &set, argc, argv, &options, &given, &status)) return status;
@@ -105,9 +107,10 @@ int command_eval(tool_session *session, int argc, char **argv)
     ringmoe_load_settings_default(&load);
     load.max_tokens = options.seq_len * options.microbatch;
     load.reproducible = options.reproducible;
+    load.weights = (ringmoe_weights)options.weights;
     status = session_open(session, &options.placement);
     if (!status)
-        status = source_model(session, &options.placement, options.model, &load, &model);
+        status = source_model(session, &options.placement, options.model, &load, path, &model);
     if (!status)
         status =
             source_tokens(session, options.data, options.format,

@@ -75,6 +75,17 @@ static bool store_choice(const option_row *row, const char *text, void *place,
     return true;
 }
 
+static bool store_texts(const option_row *row, const char *text, void *place,
+                        option_result *result)
+{
+    option_texts *texts = place;
+    if (*text == '\0') return refuse(result, row->name, "''", "a value that is not empty");
+    if (texts->n == OPTION_MOST_TEXTS)
+        return refuse(result, row->name, text, "given fewer times: 64 are the most");
+    texts->texts[texts->n++] = text;
+    return true;
+}
+
 static bool store(const option_row *row, const char *text, void *values, option_result *result)
 {
     void *place = (char *)values + row->offset;
@@ -92,6 +103,8 @@ static bool store(const option_row *row, const char *text, void *values, option_
         return true;
     case OPTION_CHOICE:
         return store_choice(row, text, place, result);
+    case OPTION_TEXTS:
+        return store_texts(row, text, place, result);
     }
     return false;
 }

@@ -19,7 +19,15 @@ typedef enum option_kind {
     OPTION_NUMBER,  /* double */
     OPTION_TEXT,    /* const char *, NULL: none */
     OPTION_CHOICE,  /* int, the index of the word in `value`, words joined by | */
+    OPTION_TEXTS,   /* option_texts, a text each time it is given */
 } option_kind;
+
+/* In the order in which they were given. */
+enum { OPTION_MOST_TEXTS = 64 };
+typedef struct option_texts {
+    int n;
+    const char *texts[OPTION_MOST_TEXTS];
+} option_texts;
 
 typedef struct option_row {
     const char *name; /* without the dashes */

@@ -9,6 +9,26 @@
 
 #include "json_text.h"
 
+static json_t *texts_to_json(const option_texts *texts)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < texts->n; i++)
+        json_array_append_new(list, json_string(texts->texts[i]));
+    return list;
+}
+
+static bool texts_from_json(const json_t *list, option_texts *texts)
+{
+    texts->n = 0;
+    if (!json_is_array(list) || json_array_size(list) > OPTION_MOST_TEXTS) return false;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        texts->texts[i] = json_string_value(json_array_get(list, i));
+        if (!texts->texts[i]) return false;
+        texts->n++;
+    }
+    return true;
+}
+
 static json_t *value_to_json(const option_row *row, const void *place)
 {
     const char *text;
@@ -26,6 +46,8 @@ static json_t *value_to_json(const option_row *row, const void *place)
         text = row->value;
         for (int i = *(const int *)place; i > 0; i--) text += strcspn(text, "|") + 1;
         return json_stringn(text, strcspn(text, "|"));
+    case OPTION_TEXTS:
+        return texts_to_json(place);
     }
     return NULL;
 }
@@ -74,6 +96,8 @@ static bool value_from_json(const option_row *row, const json_t *value, void *pl
         return json_is_string(value) || json_is_null(value);
     case OPTION_CHOICE:
         return choice_from_json(row, value, place);
+    case OPTION_TEXTS:
+        return texts_from_json(value, place);
     }
     return false;
 }

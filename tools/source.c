@@ -102,16 +102,15 @@ int source_weights(tool_session *session, const char *model, char folder[SOURCE_
 }
 
 int source_model(tool_session *session, const tool_placement *placement, const char *model,
-                 const ringmoe_load_settings *settings, ringmoe_model **loaded)
+                 const ringmoe_load_settings *settings, char path[SOURCE_PATH],
+                 ringmoe_model **loaded)
 {
-    char folder[SOURCE_PATH];
     ringmoe_model_config config;
-    int status = source_weights(session, model, folder);
+    int status = source_weights(session, model, path);
     if (status) return status;
-    status =
-        session_check(session, ringmoe_model_config_read(session->context, folder, &config));
+    status = session_check(session, ringmoe_model_config_read(session->context, path, &config));
     if (status) return status;
     status = session_layout(session, placement, config.num_local_experts);
     if (status) return status;
-    return session_check(session, ringmoe_model_load(session->mesh, folder, settings, loaded));
+    return session_check(session, ringmoe_model_load(session->mesh, path, settings, loaded));
 }

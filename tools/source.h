@@ -24,8 +24,9 @@ int source_config(tool_session *session, const char *model, ringmoe_model_config
  * checkpoint of the run there. */
 int source_weights(tool_session *session, const char *model, char folder[SOURCE_PATH]);
 
-/* Loads them onto the mesh, which it lays out first. */
+/* Loads them onto the mesh, which it lays out first. `path` becomes where they are. */
 int source_model(tool_session *session, const tool_placement *placement, const char *model,
-                 const ringmoe_load_settings *settings, ringmoe_model **loaded);
+                 const ringmoe_load_settings *settings, char path[SOURCE_PATH],
+                 ringmoe_model **loaded);
 
 #endif
