@@ -116,6 +116,117 @@ static void test_layouts(const struct text *expected)
                                  expected);
 }
 
+static void refused(struct world *world, int64_t n_prompt, ringmoe_generate_settings settings,
+                    const char *message)
+{
+    struct text text = {.n = 0};
+    CHECK(generate(world->model, n_prompt, &settings, &text) == RINGMOE_ERROR_ARGUMENT);
+    CHECK(text.n == 0);
+    const char *error = ringmoe_context_error(world->context);
+    if (!strstr(error, message)) check_report(message, __FILE__, __LINE__, error);
+}
+
+/* Several prompts of different lengths, more than there are places, with seeds of their own. */
+enum { N_TEXTS = 5 };
+static const int64_t text_lengths[N_TEXTS] = {N_PROMPT, 3, 11, 1, 7};
+
+static ringmoe_prompt nth_prompt(int i)
+{
+    return (ringmoe_prompt){.tokens = prompt, .n_tokens = text_lengths[i], .seed = i};
+}
+
+/* Each prompt alone, by the model of one rank. */
+static void make_alone(struct world *alone, struct text expected[N_TEXTS])
+{
+    ringmoe_generate_settings settings = settings_of(N_NEW);
+    for (int i = 0; i < N_TEXTS; i++) {
+        ringmoe_prompt one = nth_prompt(i);
+        expected[i] = (struct text){.n = 0};
+        CHECK(ringmoe_generate(alone->model, &one, 1, &settings, keep_token, &expected[i], NULL,
+                               NULL) == RINGMOE_OK);
+    }
+}
+
+/* The same texts together, `places` of them at a time. */
+static void check_together(struct world *world, const struct text expected[N_TEXTS])
+{
+    struct text texts[N_TEXTS] = {{.n = 0}};
+    ringmoe_prompt prompts[N_TEXTS];
+    ringmoe_text_result results[N_TEXTS];
+    ringmoe_generate_figures figures;
+    ringmoe_generate_settings settings = settings_of(N_NEW);
+    for (int i = 0; i < N_TEXTS; i++) prompts[i] = nth_prompt(i);
+    CHECK_STATUS(ringmoe_generate(world->model, prompts, N_TEXTS, &settings, keep_token, texts,
+                                  results, &figures),
+                 RINGMOE_OK, ringmoe_context_error(world->context));
+    for (int i = 0; i < N_TEXTS; i++) {
+        check_same(&texts[i], &expected[i]);
+        CHECK(results[i].n_new == N_NEW && results[i].end == RINGMOE_END_LENGTH);
+    }
+    CHECK(figures.prompt_tokens == N_PROMPT + 3 + 11 + 1 + 7);
+    CHECK(figures.new_tokens == (int64_t)N_TEXTS * (N_NEW - 1));
+}
+
+static void test_together(struct world *alone)
+{
+    static const int64_t max_tokens[] = {64, 2, 3};
+    struct text expected[N_TEXTS];
+    make_alone(alone, expected);
+    check_together(alone, expected);
+    for (int i = 0; i < 3; i++) {
+        struct world world;
+        int expert = size % 2 == 0 ? 2 : 1;
+        world_open(&world, MPI_COMM_WORLD,
+                   (ringmoe_mesh_dims){.data = size / expert, .expert = expert}, max_tokens[i]);
+        check_together(&world, expected);
+        world_close(&world);
+    }
+}
+
+/* A text that ends gives its place to the next prompt; stop tokens are no part of a text. */
+static void test_ends(struct world *world, const struct text *expected)
+{
+    struct text texts[N_TEXTS] = {{.n = 0}};
+    ringmoe_prompt prompts[N_TEXTS];
+    ringmoe_text_result results[N_TEXTS];
+    ringmoe_generate_settings settings = settings_of(N_NEW);
+    int32_t stop = expected->tokens[9];
+    int first = 0;
+    while (expected->tokens[first] != stop) first++;
+    for (int i = 0; i < N_TEXTS; i++) prompts[i] = nth_prompt(0);
+    settings.stop_tokens = &stop;
+    settings.n_stop_tokens = 1;
+    CHECK(ringmoe_generate(world->model, prompts, N_TEXTS, &settings, keep_token, texts,
+                           results, NULL) == RINGMOE_OK);
+    for (int i = 0; i < N_TEXTS; i++) {
+        CHECK(texts[i].n == first && results[i].n_new == first);
+        CHECK(results[i].end == RINGMOE_END_STOP_TOKEN);
+        CHECK(memcmp(texts[i].tokens, expected->tokens, (size_t)first * sizeof(int32_t)) == 0);
+    }
+    stop = 256;
+    refused(world, N_PROMPT, settings, "token 0 of stop_tokens is 256");
+}
+
+/* A caller may end one text; the others go on. */
+static int end_second(void *user, int which, int32_t token)
+{
+    struct text *text = (struct text *)user + which;
+    text->tokens[text->n++] = token;
+    return which == 1 && text->n == 4 ? RINGMOE_TEXT_ENDS : RINGMOE_TEXT_GOES_ON;
+}
+
+static void test_caller_ends(struct world *world)
+{
+    struct text texts[2] = {{.n = 0}};
+    ringmoe_prompt prompts[2] = {nth_prompt(0), nth_prompt(1)};
+    ringmoe_text_result results[2];
+    ringmoe_generate_settings settings = settings_of(N_NEW);
+    CHECK(ringmoe_generate(world->model, prompts, 2, &settings, end_second, texts, results,
+                           NULL) == RINGMOE_OK);
+    CHECK(results[0].n_new == N_NEW && results[0].end == RINGMOE_END_LENGTH);
+    CHECK(results[1].n_new == 4 && results[1].end == RINGMOE_END_CALLER);
+}
+
 /* What has been written, given as the prompt, is continued in the same words. */
 static void test_continuation(struct world *world, const struct text *expected)
 {
@@ -128,16 +239,6 @@ static void test_continuation(struct world *world, const struct text *expected)
         CHECK(memcmp(text.tokens, expected->tokens + done,
                      (size_t)text.n * sizeof *text.tokens) == 0);
     }
-}
-
-static void refused(struct world *world, int64_t n_prompt, ringmoe_generate_settings settings,
-                    const char *message)
-{
-    struct text text = {.n = 0};
-    CHECK(generate(world->model, n_prompt, &settings, &text) == RINGMOE_ERROR_ARGUMENT);
-    CHECK(text.n == 0);
-    const char *error = ringmoe_context_error(world->context);
-    if (!strstr(error, message)) check_report(message, __FILE__, __LINE__, error);
 }
 
 static void test_refusals(struct world *world)
@@ -194,6 +295,9 @@ int main(int argc, char **argv)
     CHECK(generate(alone.model, N_PROMPT, &settings, &expected) == RINGMOE_OK);
     CHECK(expected.n == N_NEW);
     test_continuation(&alone, &expected);
+    test_together(&alone);
+    test_ends(&alone, &expected);
+    test_caller_ends(&alone);
     test_refusals(&alone);
     world_close(&alone);
 
