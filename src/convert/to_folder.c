@@ -169,20 +169,33 @@ static ringmoe_status fill_folder(rm_conversion *conversion, const char *folder)
     return status == RINGMOE_OK ? write_files(conversion, folder) : status;
 }
 
+/* Fills `folder`, which is not there yet, and gives it its name. */
+static ringmoe_status make_folder(rm_conversion *conversion, const char *folder,
+                                  const char *name)
+{
+    if (access(folder, F_OK) == 0)
+        return rm_fail(
+            conversion->error, RINGMOE_ERROR_FILE,
+            "%s is there; remove it if it is what a conversion left that was stopped", folder);
+    ringmoe_status status = rm_folder_create(folder, conversion->error);
+    if (status != RINGMOE_OK) return status;
+    status = fill_folder(conversion, folder);
+    if (status == RINGMOE_OK) status = rm_path_rename(folder, name, conversion->error);
+    if (status != RINGMOE_OK) rm_folder_remove(folder, NULL);
+    return status;
+}
+
 ringmoe_status rm_conversion_to_folder(rm_conversion *conversion)
 {
-    size_t room = strlen(conversion->out) + sizeof ".tmp";
-    char *folder = malloc(room);
-    if (!folder) return fail_memory(conversion);
-    snprintf(folder, room, "%s.tmp", conversion->out);
-    ringmoe_status status = rm_folder_remove(folder, conversion->error);
-    if (status == RINGMOE_OK) status = rm_folder_create(folder, conversion->error);
-    if (status == RINGMOE_OK) {
-        status = fill_folder(conversion, folder);
-        if (status == RINGMOE_OK)
-            status = rm_path_rename(folder, conversion->out, conversion->error);
-        if (status != RINGMOE_OK) rm_folder_remove(folder, NULL);
+    size_t length = strlen(conversion->out), room = length + sizeof ".tmp";
+    char *name = strdup(conversion->out), *folder = malloc(room);
+    ringmoe_status status = fail_memory(conversion);
+    if (name && folder) {
+        while (length > 1 && name[length - 1] == '/') name[--length] = 0;
+        snprintf(folder, room, "%s.tmp", name);
+        status = make_folder(conversion, folder, name);
     }
+    free(name);
     free(folder);
     return status;
 }

@@ -62,7 +62,7 @@ static void put_parts(const ringmoe_tokenizer_parts *parts, const padded_lists *
 {
     bool is_bytes = parts->kind == RINGMOE_TOKENIZER_BYTES;
     rm_gguf_put_text(writer, KEY("model"), is_bytes ? "gpt2" : "llama");
-    if (is_bytes && parts->pattern) rm_gguf_put_text(writer, KEY("pre"), parts->pattern);
+    if (is_bytes) rm_gguf_put_text(writer, KEY("pre"), parts->pattern);
     rm_gguf_put_texts(writer, KEY("tokens"), lists->tokens, vocab_size);
     rm_gguf_put_numbers(writer, KEY("token_type"), RM_GGUF_I32, lists->types, vocab_size);
     if (is_bytes)
@@ -91,6 +91,11 @@ static ringmoe_status put_tokenizer(ringmoe_context *context, const char *folder
         return rm_fail(&context->error, RINGMOE_ERROR_FORMAT,
                        "%s: its tokenizer has %d tokens, its model only %d", folder,
                        parts.n_tokens, vocab_size);
+    if (parts.kind == RINGMOE_TOKENIZER_BYTES && !parts.pattern)
+        return rm_fail(&context->error, RINGMOE_ERROR_FORMAT,
+                       "%s: llama.cpp has no name for the pattern by which its tokenizer cuts "
+                       "text into words",
+                       folder);
     ringmoe_status status = pad_lists(&parts, vocab_size, &lists, &context->error);
     if (status == RINGMOE_OK) put_parts(&parts, &lists, vocab_size, writer);
     free_lists(&lists);

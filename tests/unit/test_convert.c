@@ -456,6 +456,27 @@ static void refuses_settings(void **state)
     assert_int_not_equal(access(to, F_OK), 0);
 }
 
+/* A folder of that name is the user's, whatever is in it. */
+static void keeps_what_is_there(void **state)
+{
+    ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_FOLDER, 0);
+    char temporary[600], file[620], slashes[600];
+    const char *to = fresh("");
+    snprintf(temporary, sizeof temporary, "%s.tmp", to);
+    snprintf(file, sizeof file, "%s/kept", temporary);
+    snprintf(slashes, sizeof slashes, "%s//", to);
+    mkdir(temporary, 0777);
+    fclose(fopen(file, "w"));
+    assert_int_equal(ringmoe_convert(context, case_path("olmoe"), to, &settings),
+                     RINGMOE_ERROR_FILE);
+    assert_non_null(strstr(ringmoe_context_error(context), ".tmp is there"));
+    assert_int_equal(access(file, F_OK), 0);
+    remove(file);
+    remove(temporary);
+    convert(case_path("olmoe"), slashes, &settings);
+    check_same(case_path("olmoe"), to);
+}
+
 /* What llama.cpp would compute otherwise. */
 static void refuses_what_gguf_lacks(void **state)
 {
@@ -579,6 +600,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(keeps_types_of_the_source),
         cmocka_unit_test(upcycles),
         cmocka_unit_test(refuses_settings),
+        cmocka_unit_test(keeps_what_is_there),
         cmocka_unit_test(refuses_what_gguf_lacks),
         cmocka_unit_test(refuses_numbers_without_end),
         cmocka_unit_test(refuses_fused_tensors),
