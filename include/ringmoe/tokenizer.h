@@ -79,7 +79,8 @@ RINGMOE_API ringmoe_status ringmoe_tokenizer_create(ringmoe_context *context,
                                                     const ringmoe_tokenizer_parts *parts,
                                                     ringmoe_tokenizer **tokenizer);
 
-/** The lists of a tokenizer; they live as long as it does. Local. Returns OK; MEMORY. */
+/** The lists of a tokenizer; they live as long as it does. Local. Returns OK; FORMAT (it does
+ * something that they have no place for); MEMORY. */
 RINGMOE_API ringmoe_status ringmoe_tokenizer_describe(ringmoe_tokenizer *tokenizer,
                                                       ringmoe_tokenizer_parts *parts);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "comm/context.h"
+#include "format/printable.h"
 #include "format/tokenizer.h"
 
 static rm_value text_of(const char *text)
@@ -86,6 +87,7 @@ ringmoe_status ringmoe_tokenizer_chat(ringmoe_tokenizer *tokenizer,
         status = put_variables(&render, tokenizer, messages, n_messages, asks_answer);
     if (status == RINGMOE_OK) status = rm_template_render(&render, first);
     if (status == RINGMOE_OK) *bytes = render.output.count;
+    if (status != RINGMOE_OK && error) rm_text_make_printable(error->text);
     int64_t n = *bytes < room - 1 ? *bytes : room - 1;
     if (n > 0) memcpy(text, render.output.data, (size_t)n);
     if (room > 0) text[n > 0 ? n : 0] = '\0';

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "format/json.h"
+#include "format/printable.h"
 #include "format/tokenizer.h"
 #include "format/tokens.h"
 
@@ -202,6 +203,7 @@ static ringmoe_status put_out(tokenize_work *work, rm_error *error)
 {
     for (int i = 0; i < work->n_batch; i++) {
         text_stretch *stretch = &work->batch[i];
+        rm_text_make_printable(stretch->error.text);
         if (stretch->status != RINGMOE_OK)
             return rm_fail(error, stretch->status, "%s: %.400s", stretch->path,
                            stretch->error.text);

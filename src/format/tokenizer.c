@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "comm/context.h"
 #include "format/gguf.h"
+#include "format/printable.h"
 #include "format/tokenizer_gguf.h"
 #include "format/tokenizer_lists.h"
 
@@ -86,6 +87,7 @@ ringmoe_status ringmoe_tokenizer_open(ringmoe_context *context, const char *path
     if (status == RINGMOE_OK) {
         status = rm_tokenizer_read(made, &why);
         if (status == RINGMOE_OK) status = rm_encoder_create(made, &made->encoder, &why);
+        rm_text_make_printable(why.text);
         if (status != RINGMOE_OK) rm_fail(error, status, "%s: %s", path, why.text);
     }
     if (status != RINGMOE_OK) ringmoe_tokenizer_destroy(&made);

@@ -56,7 +56,8 @@ typedef enum rm_cut_front { RM_FRONT_NEVER, RM_FRONT_ALWAYS, RM_FRONT_FIRST } rm
 typedef struct rm_cut {
     rm_cut_kind kind;
     rm_pattern *pattern;
-    const char *text;       /* of the pattern */
+    const char *text; /* of the pattern */
+    bool is_literal;
     rm_cut_matches matches; /* END: a match ends the word before it */
     bool inverted;          /* what lies between matches counts as one, and they do not */
     rm_cut_front front;
@@ -169,6 +170,8 @@ extern const rm_named_pattern rm_named_patterns[]; /* ended by a NULL name */
 /* What GPT-2 cuts by. */
 extern const char rm_pattern_gpt2[];
 
+/* Whether llama.cpp puts the first token before texts unless a file says otherwise. */
+bool rm_pattern_begins_with_bos(const char *name);
 /* Adds a step to cuts; a pattern is compiled. */
 ringmoe_status rm_tokenizer_add_pattern(ringmoe_tokenizer *tokenizer, const char *text,
                                         bool is_literal, rm_cut cut, rm_error *error);

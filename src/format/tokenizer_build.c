@@ -260,6 +260,7 @@ ringmoe_status rm_tokenizer_add_pattern(ringmoe_tokenizer *tokenizer, const char
                        "pre_tokenizer: more than %d steps are not done", RM_MOST_STEPS);
     int64_t bytes = (int64_t)strlen(text);
     cut.kind = RM_CUT_PATTERN;
+    cut.is_literal = is_literal;
     cut.text = rm_text_pool_add(&tokenizer->texts, text, bytes);
     if (!cut.text) return fail_memory(error);
     RM_TRY(rm_pattern_compile(text, bytes, is_literal, &cut.pattern, error));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "format/gguf.h"
+#include "format/printable.h"
 
 /* What the parts point to while a tokenizer is made of them. */
 typedef struct gguf_lists {
@@ -116,7 +117,9 @@ static ringmoe_status read_parts(gguf_lists *lists, ringmoe_tokenizer_parts *par
     parts->eos = find_integer(lists, "tokenizer.ggml.eos_token_id", -1);
     parts->unknown = find_integer(lists, "tokenizer.ggml.unknown_token_id", -1);
     parts->padding = find_integer(lists, "tokenizer.ggml.padding_token_id", -1);
-    parts->adds_bos = find_integer(lists, "tokenizer.ggml.add_bos_token", !is_bytes);
+    /* What llama.cpp takes for granted where the key is missing. */
+    bool adds_bos = !is_bytes || rm_pattern_begins_with_bos(parts->pattern);
+    parts->adds_bos = find_integer(lists, "tokenizer.ggml.add_bos_token", adds_bos);
     parts->adds_eos = find_integer(lists, "tokenizer.ggml.add_eos_token", 0);
     parts->adds_blank = find_integer(lists, "tokenizer.ggml.add_space_prefix", 1);
     parts->chat_template = find_text(lists, "tokenizer.chat_template");
@@ -143,5 +146,6 @@ ringmoe_status rm_tokenizer_from_gguf(ringmoe_context *context, const char *path
     free(lists.types);
     free(lists.scores);
     rm_gguf_close(&file);
+    rm_text_make_printable(why.text);
     return status == RINGMOE_OK ? status : rm_fail(error, status, "%s: %s", path, why.text);
 }

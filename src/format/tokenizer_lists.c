@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "comm/context.h"
 #include "format/tokenizer_lists.h"
@@ -110,10 +111,44 @@ static void fill(const ringmoe_tokenizer *tokenizer, rm_tokenizer_lists *lists)
         if (tokenizer->cuts[i].front != RM_FRONT_NEVER) parts->adds_blank = 1;
 }
 
+/* What lists have a place for, of a tokenizer over characters. */
+static bool has_plain_blanks(const ringmoe_tokenizer *tokenizer)
+{
+    bool fits = tokenizer->falls_back && !tokenizer->takes_whole_words;
+    for (int i = 0; i < tokenizer->n_changes; i++) {
+        const rm_change *change = &tokenizer->changes[i];
+        bool is_front = change->kind == RM_CHANGE_PREPEND;
+        bool is_blank = change->kind == RM_CHANGE_REPLACE && strcmp(change->from, " ") == 0;
+        fits = fits && (is_front || is_blank) && strcmp(change->to, RM_BLANK_MARK) == 0;
+    }
+    for (int i = 0; i < tokenizer->n_cuts; i++)
+        fits = fits && tokenizer->cuts[i].kind == RM_CUT_BLANKS;
+    return fits && tokenizer->n_changes + tokenizer->n_cuts > 0;
+}
+
+static ringmoe_status check_fit(const ringmoe_tokenizer *tokenizer, rm_error *error)
+{
+    bool bos_fits = tokenizer->n_before == 0 ||
+                    (tokenizer->n_before == 1 && tokenizer->before[0] == tokenizer->bos);
+    bool eos_fits = tokenizer->n_after == 0 ||
+                    (tokenizer->n_after == 1 && tokenizer->after[0] == tokenizer->eos);
+    if (!bos_fits || !eos_fits)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "this tokenizer puts more around a text than lists (and GGUF) can say: "
+                       "one token that begins it and one that ends it");
+    if (tokenizer->kind == RINGMOE_TOKENIZER_BYTES || has_plain_blanks(tokenizer))
+        return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                   "this tokenizer does more to a text than lists (and GGUF) can say of one "
+                   "over characters: blanks become U+2581, unknown characters bytes");
+}
+
 ringmoe_status ringmoe_tokenizer_describe(ringmoe_tokenizer *tokenizer,
                                           ringmoe_tokenizer_parts *parts)
 {
+    rm_error *error = tokenizer->context ? &tokenizer->context->error : NULL;
     if (!tokenizer->lists) {
+        RM_TRY(check_fit(tokenizer, error));
         rm_tokenizer_lists *lists = calloc(1, sizeof *lists);
         bool done =
             lists && list_tokens(tokenizer, lists) &&
@@ -121,8 +156,7 @@ ringmoe_status ringmoe_tokenizer_describe(ringmoe_tokenizer *tokenizer,
                                                         : list_scores(tokenizer, lists));
         if (!done) {
             rm_tokenizer_lists_free(&lists);
-            return rm_fail(tokenizer->context ? &tokenizer->context->error : NULL,
-                           RINGMOE_ERROR_MEMORY, "no memory for the tokenizer's lists");
+            return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the tokenizer's lists");
         }
         fill(tokenizer, lists);
         tokenizer->lists = lists;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "comm/context.h"
+#include "format/printable.h"
 
 void ringmoe_tokenizer_parts_default(ringmoe_tokenizer_parts *parts)
 {
@@ -94,6 +95,11 @@ static const char *usual_name(const char *name)
     return name;
 }
 
+bool rm_pattern_begins_with_bos(const char *name)
+{
+    return strcmp(usual_name(name), "llama-bpe") == 0;
+}
+
 static ringmoe_status set_pattern(ringmoe_tokenizer *tokenizer, const char *name,
                                   rm_error *error)
 {
@@ -128,6 +134,9 @@ static ringmoe_status read_merges(ringmoe_tokenizer *tokenizer,
 /* --- over characters
  * --------------------------------------------------------------------------- */
 
+/* The ways to cut a token in two take time that grows with its length squared. */
+enum { MOST_SCORED_BYTES = 1024 };
+
 typedef struct scored {
     float score;
     int32_t id;
@@ -145,6 +154,10 @@ static ringmoe_status add_merges_of(ringmoe_tokenizer *tokenizer, const rm_token
                                     int32_t rank, rm_error *error)
 {
     const rm_text_map *words = &tokenizer->words;
+    if (token->n_spelling > MOST_SCORED_BYTES)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "a token of %d bytes: at most %d are possible with scores",
+                       token->n_spelling, MOST_SCORED_BYTES);
     for (int32_t cut = 0;;) {
         cut += rm_utf8_length((unsigned char)token->spelling[cut]);
         if (cut >= token->n_spelling) return RINGMOE_OK;
@@ -261,6 +274,7 @@ ringmoe_status ringmoe_tokenizer_create(ringmoe_context *context,
 {
     ringmoe_status status =
         rm_tokenizer_from_parts(context, parts, tokenizer, context ? &context->error : NULL);
+    if (context) rm_text_make_printable(context->error.text);
     /* There is no file that could be malformed. */
     return status == RINGMOE_ERROR_FORMAT ? RINGMOE_ERROR_ARGUMENT : status;
 }

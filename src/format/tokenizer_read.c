@@ -181,23 +181,30 @@ static ringmoe_status read_all_added(ringmoe_tokenizer *tokenizer, const json_t 
 /* --- the whole
  * -------------------------------------------------------------------------------- */
 
-/* GGUF's name for how words are cut; one whose normalizer agrees too is better. */
+/* GGUF's name for how words are cut, if that says all that is done to a text. */
 static void find_name(ringmoe_tokenizer *tokenizer)
 {
     const char *text = NULL;
-    bool is_composed = tokenizer->n_changes == 1 &&
-                       tokenizer->changes[0].kind == RM_CHANGE_FORM &&
-                       tokenizer->changes[0].form == RM_NFC;
-    int n_patterns = 0;
-    for (int i = 0; i < tokenizer->n_cuts; i++)
-        if (tokenizer->cuts[i].kind == RM_CUT_PATTERN) {
-            text = tokenizer->cuts[i].text;
-            n_patterns++;
+    bool is_composed = false, is_known = tokenizer->kind == RINGMOE_TOKENIZER_BYTES;
+    for (int i = 0; i < tokenizer->n_changes; i++) {
+        const rm_change *change = &tokenizer->changes[i];
+        is_known = is_known && change->kind == RM_CHANGE_FORM && change->form == RM_NFC;
+        is_composed = true;
+    }
+    for (int i = 0; i < tokenizer->n_cuts; i++) {
+        const rm_cut *cut = &tokenizer->cuts[i];
+        if (cut->kind == RM_CUT_BYTES) {
+            is_known = is_known && cut->front == RM_FRONT_NEVER;
+            continue;
         }
-    if (tokenizer->kind != RINGMOE_TOKENIZER_BYTES || n_patterns != 1) return;
+        is_known = is_known && cut->kind == RM_CUT_PATTERN && !text && !cut->inverted &&
+                   !cut->is_literal && cut->matches == RM_MATCHES_STAY;
+        text = cut->text;
+    }
+    if (!is_known || !text) return;
     for (const rm_named_pattern *row = rm_named_patterns; row->name; row++)
-        if (strcmp(row->text, text) == 0 &&
-            (!tokenizer->pattern_name || row->is_composed == is_composed))
+        if (strcmp(row->text, text) == 0 && row->is_composed == is_composed &&
+            row->takes_whole_words == tokenizer->takes_whole_words)
             tokenizer->pattern_name = row->name;
 }
 
@@ -217,7 +224,9 @@ static ringmoe_status read_parts(ringmoe_tokenizer *tokenizer, const json_t *roo
     RM_TRY(rm_read_post_processor(tokenizer, json_object_get(root, "post_processor"), error));
     RM_TRY(rm_read_decoder(tokenizer, json_object_get(root, "decoder"), error));
     find_name(tokenizer);
-    return rm_read_tokenizer_config(tokenizer, error);
+    RM_TRY(rm_read_tokenizer_config(tokenizer, error));
+    if (tokenizer->bos < 0 && tokenizer->n_before == 1) tokenizer->bos = tokenizer->before[0];
+    return RINGMOE_OK;
 }
 
 ringmoe_status rm_tokenizer_read(ringmoe_tokenizer *tokenizer, rm_error *error)
