@@ -12,6 +12,7 @@ int command_eval(tool_session *session, int argc, char **argv);
 int command_generate(tool_session *session, int argc, char **argv);
 int command_verify(tool_session *session, int argc, char **argv);
 int command_convert(tool_session *session, int argc, char **argv);
+int command_data(tool_session *session, int argc, char **argv);
 int command_info(tool_session *session, int argc, char **argv);
 int command_bench(tool_session *session, int argc, char **argv);
 

@@ -32,6 +32,8 @@ static const command_row commands[] = {
      0},
     {"convert", "a model from Hugging Face's format to llama.cpp's or back, or upcycled",
      command_convert, 0},
+    {"data", "texts to token files, and what lies in them", command_data,
+     SAVES_ON_SIGNAL | MAY_BE_ALONE},
     {"info", "this machine and its settings, or a model's size and memory", command_info,
      MAY_BE_ALONE},
     {"bench", "speed and memory of a training step, or of one MoE layer", command_bench, 0},

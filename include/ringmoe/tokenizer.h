@@ -87,6 +87,9 @@ RINGMOE_API ringmoe_status ringmoe_tokenizer_describe(ringmoe_tokenizer *tokeniz
 /** Frees a tokenizer. Local. NULL or *tokenizer NULL: nothing. */
 RINGMOE_API void ringmoe_tokenizer_destroy(ringmoe_tokenizer **tokenizer);
 
+/** Local. */
+RINGMOE_API ringmoe_tokenizer_kind
+ringmoe_tokenizer_get_kind(const ringmoe_tokenizer *tokenizer);
 /** Above the largest id; a model's vocabulary may be larger. Local. */
 RINGMOE_API int ringmoe_tokenizer_vocab_size(const ringmoe_tokenizer *tokenizer);
 

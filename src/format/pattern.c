@@ -28,8 +28,13 @@ static ringmoe_status compile(const rm_bytes *text, bool is_literal, rm_pattern 
     size_t at;
     uint32_t options = PCRE2_UTF | PCRE2_NO_UTF_CHECK;
     options |= is_literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE;
-    pattern->code =
-        pcre2_compile((PCRE2_SPTR)text->data, (size_t)text->count, options, &code, &at, NULL);
+    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+    if (!context) return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a pattern");
+    /* Lines end with \n alone, however this PCRE2 was built. */
+    pcre2_set_newline(context, PCRE2_NEWLINE_LF);
+    pattern->code = pcre2_compile((PCRE2_SPTR)text->data, (size_t)text->count, options, &code,
+                                  &at, context);
+    pcre2_compile_context_free(context);
     if (pattern->code) {
         pattern->is_fast = pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) == 0;
         return RINGMOE_OK;

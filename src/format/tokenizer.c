@@ -136,6 +136,11 @@ void ringmoe_tokenizer_destroy(ringmoe_tokenizer **tokenizer)
 /* --- what it has
  * ------------------------------------------------------------------------------ */
 
+ringmoe_tokenizer_kind ringmoe_tokenizer_get_kind(const ringmoe_tokenizer *tokenizer)
+{
+    return tokenizer->kind;
+}
+
 int ringmoe_tokenizer_vocab_size(const ringmoe_tokenizer *tokenizer)
 {
     return tokenizer->n_tokens;

@@ -108,7 +108,6 @@ static ringmoe_status read_parts(gguf_lists *lists, ringmoe_tokenizer_parts *par
         RM_TRY(read_texts(lists, "tokenizer.ggml.merges", &lists->merges, &parts->n_merges,
                           error));
     parts->pattern = find_text(lists, "tokenizer.ggml.pre");
-    if (!parts->pattern) parts->pattern = "default";
     parts->tokens = lists->tokens;
     parts->merges = lists->merges;
     parts->types = lists->types;
@@ -118,7 +117,7 @@ static ringmoe_status read_parts(gguf_lists *lists, ringmoe_tokenizer_parts *par
     parts->unknown = find_integer(lists, "tokenizer.ggml.unknown_token_id", -1);
     parts->padding = find_integer(lists, "tokenizer.ggml.padding_token_id", -1);
     /* What llama.cpp takes for granted where the key is missing. */
-    bool adds_bos = !is_bytes || rm_pattern_begins_with_bos(parts->pattern);
+    bool adds_bos = !is_bytes || (parts->pattern && rm_pattern_begins_with_bos(parts->pattern));
     parts->adds_bos = find_integer(lists, "tokenizer.ggml.add_bos_token", adds_bos);
     parts->adds_eos = find_integer(lists, "tokenizer.ggml.add_eos_token", 0);
     parts->adds_blank = find_integer(lists, "tokenizer.ggml.add_space_prefix", 1);

@@ -38,7 +38,8 @@ static ringmoe_status check(const ringmoe_tokenizer_parts *parts, rm_error *erro
                        parts->n_tokens, RM_MOST_TOKENS);
     if (is_bytes && (!parts->merges || !parts->pattern))
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                       "a tokenizer over bytes without merges or without a pattern's name");
+                       "a tokenizer over bytes without merges, or without the name of the "
+                       "pattern by which text is cut into words");
     if (!is_bytes && !parts->scores)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "a tokenizer over characters without scores");
@@ -88,8 +89,7 @@ static const char *usual_name(const char *name)
     static const char *const others[][2] = {{"gpt2", "gpt-2"},
                                             {"llama3", "llama-bpe"},
                                             {"llama-v3", "llama-bpe"},
-                                            {"dolma", "olmo"},
-                                            {"default", "gpt-2"}};
+                                            {"dolma", "olmo"}};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (strcmp(name, others[i][0]) == 0) return others[i][1];
     return name;

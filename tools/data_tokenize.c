@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `ringmoe data tokenize`: texts become a token file.
+ */
+#include <string.h>
+
+#include "data.h"
+#include "interrupt.h"
+#include "progress.h"
+#include "text.h"
+
+/* The words of the choices, in the order of the library's numbers. */
+#define DOCUMENT_WORDS "files|lines|json-lines"
+#define LAYOUT_WORDS "auto|u16|u32|llmc|megatron"
+static const ringmoe_token_format layouts[] = {RINGMOE_TOKENS_AUTO, RINGMOE_TOKENS_U16,
+                                               RINGMOE_TOKENS_U32, RINGMOE_TOKENS_LLMC,
+                                               RINGMOE_TOKENS_MEGATRON};
+
+typedef struct tokenize_options {
+    tool_placement placement;
+    option_texts texts;
+    const char *tokenizer, *out, *key, *end;
+    int documents, layout, frame, plain, json;
+} tokenize_options;
+
+#define ROW(member, ...) OPTION_ROW(tokenize_options, member, __VA_ARGS__)
+
+static const option_row rows[] = {
+    ROW(texts, TEXTS, "text", "PATH", "a text file or a folder; may be given several times",
+        .otherwise = "none"),
+    ROW(tokenizer, TEXT, "tokenizer", "PATH", "a tokenizer.json, its folder, or a .gguf",
+        .otherwise = "none"),
+    ROW(out, TEXT, "out", "FILE", "the token file", .otherwise = "none"),
+    ROW(layout, CHOICE, "layout", LAYOUT_WORDS, "of the file; auto: u16, or u32 if it must be"),
+    ROW(documents, CHOICE, "documents", DOCUMENT_WORDS, "what in the texts is a document"),
+    ROW(key, TEXT, "key", "NAME", "of JSON lines: which of their texts"),
+    ROW(end, TEXT, "end", "TOKEN", "token behind each document; none: no token",
+        .otherwise = "the tokenizer's end of text"),
+    ROW(frame, FLAG, "frame", NULL, "what the tokenizer puts around a text, such as <s>"),
+    ROW(plain, FLAG, "plain", NULL, "special tokens that are spelled in a text are text"),
+    ROW(placement.threads, INTEGER, "threads", "N", "that share the work", .high = 4096,
+        .otherwise = "this node's cpus"),
+    ROW(json, FLAG, "json", NULL, "the result as JSON"),
+};
+
+static const option_set set = {
+    .usage = "ringmoe data tokenize --tokenizer PATH --text PATH --out FILE [options]",
+    .summary =
+        "Writes the tokens of texts to a file that `ringmoe train --data` reads. u16 and\n"
+        "u32 are nothing but ids, as nanoGPT has them; llmc has llm.c's header; megatron\n"
+        "makes NAME.bin and NAME.idx. The file does not depend on --threads.",
+    .rows = rows,
+    .count = sizeof rows / sizeof rows[0],
+};
+
+static int show_progress(void *user, double done)
+{
+    progress_show(user, done, "tokenizing");
+    return interrupt_requested();
+}
+
+/* The id of --end; -1: none. */
+static int find_end(tool_session *session, const tokenize_options *options,
+                    const ringmoe_tokenizer *tokenizer, int *end)
+{
+    *end = ringmoe_tokenizer_eos(tokenizer);
+    if (!options->end) return EXIT_DONE;
+    *end = -1;
+    if (strcmp(options->end, "none") == 0) return EXIT_DONE;
+    *end = ringmoe_tokenizer_find(tokenizer, options->end);
+    if (*end >= 0) return EXIT_DONE;
+    return session_fail(session, EXIT_USAGE, "--end %.80s: the tokenizer has no such token",
+                        options->end);
+}
+
+static int report(tool_session *session, const tokenize_options *options,
+                  const ringmoe_tokenize_result *result, double seconds)
+{
+    double bytes = (double)result->bytes, tokens = (double)result->tokens;
+    if (options->json)
+        return session_print_json(session,
+                                  json_pack("{s:s, s:I, s:I, s:I, s:f}", "file", options->out,
+                                            "documents", (json_int_t)result->documents,
+                                            "tokens", (json_int_t)result->tokens, "bytes",
+                                            (json_int_t)result->bytes, "seconds", seconds));
+    printf("%s: %s tokens of %s documents, %s of text (%.2f bytes a token) in %s, %s/s\n",
+           options->out, text_count(tokens).text, text_count((double)result->documents).text,
+           text_bytes(bytes).text, bytes / tokens, text_duration(seconds).text,
+           text_bytes(bytes / (seconds > 1e-9 ? seconds : 1e-9)).text);
+    return EXIT_DONE;
+}
+
+static int tokenize(tool_session *session, const tokenize_options *options,
+                    ringmoe_tokenizer *tokenizer)
+{
+    ringmoe_tokenize_settings settings;
+    ringmoe_tokenize_result result = {0};
+    progress bar;
+    ringmoe_tokenize_settings_default(&settings);
+    settings.documents = (ringmoe_documents)options->documents;
+    settings.format = layouts[options->layout];
+    settings.key = options->key;
+    if (options->frame) settings.flags |= RINGMOE_ENCODE_FRAME;
+    if (options->plain) settings.flags |= RINGMOE_ENCODE_PLAIN;
+    settings.progress = show_progress;
+    settings.user = &bar;
+    int status = find_end(session, options, tokenizer, &settings.end);
+    if (status) return status;
+    progress_begin(&bar, stderr, 0, 1, 0);
+    double start = clock_seconds();
+    status = session_check(session, ringmoe_tokens_write(session->context, tokenizer,
+                                                         options->texts.texts, options->texts.n,
+                                                         &settings, options->out, &result));
+    progress_clear(&bar);
+    return status ? status : report(session, options, &result, clock_seconds() - start);
+}
+
+int data_tokenize(tool_session *session, int argc, char **argv)
+{
+    tokenize_options options = {PLACEMENT_DEFAULT, .key = "text"};
+    option_result given;
+    ringmoe_tokenizer *tokenizer = NULL;
+    int status;
+    if (!session_parse(session, &set, argc, argv, &options, &given, &status)) return status;
+    if (!options.tokenizer || !options.texts.n || !options.out)
+        return session_fail(session, EXIT_USAGE, "give all of --tokenizer, --text and --out");
+    status = session_open(session, &options.placement);
+    if (!status)
+        status = session_check(
+            session, ringmoe_tokenizer_open(session->context, options.tokenizer, &tokenizer));
+    if (!status) status = tokenize(session, &options, tokenizer);
+    ringmoe_tokenizer_destroy(&tokenizer);
+    return status;
+}
