@@ -15,7 +15,10 @@ static inline ringmoe_model_config family_config(ringmoe_model_config config, in
 {
     config.family = family;
     config.qk_norm = (int)rm_family_of(family)->qk_norm;
-    if (family == RINGMOE_FAMILY_OLMOE) config.clip_qkv = 0.9;
+    if (family == RINGMOE_FAMILY_OLMOE) {
+        config.clip_qkv = 0.9;
+        config.hidden_size = config.num_attention_heads * config.head_dim;
+    }
     if (family == RINGMOE_FAMILY_QWEN2_MOE) {
         config.qkv_bias = 1;
         config.shared_expert_intermediate_size = config.intermediate_size + 6;

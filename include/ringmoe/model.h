@@ -90,6 +90,7 @@ RINGMOE_API const char *const *ringmoe_model_preset_names(void);
 
 /**
  * Reads a config.json, or the one in a folder. Local.
+ * pad_token_id is not heeded: that token's embedding is trained as any other.
  * Returns OK; FILE; FORMAT (the message names the key, its value and its range); MEMORY.
  */
 RINGMOE_API ringmoe_status ringmoe_model_config_read(ringmoe_context *context, const char *path,

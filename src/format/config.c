@@ -108,10 +108,16 @@ static ringmoe_status check_heads(const ringmoe_model_config *config, rm_error *
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "head_dim is %d; it must be even, since rotary positions turn pairs",
                        config->head_dim);
+    if (config->qk_norm == RINGMOE_QK_NORM_ROW &&
+        (int64_t)config->num_attention_heads * config->head_dim != config->hidden_size)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "head_dim is %d; times num_attention_heads (%d) it must be hidden_size "
+                       "(%d), for which the norms of whole rows are made",
+                       config->head_dim, config->num_attention_heads, config->hidden_size);
     return RINGMOE_OK;
 }
 
-/* The family allows no other kind of norm. */
+/* The family allows no other kind of norm, and may have to have a shared expert. */
 static ringmoe_status check_family(const ringmoe_model_config *config, rm_error *error)
 {
     const rm_family *family = rm_family_of(config->family);
@@ -119,6 +125,11 @@ static ringmoe_status check_family(const ringmoe_model_config *config, rm_error 
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "family is %d; it must be one of ringmoe_family's values",
                        config->family);
+    const rm_family_key *shared = rm_family_key_of(family, "shared_expert_intermediate_size");
+    if (shared && shared->key && config->shared_expert_intermediate_size == 0)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "%s is 0; models of the family %s have a shared expert", shared->key,
+                       family->model_type);
     if (config->qk_norm == (int)family->qk_norm) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "qk_norm is %d; in the family %s it is %d",
                    config->qk_norm, family->model_type, (int)family->qk_norm);

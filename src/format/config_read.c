@@ -246,6 +246,8 @@ static ringmoe_status check_window(const rm_family *family, const json_t *root,
         return refuse(error, "sliding_window", window,
                       "null or at least max_position_embeddings, since attention here sees all "
                       "positions");
+    if (types && json_array_size(types) != (size_t)config->num_hidden_layers)
+        return refuse(error, "layer_types", types, "a list with an entry for each layer");
     for (size_t i = 0; i < json_array_size(types); i++) {
         const char *type = json_string_value(json_array_get(types, i));
         if (!type || strcmp(type, "full_attention") != 0)
@@ -331,21 +333,14 @@ static ringmoe_status read_sparse_step(const rm_family *family, const json_t *ro
     return RINGMOE_OK;
 }
 
-/* A head_dim that is not given needs heads that divide; and the norms of whole rows are made
- * for heads that are as wide together as the model. */
+/* A head_dim that is not given needs heads that divide. */
 static ringmoe_status check_head_division(const ringmoe_model_config *config, rm_error *error)
 {
-    int64_t width = (int64_t)config->num_attention_heads * config->head_dim;
     if (!config->head_dim && config->hidden_size % config->num_attention_heads != 0)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "num_attention_heads is %d; it must divide hidden_size (%d), or "
                        "head_dim must be given",
                        config->num_attention_heads, config->hidden_size);
-    if (config->qk_norm == RINGMOE_QK_NORM_ROW && width && width != config->hidden_size)
-        return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                       "head_dim is %d; times num_attention_heads (%d) it must be hidden_size "
-                       "(%d)",
-                       config->head_dim, config->num_attention_heads, config->hidden_size);
     return RINGMOE_OK;
 }
 

@@ -74,7 +74,8 @@ static void print_config(FILE *out, const ringmoe_model_config *config)
           "  \"hidden_act\": \"silu\",\n"
           "  \"attention_dropout\": 0.0,\n"
           "  \"bos_token_id\": null,\n"
-          "  \"eos_token_id\": null",
+          "  \"eos_token_id\": null,\n"
+          "  \"pad_token_id\": null",
           out);
     for (int i = 0; i < rm_n_config_fields; i++) {
         rm_config_field field = rm_config_field_in(family, &rm_config_fields[i]);

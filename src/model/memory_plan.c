@@ -73,6 +73,7 @@ static int64_t scratch_bytes(const rm_compute *compute, const ringmoe_model_conf
                              int64_t n_tokens)
 {
     int64_t hidden = config->hidden_size, most = 0;
+    bool has_dense = rm_moe_layer_count(config) < config->num_hidden_layers;
     int64_t query = (int64_t)config->num_attention_heads * config->head_dim;
     int64_t sizes[] = {
         rm_products_scratch(compute, n_tokens, config->vocab_size, hidden),
@@ -80,8 +81,10 @@ static int64_t scratch_bytes(const rm_compute *compute, const ringmoe_model_conf
         rm_products_scratch(compute, n_tokens * config->num_experts_per_tok,
                             config->intermediate_size, hidden),
         rm_products_scratch(compute, n_tokens, config->shared_expert_intermediate_size, hidden),
+        rm_products_scratch(compute, has_dense ? n_tokens : 0, config->dense_intermediate_size,
+                            hidden),
     };
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] > most) most = sizes[i];
     return most;
 }

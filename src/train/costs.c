@@ -41,6 +41,13 @@ static ringmoe_model_config config_of_probe(const ringmoe_mesh *mesh,
     layer.num_key_value_heads = share(config->num_key_value_heads, tensor, 1);
     layer.num_attention_heads =
         layer.num_key_value_heads * (config->num_attention_heads / config->num_key_value_heads);
+    /* Norms of whole rows, which cost next to nothing, do not fit a part of the heads. */
+    if (config->qk_norm == RINGMOE_QK_NORM_ROW && tensor > 1) {
+        layer.family = RINGMOE_FAMILY_MIXTRAL;
+        layer.qk_norm = RINGMOE_QK_NORM_NONE;
+        layer.clip_qkv = 0;
+        layer.router_unnormalized = 0;
+    }
     layer.dense_intermediate_size = share(config->dense_intermediate_size, tensor, 1);
     layer.intermediate_size = share(config->intermediate_size, tensor, 1);
     if (config->shared_expert_intermediate_size > 0)

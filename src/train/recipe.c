@@ -107,6 +107,13 @@ ringmoe_status rm_recipe_agree(const rm_recipe *recipe, const rm_axis *axis, rm_
     return rm_agree(axis, compare(recipe, &first, error), error);
 }
 
+/* What came later than a checkpoint is not in its recipe, nor in its model. */
+static bool is_without(const rm_recipe_item *item)
+{
+    return item->subject == RM_OF_MODEL &&
+           (!strcmp(item->value, "0") || !strcmp(item->value, "mixtral"));
+}
+
 ringmoe_status rm_recipe_check(const rm_recipe *own, const rm_recipe *found, const char *folder,
                                rm_error *error)
 {
@@ -115,6 +122,7 @@ ringmoe_status rm_recipe_check(const rm_recipe *own, const rm_recipe *found, con
     for (int i = 0; i < own->n_items; i++) {
         const rm_recipe_item *item = &own->items[i];
         const rm_recipe_item *other = rm_recipe_find(found, item->name);
+        if (!other && is_without(item)) continue;
         if (!other)
             return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                            "%s: made by another version: state.json does not say its %s",

@@ -269,7 +269,11 @@ static void compare_logits(const struct run *run, ringmoe_model *model, const rm
         for (int64_t i = 0; i < n; i++)
             tokens[i] = (int32_t)json_integer_value(json_array_get(row, (size_t)(past + i)));
         rm_decode_run text = {.n_past = past, .n_new = n, .wants_logits = true};
-        rm_decode_batch batch = {.cache = &cache, .runs = &text, .n_runs = 1, .tokens = tokens};
+        rm_decode_batch batch = {.cache = &cache,
+                                 .runs = &text,
+                                 .n_runs = 1,
+                                 .tokens = tokens,
+                                 .generated = past > 0};
         check(rm_model_decode(model, &batch, logits), "decode", error);
         rm_tensor_read(rm_kernels_best(), stored, (past + n - 1) * vocab, vocab, expected);
         for (int64_t i = 0; i < vocab; i++)

@@ -167,7 +167,7 @@ static void check_tensor(ringmoe_precision precision, int family, rm_model_setti
 static void decode_run(const placed_model *placed, rm_kv_cache *cache, const int32_t *tokens,
                        rm_decode_run run, rm_real logits[VOCAB])
 {
-    rm_decode_batch batch = {cache, &run, 1, tokens + run.n_past, false};
+    rm_decode_batch batch = {cache, &run, 1, tokens + run.n_past, run.n_past > 0};
     CHECK(rm_model_decode(placed->model, &batch, logits) == RINGMOE_OK);
 }
 

@@ -76,7 +76,8 @@ static void reads_qwen_moe(void **state)
     assert_true(config.rms_norm_eps == 1e-6);
     config = read_well("\"decoder_sparse_step\": 2, \"mlp_only_layers\": [3],"
                        " \"use_sliding_window\": false, \"sliding_window\": 16,"
-                       " \"max_window_layers\": 2, \"layer_types\": [\"full_attention\"],"
+                       " \"max_window_layers\": 2, \"layer_types\": [\"full_attention\","
+                       " \"full_attention\", \"full_attention\", \"full_attention\"],"
                        " \"norm_topk_prob\": true, \"head_dim\": 6, " QWEN3_MOE);
     assert_int_equal(config.qk_norm, RINGMOE_QK_NORM_HEAD);
     assert_int_equal(config.head_dim, 6);
@@ -129,7 +130,12 @@ static void refuses(void **state)
         {"\"decoder_sparse_step\": 2, " OLMOE, "the key decoder_sparse_step"},
         {"\"use_sliding_window\": true, \"sliding_window\": 16, " QWEN3,
          "sliding_window is 16; it must be null"},
-        {"\"layer_types\": [\"full_attention\", \"sliding_attention\"], " QWEN3,
+        {"\"layer_types\": \"full_attention\", " QWEN3,
+         "layer_types is \"full_attention\"; it"},
+        {"\"layer_types\": [\"full_attention\"], " QWEN3,
+         "a list with an entry for each layer"},
+        {"\"layer_types\": [\"full_attention\", \"full_attention\", \"full_attention\","
+         " \"sliding_attention\"], " QWEN3,
          "it must be \"full_attention\" in all layers"},
         {"\"norm_topk_prob\": 1, " QWEN3_MOE, "norm_topk_prob is 1; it must be true or false"},
     };
@@ -159,6 +165,13 @@ static void refuses_foreign_switches(void **state)
     assert_int_equal(rm_config_check(&config, &error), RINGMOE_ERROR_ARGUMENT);
     config = read_well(QWEN3);
     config.is_dense_layer[1] = 1;
+    assert_int_equal(rm_config_check(&config, &error), RINGMOE_ERROR_ARGUMENT);
+    config = read_well(OLMOE);
+    config.head_dim = 16;
+    assert_int_equal(rm_config_check(&config, &error), RINGMOE_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.text, "times num_attention_heads (4) it must be hidden_size"));
+    config = read_well(QWEN2_MOE);
+    config.shared_expert_intermediate_size = 0;
     assert_int_equal(rm_config_check(&config, &error), RINGMOE_ERROR_ARGUMENT);
     config.family = 77;
     assert_int_equal(rm_config_check(&config, &error), RINGMOE_ERROR_ARGUMENT);
