@@ -4,19 +4,13 @@
  * panels, which every level has alike (simd/quantised.h). Loading a model waits for its file:
  * plain C keeps up.
  */
-#include "simd/quantised.h"
+#include "simd/quantised_panel.h"
 #include "simd/scalar/scalar.h"
 #include "simd/scalar_math.h"
 
 enum { COLUMNS = RM_QUANTISED_COLUMNS, TERMS = RM_BLOCK_TERMS, HALF = TERMS / 2 };
 
 /* --- numbers to blocks --- */
-
-static void put_scale(float scale, char *block)
-{
-    uint16_t half = rm_half_narrow(scale);
-    memcpy(block, &half, sizeof half);
-}
 
 /* The next `terms` numbers of a row as floats, zeros behind them. */
 static void take_terms(int64_t terms, const rm_real *x, float values[TERMS])
@@ -33,17 +27,11 @@ static float greatest(const float x[TERMS])
     return most;
 }
 
-/* 0 for scales so small that they become zero as halves. */
-static float inverse_of(float scale)
-{
-    return fabsf(scale) < 0x1p-100f ? 0 : 1 / scale;
-}
-
 /* A block with a number that is not finite has no numbers to show for it but its scale. */
 static void quantise_block_q8(const float x[TERMS], char *block)
 {
-    float scale = fabsf(greatest(x)) / 127, inverse = inverse_of(scale);
-    put_scale(scale, block);
+    float scale = fabsf(greatest(x)) / 127, inverse = rm_inverse_of_scale(scale);
+    rm_put_scale(scale, block);
     for (int t = 0; t < TERMS; t++)
         block[RM_SCALE_BYTES + t] = isnan(scale) ? 0 : (char)(int)roundf(x[t] * inverse);
 }
@@ -57,8 +45,8 @@ static int half_byte(float x)
 /* The number of the greatest magnitude becomes -8. */
 static void quantise_block_q4(const float x[TERMS], char *block)
 {
-    float scale = greatest(x) / -8, inverse = inverse_of(scale);
-    put_scale(scale, block);
+    float scale = greatest(x) / -8, inverse = rm_inverse_of_scale(scale);
+    rm_put_scale(scale, block);
     for (int t = 0; t < HALF; t++)
         block[RM_SCALE_BYTES + t] =
             (char)(half_byte(x[t] * inverse) | half_byte(x[HALF + t] * inverse) << 4);
@@ -84,23 +72,13 @@ void rm_quantise_q4_scalar(int64_t n, const rm_real *x, void *blocks)
 
 /* --- blocks to panels --- */
 
-/* Column j of a step; `bytes` is a constant. */
-static inline __attribute__((always_inline)) void
-place_block(const int bytes, const char *block, int j, char *step)
-{
-    memcpy(step + j * RM_SCALE_BYTES, block, RM_SCALE_BYTES);
-    char *to = step + COLUMNS * RM_SCALE_BYTES + j * RM_GROUP_TERMS;
-    for (int t = 0; t < bytes - RM_SCALE_BYTES; t += RM_GROUP_TERMS)
-        memcpy(to + t * COLUMNS, block + RM_SCALE_BYTES + t, RM_GROUP_TERMS);
-}
-
 static inline __attribute__((always_inline)) void
 pack_blocks(const int bytes, int64_t k, int n, const void *const *lines, char *panel)
 {
     for (int64_t first = 0; first < k; first += TERMS, panel += COLUMNS * bytes) {
         if (n < COLUMNS) memset(panel, 0, (size_t)(COLUMNS * bytes));
         for (int j = 0; j < n; j++)
-            place_block(bytes, (const char *)lines[j] + first / TERMS * bytes, j, panel);
+            rm_place_block(bytes, (const char *)lines[j] + first / TERMS * bytes, j, panel);
     }
 }
 
@@ -114,30 +92,12 @@ void rm_pack_b_blocks_q4(int64_t k, int n, const void *const *lines, void *panel
     pack_blocks(RM_Q4_BYTES, k, n, lines, panel);
 }
 
-typedef void quantise_row(int64_t n, const rm_real *x, void *blocks);
-
-/* A block of each line at a time. */
-static inline __attribute__((always_inline)) void pack_lines(const int bytes,
-                                                             quantise_row *quantise, int64_t k,
-                                                             int n, const rm_real *const *lines,
-                                                             char *panel)
-{
-    char block[RM_Q8_BYTES];
-    for (int64_t first = 0; first < k; first += TERMS, panel += COLUMNS * bytes) {
-        if (n < COLUMNS) memset(panel, 0, (size_t)(COLUMNS * bytes));
-        for (int j = 0; j < n; j++) {
-            quantise(k - first < TERMS ? k - first : TERMS, lines[j] + first, block);
-            place_block(bytes, block, j, panel);
-        }
-    }
-}
-
 void rm_pack_b_lines_q8(int64_t k, int n, const rm_real *const *lines, void *panel)
 {
-    pack_lines(RM_Q8_BYTES, rm_quantise_q8_scalar, k, n, lines, panel);
+    rm_pack_quantised_lines(RM_Q8_BYTES, rm_quantise_q8_scalar, k, n, lines, panel);
 }
 
 void rm_pack_b_lines_q4(int64_t k, int n, const rm_real *const *lines, void *panel)
 {
-    pack_lines(RM_Q4_BYTES, rm_quantise_q4_scalar, k, n, lines, panel);
+    rm_pack_quantised_lines(RM_Q4_BYTES, rm_quantise_q4_scalar, k, n, lines, panel);
 }

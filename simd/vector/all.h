@@ -13,6 +13,7 @@
 #include "simd/vector/many_rows.h"
 #include "simd/vector/norm.h"
 #include "simd/vector/pack.h"
+#include "simd/vector/quantise_blocks.h"
 #include "simd/vector/sums.h"
 #include "simd/vector/swiglu.h"
 #include "simd/vector/tile.h"
@@ -34,8 +35,8 @@
 #define VECTOR_BF16_TILES VECTOR_TILES(bf16, sizeof(rm_bf16), PAIR_ROWS_BF16)
 
 #define VECTOR_ROW_KERNELS                                                                     \
-    .tile_in_place = tile_in_place, .quantise_q8 = rm_quantise_q8_scalar,                      \
-    .quantise_q4 = rm_quantise_q4_scalar, .widen_bf16 = row_widen_bf16,                        \
+    .tile_in_place = tile_in_place, .quantise_q8 = row_quantise_q8,                            \
+    .quantise_q4 = row_quantise_q4, .widen_bf16 = row_widen_bf16,                              \
     .widen_half = row_widen_half, .add = row_add, .axpy = row_axpy, .scale = row_scale,        \
     .dot = row_dot, .dot_rows = row_dot_rows, .axpy_rows = row_axpy_rows, .max = row_max,      \
     .exp_shift = row_exp_shift, .sum_squares = row_sum_squares, .rmsnorm = row_rmsnorm,        \

@@ -14,6 +14,7 @@
 #define RM_VECTOR_QUANTISED_H
 
 #include "simd/vector/quantise.h"
+#include "simd/vector/quantise_blocks.h"
 
 typedef enum quantised_kind { KIND_Q8, KIND_Q4 } quantised_kind;
 
@@ -133,7 +134,7 @@ static void pack_a_lines_quantised(int64_t k, int m, const rm_real *const *lines
 /* Where these tiles are all there is. */
 #define VECTOR_QUANTISED(kind, bytes, rows_of_block, peak_function)                            \
     RM_QUANTISED_TILES(QUANTISED_ROWS, 1, bytes, rows_of_block, pack_a_lines_quantised,        \
-                       rm_pack_b_lines_##kind, rm_pack_b_blocks_##kind, .tile = tile_##kind,   \
+                       pack_b_lines_##kind, rm_pack_b_blocks_##kind, .tile = tile_##kind,      \
                        .peak = peak_function)
 #define VECTOR_Q8_TILES(rows_of_block, peak_function)                                          \
     VECTOR_QUANTISED(q8, RM_Q8_BYTES, rows_of_block, peak_function)
