@@ -25,8 +25,8 @@ typedef struct ringmoe_generate_settings {
     double min_p;              /**< only tokens at least this share as likely as the likeliest,
                                     0..1; default 0 (all) */
     double repetition_penalty; /**< positive logits of tokens that the text has already are
-                                    divided by this, negative ones multiplied; above 0, at most
-                                    1e6; default 1 */
+                                    divided by this, negative ones multiplied; 1e-6..1e6;
+                                    default 1 */
     int64_t seed;              /**< default 0 */
     const int32_t *stop_tokens; /**< [n_stop_tokens] which end a text and are not part of it;
                                      default none */

@@ -151,8 +151,9 @@ typedef struct ringmoe_model ringmoe_model;
 /** How the weights of a model for inference are kept: the operands of its products. Routers,
  * norms, biases and the embedding are fp32 in any case. */
 typedef enum ringmoe_weights {
-    RINGMOE_WEIGHTS_AUTO = 0, /**< Q8_0 and Q4_0 where the file has that, else the context's
-                                   precision */
+    RINGMOE_WEIGHTS_AUTO = 0, /**< for each kind of matrices (experts; the head; all others)
+                                 Q8_0 or Q4_0 if the file has all of them so, block by block,
+                                 else the context's precision */
     RINGMOE_WEIGHTS_FP32 = 1,
     RINGMOE_WEIGHTS_BF16 = 2, /**< rounded to the nearest */
     RINGMOE_WEIGHTS_Q8_0 = 3, /**< blocks of 32 with a half-precision scale, 8 bits a weight;
@@ -170,9 +171,9 @@ typedef struct ringmoe_load_settings {
                                 bits do not depend on the tensor axis (1, 2 or 4 ranks); 0
                                 (default): in one go */
     ringmoe_weights weights;   /**< default RINGMOE_WEIGHTS_AUTO */
-    int64_t experts_in_memory; /**< bytes of a rank for experts; what does not fit stays in the
-                                    file, those used last are kept; 0 (default): all are in
-                                    memory */
+    int64_t experts_in_memory; /**< bytes of a rank for experts, at least one; what does not fit
+                                  stays in the file, those used last are kept; 0 (default): all
+                                  are in memory */
 } ringmoe_load_settings;
 
 /** Fills every field with its default. Local. */
@@ -180,14 +181,14 @@ RINGMOE_API void ringmoe_load_settings_default(ringmoe_load_settings *settings);
 
 /**
  * Loads a model for evaluation and generation from a folder with config.json and
- * model*.safetensors (fp32, bf16 or fp16). Collective over the mesh; each rank reads its part,
- * straight into the form that the products take.
- * If the folder has a manifest.json it is a checkpoint: the ranks together compare every byte
- * of its files, the optimizer's aside, with that first.
- *   settings  in  NULL: the defaults
- * With experts_in_memory the files stay open, and must not be changed, while the model lives.
- * Returns OK; ARGUMENT (names the setting); FILE; FORMAT (a missing, extra or misshapen tensor,
- * or a damaged file, is named); LAYOUT; MEMORY; MPI.
+ * model*.safetensors (fp32, bf16 or fp16), or a .gguf file. Collective over the mesh; each rank
+ * reads its part, straight into the form that the products take. If the folder has a
+ * manifest.json it is a checkpoint: the ranks together compare every byte of its files, the
+ * optimizer's aside, with that first. settings  in  NULL: the defaults Of weights in blocks of
+ * which a tensor rank would get a part, the blocks are made anew. With experts_in_memory the
+ * files stay open, and must not be changed, while the model lives. Returns OK; ARGUMENT (names
+ * the setting); FILE; FORMAT (a missing, extra or misshapen tensor, or a damaged file, is
+ * named); LAYOUT; MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
                                               const ringmoe_load_settings *settings,

@@ -174,7 +174,10 @@ static ringmoe_status run_pass(generation *run)
     int n = draw_all(run, &drawn);
     if (n > 0) RM_TRY(deliver(run, n, drawn));
     ringmoe_status status = RINGMOE_OK;
-    for (int i = 0; i < n && status == RINGMOE_OK; i++) status = settle(run, i);
+    for (int i = 0; i < n; i++) {
+        ringmoe_status settled = settle(run, i);
+        if (status == RINGMOE_OK) status = settled;
+    }
     return status;
 }
 

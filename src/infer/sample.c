@@ -50,8 +50,8 @@ ringmoe_status rm_sample_check(const ringmoe_generate_settings *settings, rm_err
                        "above 0 and at most 1 (all tokens)", error));
     RM_TRY(check_range("min_p", settings->min_p, 0, 1, "0 (all tokens) or above, at most 1",
                        error));
-    return check_range("repetition_penalty", settings->repetition_penalty, above_0, 1e6,
-                       "above 0 and at most 1e6; 1 is none", error);
+    return check_range("repetition_penalty", settings->repetition_penalty, 1e-6, 1e6,
+                       "1e-6..1e6; 1 is none", error);
 }
 
 /* Keskar, McCann, Varshney, Xiong, Socher, "CTRL", 2019, as Hugging Face has it. */

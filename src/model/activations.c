@@ -51,6 +51,7 @@ rm_moe_layout rm_model_moe_layout(const ringmoe_model *model)
                            .reproducible = model->settings.reproducible,
                            .recompute = model->settings.recompute,
                            .precision = model->formats.experts,
+                           .shared_precision = model->formats.dense,
                            .experts_apart = model->settings.experts_apart,
                            .shadows = shadows ? RM_MOST_SHADOWS : 0};
 }

@@ -45,17 +45,22 @@ static cached_expert *expert_of(const rm_expert_cache *cache, int layer, int loc
     return &cache->experts[(int64_t)layer * cache->n_local + local];
 }
 
-/* Lists the matrices of each expert; returns the bytes of the largest. */
-static int64_t list_experts(rm_expert_cache *cache, ringmoe_model *model)
+/* Lists the matrices of each expert, of which this rank has n_experts; returns the bytes of the
+ * largest. */
+static int64_t list_experts(rm_expert_cache *cache, ringmoe_model *model, int64_t *n_experts)
 {
     const rm_compute *compute = &model->mesh->context->compute;
     int64_t largest = 0, bytes = 0;
+    *n_experts = 0;
     for (int i = 0; i < model->n_matrices; i++) {
         const rm_parameter *parameter = model->matrix_parameters[i];
         if (parameter->kind != RM_KIND_EXPERT) continue;
         cached_expert *expert =
             expert_of(cache, parameter->layer, parameter->expert % cache->n_local);
-        if (expert->n == 0) bytes = 0;
+        if (expert->n == 0) {
+            bytes = 0;
+            ++*n_experts;
+        }
         expert->slot = -1;
         expert->matrices[expert->n] = model->matrices[i];
         expert->sources[expert->n++] = rm_matrix_source_of(model, cache->opened.places, i);
@@ -150,6 +155,7 @@ static int bring(void *user, int layer, const int64_t *offsets, int first, int n
         }
     }
     if (n_wanted == 0) return end;
+    rm_progress_tick(&context->progress);
     ringmoe_status status =
         rm_pack_from_files(&context->compute, &cache->model->table.placement, cache->wanted,
                            n_wanted, &context->error);
@@ -159,12 +165,15 @@ static int bring(void *user, int layer, const int64_t *offsets, int first, int n
 
 ringmoe_status rm_expert_cache_settle(const ringmoe_model *model)
 {
+    const ringmoe_mesh *mesh = model->mesh;
+    rm_error *error = &mesh->context->error;
     rm_expert_cache *cache = model->expert_cache;
-    if (!cache || cache->status == RINGMOE_OK) return RINGMOE_OK;
+    if (!cache) return RINGMOE_OK;
     ringmoe_status status = cache->status;
+    if (status != RINGMOE_OK) forget(cache);
     cache->status = RINGMOE_OK;
-    forget(cache);
-    return status;
+    status = rm_agree(&mesh->expert, status, error);
+    return rm_agree(&mesh->tensor, status, error);
 }
 
 int64_t rm_expert_cache_bytes(const ringmoe_model *model)
@@ -187,8 +196,8 @@ ringmoe_status rm_expert_cache_create(ringmoe_model *model, rm_opened_weights *o
     const ringmoe_model_config *config = &model->config;
     rm_expert_cache *cache = calloc(1, sizeof *cache);
     int n_local = config->num_local_experts / model->table.placement.expert_ranks;
-    int64_t n_experts = (int64_t)config->num_hidden_layers * n_local;
-    cached_expert *experts = calloc((size_t)n_experts + 1, sizeof *experts);
+    int64_t n_experts, n_places = (int64_t)config->num_hidden_layers * n_local;
+    cached_expert *experts = calloc((size_t)n_places + 1, sizeof *experts);
     if (!cache || !experts) {
         free(cache);
         free(experts);
@@ -198,7 +207,7 @@ ringmoe_status rm_expert_cache_create(ringmoe_model *model, rm_opened_weights *o
         .model = model, .opened = *opened, .n_local = n_local, .experts = experts};
     *opened = (rm_opened_weights){0};
     model->expert_cache = cache;
-    cache->slot_bytes = list_experts(cache, model);
+    cache->slot_bytes = list_experts(cache, model, &n_experts);
     if (cache->slot_bytes == 0) return RINGMOE_OK;
     RM_TRY(allocate_slots(cache, bytes, n_experts, error));
     supply_layers(model);

@@ -16,7 +16,8 @@ typedef struct rm_expert_cache rm_expert_cache;
 ringmoe_status rm_expert_cache_create(ringmoe_model *model, rm_opened_weights *opened,
                                       int64_t bytes, rm_error *error);
 void rm_expert_cache_free(ringmoe_model *model);
-/* What failed since the last call, or OK; of a model without a cache always OK. */
+/* What failed since the last call on any rank of the expert and tensor axes, or OK; of a model
+ * without a cache, which all ranks know alike, always OK. Collective over these axes. */
 ringmoe_status rm_expert_cache_settle(const ringmoe_model *model);
 int64_t rm_expert_cache_bytes(const ringmoe_model *model);
 

@@ -110,7 +110,7 @@ typedef enum rm_model_use { RM_MODEL_INFERENCE = 0, RM_MODEL_TRAINING = 1 } rm_m
 
 /* How matrices are packed. Routers are fp32 in any case. */
 typedef struct rm_weight_formats {
-    ringmoe_precision dense, experts, head; /* dense: attention, dense layers */
+    ringmoe_precision dense, experts, head; /* dense: attention, dense layers, shared experts */
 } rm_weight_formats;
 
 typedef struct rm_model_settings {

@@ -8,19 +8,21 @@
  *            v
  *   panels of the matrix
  *
- * What a file has in blocks of the form that the matrix takes is packed as it lies there. While
- * a strip is packed, the system reads the file ahead.
+ * What a file has in blocks of the form that the matrix takes is packed block by block, not
+ * rounded again. While a strip is packed, the system reads the file ahead.
  */
 #include "model/pack_weights.h"
 
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/pages.h"
 #include "format/dtype.h"
 #include "model/part_read.h"
 
-/* Elements of a strip, about; and how many bytes of the files are asked for ahead. */
-enum { STRIP_ELEMENTS = 1 << 18, AHEAD_BYTES = 32 << 20 };
+/* Elements of a strip, about; and strips that the files are asked for ahead. */
+enum { STRIP_ELEMENTS = 1 << 18, STRIPS_AHEAD = 32 };
 
 /* Rows [first, first + n) of one matrix. */
 typedef struct weight_strip {
@@ -84,31 +86,55 @@ static int compare_strips(const void *a, const void *b)
     return (left->first > right->first) - (left->first < right->first);
 }
 
+static bool has_format(const rm_tensor *tensor, ringmoe_precision precision)
+{
+    return (tensor->dtype == RM_DTYPE_Q8_0 && precision == RINGMOE_PRECISION_Q8_0) ||
+           (tensor->dtype == RM_DTYPE_Q4_0 && precision == RINGMOE_PRECISION_Q4_0);
+}
+
+/* Whether this rank's part of each row is made of whole blocks of the file. */
 static bool lies_in_blocks(const rm_compute *compute, const rm_matrix_source *source,
                            const rm_parameter_part *part)
 {
-    const rm_weight_place *place = source->place;
-    ringmoe_precision precision = source->matrix->forward.precision;
-    bool same =
-        (place->tensor->dtype == RM_DTYPE_Q8_0 && precision == RINGMOE_PRECISION_Q8_0) ||
-        (place->tensor->dtype == RM_DTYPE_Q4_0 && precision == RINGMOE_PRECISION_Q4_0);
-    return same && place->head_rows == 0 && part->n_columns == source->parameter->shape[1] &&
-           rm_matrix_takes_blocks(compute, source->matrix);
+    const rm_tensor *tensor = source->place->tensor;
+    int64_t block = rm_dtype_block(tensor->dtype), width = source->parameter->shape[1];
+    int64_t end = part->first_column + part->n_columns;
+    return has_format(tensor, source->matrix->forward.precision) && width % block == 0 &&
+           source->place->first % block == 0 && part->first_column % block == 0 &&
+           end % block == 0 && rm_matrix_takes_blocks(compute, source->matrix);
 }
 
+/* Row by row, since rows may lie in another order and be cut. */
 static ringmoe_status pack_blocks(const rm_compute *compute, const weight_strip *strip,
-                                  const rm_parameter_part *part, rm_error *error)
+                                  const rm_parameter_part *part, unsigned char *staging,
+                                  rm_error *error)
 {
     const rm_matrix_source *source = strip->source;
     const rm_tensor *tensor = source->place->tensor;
-    int64_t width = part->n_columns, n = strip->n * width;
-    int64_t begin =
-        rm_weight_place_row(source->place, source->parameter, part->first_row + strip->first);
-    RM_TRY(rm_tensor_fetch(tensor, begin, n, error));
-    rm_matrix_pack_blocks(compute, source->matrix, strip->first, strip->n,
-                          rm_tensor_at(tensor, begin), rm_dtype_size(tensor->dtype, width));
-    rm_tensor_release(tensor, begin, n);
+    int64_t row_bytes = rm_dtype_size(tensor->dtype, part->n_columns);
+    for (int64_t i = 0; i < strip->n; i++) {
+        int64_t row = part->first_row + strip->first + i;
+        int64_t begin =
+            rm_weight_place_row(source->place, source->parameter, row) + part->first_column;
+        RM_TRY(rm_tensor_fetch(tensor, begin, part->n_columns, error));
+        memcpy(staging + i * row_bytes, rm_tensor_at(tensor, begin), (size_t)row_bytes);
+    }
+    rm_matrix_pack_blocks(compute, source->matrix, strip->first, strip->n, staging, row_bytes);
     return RINGMOE_OK;
+}
+
+/* Where a strip lies, about, where rows are in another order. */
+static void ask_for(const packing *work, int64_t index)
+{
+    if (index >= work->n_strips) return;
+    const rm_matrix_source *source = work->strips[index].source;
+    const rm_tensor *tensor = source->place->tensor;
+    int64_t width = source->parameter->shape[1];
+    rm_parameter_part part = rm_parameter_part_of(
+        source->parameter, work->placement->tensor_ranks, work->placement->tensor_rank);
+    int64_t begin = source->place->first + (part.first_row + work->strips[index].first) * width;
+    rm_pages_ask(rm_tensor_at(tensor, begin),
+                 rm_dtype_size(tensor->dtype, work->strips[index].n * width));
 }
 
 static ringmoe_status pack_strip(const packing *work, const weight_strip *strip,
@@ -119,7 +145,7 @@ static ringmoe_status pack_strip(const packing *work, const weight_strip *strip,
     rm_parameter_part part = rm_parameter_part_of(
         source->parameter, work->placement->tensor_ranks, work->placement->tensor_rank);
     if (lies_in_blocks(work->compute, source, &part))
-        return pack_blocks(work->compute, strip, &part, error);
+        return pack_blocks(work->compute, strip, &part, (unsigned char *)staging, error);
     RM_TRY(rm_part_read_here(work->compute->kernels, source->place, source->parameter, &part,
                              strip->first * width, strip->n * width, staging, error));
     rm_matrix_pack_from(work->compute, source->matrix, strip->first, strip->n, staging);
@@ -135,9 +161,11 @@ static void note_failure(packing *work, ringmoe_status status, const rm_error *w
 
 static void pack_strips(packing *work)
 {
+    for (int64_t i = 0; i < STRIPS_AHEAD; i++) ask_for(work, i);
 #pragma omp parallel for num_threads(work->compute->n_threads) schedule(dynamic)
     for (int64_t i = 0; i < work->n_strips; i++) {
         rm_error why = {""};
+        ask_for(work, i + STRIPS_AHEAD);
         rm_real *staging = work->staging + omp_get_thread_num() * work->most_elements;
         ringmoe_status status = pack_strip(work, &work->strips[i], staging, &why);
         if (status != RINGMOE_OK) note_failure(work, status, &why);

@@ -70,7 +70,8 @@ typedef struct rm_moe_layout {
     ringmoe_recompute recompute;
     int shadows;                 /* copies of experts there is room for: 0 or RM_MOST_SHADOWS */
     ringmoe_precision precision; /* of the experts' packed forms */
-    bool experts_apart;          /* these are not taken from the arena: a supply has them */
+    ringmoe_precision shared_precision; /* of the shared expert's */
+    bool experts_apart; /* these are not taken from the arena: a supply has them */
 } rm_moe_layout;
 
 /* What a pass is told. */

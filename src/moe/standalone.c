@@ -43,7 +43,8 @@ static rm_moe_layout moe_layout(const ringmoe_mesh *mesh)
                            .tensor_ranks = mesh->tensor.size,
                            .tensor_rank = mesh->tensor.rank,
                            .with_backward = true,
-                           .precision = mesh->context->compute.precision};
+                           .precision = mesh->context->compute.precision,
+                           .shared_precision = mesh->context->compute.precision};
 }
 
 static ringmoe_status layout(ringmoe_moe *layer, rm_arena *arena, rm_shared *shared,

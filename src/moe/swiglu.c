@@ -23,7 +23,7 @@ void rm_swiglu_layout(rm_swiglu *swiglu, const rm_compute *compute,
                                .in = shape->d_model,
                                .precision = shape->precision,
                                .with_backward = shape->with_backward,
-                               .out_cut = cut};
+                               .out_cut = shape->with_backward ? cut : (rm_inner_cut){0}};
     rm_matrix_shape outwards = {.out = shape->d_model,
                                 .in = inwards.out,
                                 .precision = shape->precision,

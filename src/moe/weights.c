@@ -36,6 +36,7 @@ void rm_moe_weights_layout(rm_moe_weights *weights, const rm_compute *compute,
         rm_swiglu_layout(copy, compute, &shape, arena);
     }
     shape.d_ff = settings->d_ff_shared;
+    shape.precision = layout->shared_precision;
     if (settings->d_ff_shared) rm_swiglu_layout(&weights->shared, compute, &shape, arena);
 }
 

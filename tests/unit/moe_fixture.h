@@ -48,7 +48,8 @@ static inline void moe_fixture_layout(moe_fixture *fixture)
     rm_moe_layout alone = {.expert_ranks = 1,
                            .tensor_ranks = 1,
                            .with_backward = true,
-                           .precision = fixture->compute.precision};
+                           .precision = fixture->compute.precision,
+                           .shared_precision = fixture->compute.precision};
     rm_moe_weights_layout(&fixture->weights, &fixture->compute, settings, &alone,
                           &fixture->arena);
     rm_routing_layout(&fixture->routing, settings, true, &fixture->arena);
