@@ -112,8 +112,9 @@ typedef struct rm_kernels {
                           const void *b, rm_real *c, int64_t c_row, int m, int n, bool add);
 
     /* Blocks of Q8_0 or Q4_0 from n numbers, by the rules of ggml's reference and with its
-     * bits; a last block of fewer numbers is filled with zeros. A block with a number that is
-     * not finite gets the scale NaN. */
+     * bits; a last block of fewer numbers is filled with zeros. Where those rules have no
+     * numbers: a block whose scale is below 2^-100 (zero as a half) becomes zeros, and one with
+     * a number that is not finite gets the scale NaN. */
     void (*quantise_q8)(int64_t n, const rm_real *x, void *blocks);
     void (*quantise_q4)(int64_t n, const rm_real *x, void *blocks);
 

@@ -17,7 +17,7 @@
 
 #include "tensor/tiles.h"
 
-enum { SPAN = 256, KEYS_AT_ONCE = 32, TASKS_A_THREAD = 3 };
+enum { SPAN = 256, KEYS_AT_ONCE = 32, HEADS_AT_ONCE = 64, TASKS_A_THREAD = 3 };
 /* What a part has beside its sums. */
 enum { PART_MAX, PART_TOTAL, PART_SUMS };
 
@@ -27,10 +27,10 @@ typedef struct decode_pass {
     const rm_decode_cache *caches;
     const rm_real *q;
     rm_real *out, *parts;
-    int64_t group;     /* query heads of a key-value head */
-    int64_t kv_stride; /* of a cache's rows */
-    int64_t n_spans;   /* of all sequences */
-    int64_t n_cuts;    /* the heads of a span are cut into so many tasks */
+    int64_t group;       /* query heads of a key-value head */
+    int64_t kv_stride;   /* of a cache's rows */
+    int64_t *first_span; /* of each sequence, and behind the last one's */
+    int64_t n_cuts;      /* the heads of a span are cut into so many tasks */
 } decode_pass;
 
 /* Some positions of a sequence. */
@@ -38,15 +38,17 @@ typedef struct decode_span {
     int64_t sequence, first, n_keys;
 } decode_span;
 
-static int64_t count_spans(const rm_decode_cache *cache)
+/* Elements that the table of first spans takes. */
+static int64_t table_elements(int64_t n_sequences)
 {
-    return rm_ceil_divide(cache->n_keys, SPAN);
+    return rm_ceil_divide((n_sequences + 1) * (int64_t)sizeof(int64_t), sizeof(rm_real));
 }
 
 int64_t rm_attention_decode_workspace(int64_t n_sequences, int64_t n_keys, int64_t n_heads,
                                       int64_t head_dim)
 {
-    return (n_keys / SPAN + n_sequences) * n_heads * (PART_SUMS + head_dim);
+    int64_t n_spans = n_keys / SPAN + n_sequences;
+    return table_elements(n_sequences) + n_spans * n_heads * (PART_SUMS + head_dim);
 }
 
 static rm_real *part_of(const decode_pass *pass, int64_t span, int64_t head)
@@ -58,27 +60,35 @@ static rm_real *part_of(const decode_pass *pass, int64_t span, int64_t head)
 /* Span number `span` of all sequences'. */
 static decode_span find_span(const decode_pass *pass, int64_t span)
 {
-    decode_span found = {0};
-    for (; span >= count_spans(&pass->caches[found.sequence]); found.sequence++)
-        span -= count_spans(&pass->caches[found.sequence]);
-    found.first = span * SPAN;
-    found.n_keys = rm_least(pass->caches[found.sequence].n_keys - found.first, SPAN);
-    return found;
+    int64_t low = 0, high = pass->shape.n_sequences;
+    while (high - low > 1) {
+        int64_t middle = (low + high) / 2;
+        if (pass->first_span[middle] <= span)
+            low = middle;
+        else
+            high = middle;
+    }
+    int64_t first = (span - pass->first_span[low]) * SPAN;
+    return (decode_span){low, first, rm_least(pass->caches[low].n_keys - first, SPAN)};
 }
 
+/* Query heads that read one key-value head: as many as the scratch has scores for. */
+typedef struct decode_heads {
+    int64_t first, n, kv_head;
+} decode_heads;
+
 /* Some keys at a time, which stay in the first-level cache for all heads that read them. */
-static void make_scores(const decode_pass *pass, const decode_span *span, int64_t kv_head,
-                        rm_real *scores)
+static void make_scores(const decode_pass *pass, const decode_span *span,
+                        const decode_heads *heads, rm_real *scores)
 {
     int64_t dim = pass->shape.head_dim;
     const rm_real *k = pass->caches[span->sequence].k + span->first * pass->kv_stride;
-    const rm_real *q =
-        pass->q + (span->sequence * pass->shape.n_heads + kv_head * pass->group) * dim;
+    const rm_real *q = pass->q + (span->sequence * pass->shape.n_heads + heads->first) * dim;
     for (int64_t j = 0; j < span->n_keys; j += KEYS_AT_ONCE)
-        for (int64_t i = 0; i < pass->group; i++)
+        for (int64_t i = 0; i < heads->n; i++)
             pass->compute->kernels->dot_rows(dim, rm_least(span->n_keys - j, KEYS_AT_ONCE),
                                              q + i * dim,
-                                             k + j * pass->kv_stride + kv_head * dim,
+                                             k + j * pass->kv_stride + heads->kv_head * dim,
                                              pass->kv_stride, scores + i * SPAN + j);
 }
 
@@ -93,41 +103,42 @@ static void soften(const decode_pass *pass, int64_t n_keys, rm_real *scores, rm_
 }
 
 static void make_parts(const decode_pass *pass, int64_t index, const decode_span *span,
-                       int64_t kv_head, rm_real *scores)
+                       const decode_heads *heads)
 {
-    int64_t dim = pass->shape.head_dim, first_head = kv_head * pass->group;
-    const rm_real *v =
-        pass->caches[span->sequence].v + span->first * pass->kv_stride + kv_head * dim;
-    make_scores(pass, span, kv_head, scores);
-    for (int64_t i = 0; i < pass->group; i++)
-        soften(pass, span->n_keys, scores + i * SPAN, part_of(pass, index, first_head + i));
+    int64_t dim = pass->shape.head_dim;
+    const rm_real *v = pass->caches[span->sequence].v + span->first * pass->kv_stride;
+    rm_real *scores = rm_compute_scratch(pass->compute);
+    make_scores(pass, span, heads, scores);
+    for (int64_t i = 0; i < heads->n; i++)
+        soften(pass, span->n_keys, scores + i * SPAN, part_of(pass, index, heads->first + i));
     for (int64_t j = 0; j < span->n_keys; j += KEYS_AT_ONCE)
-        for (int64_t i = 0; i < pass->group; i++)
-            pass->compute->kernels->axpy_rows(dim, rm_least(span->n_keys - j, KEYS_AT_ONCE),
-                                              scores + i * SPAN + j, v + j * pass->kv_stride,
-                                              pass->kv_stride,
-                                              part_of(pass, index, first_head + i) + PART_SUMS);
+        for (int64_t i = 0; i < heads->n; i++)
+            pass->compute->kernels->axpy_rows(
+                dim, rm_least(span->n_keys - j, KEYS_AT_ONCE), scores + i * SPAN + j,
+                v + j * pass->kv_stride + heads->kv_head * dim, pass->kv_stride,
+                part_of(pass, index, heads->first + i) + PART_SUMS);
 }
 
 static void run_task(const decode_pass *pass, int64_t task)
 {
     int64_t index = task / pass->n_cuts, cut = task % pass->n_cuts;
-    int64_t n_kv = pass->shape.n_kv_heads;
+    int64_t n_kv = pass->shape.n_kv_heads, end = n_kv * (cut + 1) / pass->n_cuts;
     decode_span span = find_span(pass, index);
-    rm_real *scores = rm_compute_scratch(pass->compute);
-    for (int64_t head = n_kv * cut / pass->n_cuts; head < n_kv * (cut + 1) / pass->n_cuts;
-         head++)
-        make_parts(pass, index, &span, head, scores);
+    for (int64_t kv = n_kv * cut / pass->n_cuts; kv < end; kv++)
+        for (int64_t i = 0; i < pass->group; i += HEADS_AT_ONCE)
+            make_parts(pass, index, &span,
+                       &(decode_heads){.first = kv * pass->group + i,
+                                       .n = rm_least(pass->group - i, HEADS_AT_ONCE),
+                                       .kv_head = kv});
 }
 
 /* The result of one head of one sequence, whose parts begin at this span. */
 static void join_parts(const decode_pass *pass, int64_t sequence, int64_t head)
 {
     const rm_kernels *kernels = pass->compute->kernels;
-    int64_t dim = pass->shape.head_dim, first = 0;
+    int64_t dim = pass->shape.head_dim, first = pass->first_span[sequence];
     rm_real *out = pass->out + (sequence * pass->shape.n_heads + head) * dim;
-    for (int64_t s = 0; s < sequence; s++) first += count_spans(&pass->caches[s]);
-    int64_t end = first + count_spans(&pass->caches[sequence]);
+    int64_t end = pass->first_span[sequence + 1];
     rm_real max = part_of(pass, first, head)[PART_MAX];
     double total = 0;
     for (int64_t i = first + 1; i < end; i++)
@@ -151,14 +162,18 @@ void rm_attention_decode(const rm_compute *compute, rm_decode_shape shape,
                         .caches = caches,
                         .q = q,
                         .out = out,
-                        .parts = workspace,
+                        .first_span = (int64_t *)(void *)workspace,
                         .group = shape.n_heads / shape.n_kv_heads,
                         .kv_stride = shape.n_kv_heads * shape.head_dim};
-    for (int64_t s = 0; s < shape.n_sequences; s++) pass.n_spans += count_spans(&caches[s]);
-    int64_t wanted = TASKS_A_THREAD * (int64_t)compute->n_threads;
-    pass.n_cuts =
-        pass.n_spans ? rm_least(rm_ceil_divide(wanted, pass.n_spans), shape.n_kv_heads) : 1;
-    int64_t n_tasks = pass.n_spans * pass.n_cuts, n_joins = shape.n_sequences * shape.n_heads;
+    if (shape.n_sequences == 0) return;
+    pass.parts = workspace + table_elements(shape.n_sequences);
+    pass.first_span[0] = 0;
+    for (int64_t s = 0; s < shape.n_sequences; s++)
+        pass.first_span[s + 1] = pass.first_span[s] + rm_ceil_divide(caches[s].n_keys, SPAN);
+    int64_t n_spans = pass.first_span[shape.n_sequences];
+    int64_t wanted = rm_ceil_divide(TASKS_A_THREAD * (int64_t)compute->n_threads, n_spans);
+    pass.n_cuts = rm_least(wanted, shape.n_kv_heads);
+    int64_t n_tasks = n_spans * pass.n_cuts, n_joins = shape.n_sequences * shape.n_heads;
 #pragma omp parallel num_threads(compute->n_threads)
     {
 #pragma omp for schedule(dynamic)

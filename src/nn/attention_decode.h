@@ -20,7 +20,7 @@ typedef struct rm_decode_cache {
     int64_t n_keys; /* at least 1 */
 } rm_decode_cache;
 
-/* Elements for any n_sequences sequences of n_keys keys in all. */
+/* Elements for any n_sequences sequences of n_keys keys in all; aligned to 8 bytes. */
 int64_t rm_attention_decode_workspace(int64_t n_sequences, int64_t n_keys, int64_t n_heads,
                                       int64_t head_dim);
 

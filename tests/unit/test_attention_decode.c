@@ -107,6 +107,7 @@ static void matches_the_definition(void **state)
         check_level(*level, 6, 2, 20);
         check_level(*level, 16, 2, 64);
         check_level(*level, 5, 1, 13);
+        check_level(*level, 130, 1, 8); /* more heads of a group than are taken at once */
     }
 }
 

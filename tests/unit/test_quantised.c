@@ -5,6 +5,7 @@
  * of rows; packed from numbers and from a file's blocks.
  */
 #include "naive.h"
+#include "simd/scalar_math.h"
 #include "tensor/tiles.h"
 
 enum { BLOCK = 32, MOST_BYTES = 34 };
@@ -62,25 +63,47 @@ static void destroy(quantised *made)
     free(made->blocks);
 }
 
-/* A product's rows differ from those of the numbers themselves by what rounding to blocks of
- * 1 / 127 (1 / 8) of the greatest of 32 numbers makes of it. */
+/* What term p of a row of blocks stands for. */
+static double block_number(const char *row, int64_t p, ringmoe_precision precision)
+{
+    const char *block = row + p / BLOCK * block_bytes(precision);
+    uint16_t half;
+    memcpy(&half, block, sizeof half);
+    int t = (int)(p % BLOCK), whole;
+    if (precision == RINGMOE_PRECISION_Q8_0)
+        whole = (signed char)block[2 + t];
+    else
+        whole = ((unsigned char)block[2 + t % 16] >> (t < 16 ? 0 : 4) & 15) - 8;
+    return whole * (double)rm_half_widen(half);
+}
+
+/* A sum of a row by the blocks, and how far rounding the row to 1 / 127 of the greatest number
+ * of each block may move it: half a step times the weights' magnitudes. */
+static void check_element(const quantised *made, const rm_real *a, const char *blocks,
+                          rm_real got, ringmoe_precision precision)
+{
+    double sum = 0, reach = 0, size = 0;
+    for (int64_t first = 0; first < made->matrix.in; first += BLOCK) {
+        double most = 0, weights = 0;
+        for (int64_t p = first; p < rm_least(first + BLOCK, made->matrix.in); p++) {
+            double w = block_number(blocks, p, precision);
+            most = fmax(most, fabs((double)a[p]));
+            weights += fabs(w);
+            sum += (double)a[p] * w;
+            size += fabs((double)a[p] * w);
+        }
+        reach += most / 254 * weights;
+    }
+    assert_true(fabs((double)got - sum) <= reach + 1e-5 * size);
+}
+
 static void check_near(const quantised *made, int64_t n_rows, const rm_real *a,
                        const rm_real *c, ringmoe_precision precision)
 {
-    double part = precision == RINGMOE_PRECISION_Q8_0 ? 0.5 / 127 : 0.5 / 7;
     for (int64_t i = 0; i < n_rows; i++)
-        for (int64_t j = 0; j < made->matrix.out; j++) {
-            double sum = 0, square = 0;
-            for (int64_t p = 0; p < made->matrix.in; p++) {
-                double term = (double)a[i * made->matrix.in + p] *
-                              (double)made->numbers[j * made->matrix.in + p];
-                sum += term;
-                square += term * term;
-            }
-            double reach = 4 * part * sqrt((double)made->matrix.in) * 4;
-            assert_true(fabs((double)c[i * made->matrix.out + j] - sum) <=
-                        reach + 1e-5 * sqrt(square));
-        }
+        for (int64_t j = 0; j < made->matrix.out; j++)
+            check_element(made, a + i * made->matrix.in, made->blocks + j * made->row_bytes,
+                          c[i * made->matrix.out + j], precision);
 }
 
 static rm_compute compute_of(const char *level, int threads)
@@ -100,7 +123,7 @@ static rm_real *product(const char *level, int threads, rm_matrix_shape shape, b
     quantised made = create(&compute, shape, from_blocks);
     rm_real *c = naive_random(3, n_rows * shape.out);
     rm_linear(&compute, &made.matrix, n_rows, a, c, false);
-    if (is_checked) check_near(&made, n_rows, a, c, shape.precision);
+    if (is_checked && shape.in_cut.n == 0) check_near(&made, n_rows, a, c, shape.precision);
     destroy(&made);
     rm_compute_free(&compute);
     return c;
