@@ -12,7 +12,7 @@
 
 typedef struct eval_options {
     tool_placement placement;
-    const char *model, *data;
+    const char *model, *data, *tokenizer;
     int format, json, reproducible, weights;
     int64_t seq_len, microbatch, max_sequences, seed;
 } eval_options;
@@ -22,7 +22,9 @@ typedef struct eval_options {
 static const option_row rows[] = {
     ROW(model, TEXT, "model", "FOLDER", "a run, a checkpoint, or a Hugging Face folder"),
     ROW(data, TEXT, "data", "PATH", "text file, folder, token file, or synthetic"),
-    ROW(format, CHOICE, "format", "auto|text|u16|u32", "of --data"),
+    ROW(format, CHOICE, "format", FORMAT_WORDS, "of --data"),
+    ROW(tokenizer, TEXT, "tokenizer", "PATH", "a tokenizer.json or its folder, for text",
+        .otherwise = "the model's"),
     ROW(seq_len, INTEGER, "seq-len", "N", "tokens of a sequence", .low = 1, .high = 1e9),
     ROW(microbatch, INTEGER, "microbatch", "N", "sequences at a time", .low = 1, .high = 1e9),
     ROW(max_sequences, INTEGER, "max-sequences", "N", "only the first N", .high = 1e15,
@@ -90,11 +92,29 @@ static int evaluate(tool_session *session, const eval_options *options, ringmoe_
     return status;
 }
 
+/* The text as tokens: by --tokenizer, by the model's own, or byte by byte. */
+static int open_text(tool_session *session, const eval_options *options, const char *folder,
+                     const ringmoe_model *model, ringmoe_tokenizer **tokenizer,
+                     ringmoe_tokens **tokens)
+{
+    int status = EXIT_DONE;
+    source_text text = {.path = options->data,
+                        .format = options->format,
+                        .vocab_size = ringmoe_model_get_config(model)->vocab_size,
+                        .seed = options->seed};
+    const char *from = options->tokenizer ? options->tokenizer : folder;
+    if (source_is_text(&text) && (options->tokenizer || source_has_tokenizer(folder)))
+        status = source_tokenizer(session, from, text.vocab_size, tokenizer);
+    text.tokenizer = *tokenizer;
+    return status ? status : source_tokens(session, &text, tokens);
+}
+
 int command_eval(tool_session *session, int argc, char **argv)
 {
     eval_options options = {PLACEMENT_DEFAULT, .seq_len = 256, .microbatch = 4};
     ringmoe_model *model = NULL;
     ringmoe_tokens *tokens = NULL;
+    ringmoe_tokenizer *tokenizer = NULL;
     ringmoe_load_settings load;
     char path[SOURCE_PATH];
     option_result given;
@@ -111,12 +131,10 @@ int command_eval(tool_session *session, int argc, char **argv)
     status = session_open(session, &options.placement);
     if (!status)
         status = source_model(session, &options.placement, options.model, &load, path, &model);
-    if (!status)
-        status =
-            source_tokens(session, options.data, options.format,
-                          ringmoe_model_get_config(model)->vocab_size, options.seed, &tokens);
+    if (!status) status = open_text(session, &options, path, model, &tokenizer, &tokens);
     if (!status) status = evaluate(session, &options, model, tokens);
     ringmoe_tokens_destroy(&tokens);
+    ringmoe_tokenizer_destroy(&tokenizer);
     ringmoe_model_destroy(&model);
     return status;
 }

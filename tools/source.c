@@ -7,16 +7,71 @@
 
 #include "run.h"
 
-int source_tokens(tool_session *session, const char *data, int format, int vocab_size,
-                  int64_t seed, ringmoe_tokens **tokens)
+static bool ends_with(const char *path, const char *end)
+{
+    size_t n = strlen(path), m = strlen(end);
+    return n >= m && strcmp(path + n - m, end) == 0;
+}
+
+bool source_is_text(const source_text *text)
+{
+    if (strcmp(text->path, "synthetic") == 0) return false;
+    if (text->format != RINGMOE_TOKENS_AUTO) return text->format == RINGMOE_TOKENS_TEXT;
+    return !ends_with(text->path, ".bin") && !ends_with(text->path, ".u16") &&
+           !ends_with(text->path, ".u32");
+}
+
+static ringmoe_status encode(tool_session *session, const source_text *text,
+                             ringmoe_tokens **tokens)
+{
+    ringmoe_tokenize_settings settings;
+    ringmoe_tokenize_settings_default(&settings);
+    settings.end = ringmoe_tokenizer_eos(text->tokenizer);
+    return ringmoe_tokens_encode(session->context, text->tokenizer, &text->path, 1, &settings,
+                                 tokens, NULL);
+}
+
+int source_tokens(tool_session *session, const source_text *text, ringmoe_tokens **tokens)
 {
     ringmoe_status status;
-    if (strcmp(data, "synthetic") == 0)
-        status = ringmoe_tokens_synthetic(session->context, seed, SYNTHETIC_TOKENS, tokens);
+    bool is_synthetic = strcmp(text->path, "synthetic") == 0;
+    if (is_synthetic && text->tokenizer)
+        return session_fail(
+            session, EXIT_USAGE,
+            "--tokenizer: the synthetic language is one of bytes: leave it out");
+    if (is_synthetic)
+        status =
+            ringmoe_tokens_synthetic(session->context, text->seed, SYNTHETIC_TOKENS, tokens);
+    else if (text->tokenizer && source_is_text(text))
+        status = encode(session, text, tokens);
     else
-        status = ringmoe_tokens_open(session->context, data, (ringmoe_token_format)format,
-                                     vocab_size, tokens);
+        status =
+            ringmoe_tokens_open(session->context, text->path,
+                                (ringmoe_token_format)text->format, text->vocab_size, tokens);
     return session_check(session, status);
+}
+
+int source_tokenizer(tool_session *session, const char *path, int vocab_size,
+                     ringmoe_tokenizer **tokenizer)
+{
+    int status =
+        session_check(session, ringmoe_tokenizer_open(session->context, path, tokenizer));
+    if (status) return status;
+    int n = ringmoe_tokenizer_vocab_size(*tokenizer);
+    if (n <= vocab_size) return EXIT_DONE;
+    return session_fail(
+        session, EXIT_FAILED,
+        "%s: has %d ids, but the model's vocab_size is %d: take the model's own "
+        "tokenizer, or a larger vocab_size",
+        path, n, vocab_size);
+}
+
+bool source_has_tokenizer(const char *model)
+{
+    char path[SOURCE_PATH + 32];
+    struct stat about;
+    snprintf(path, sizeof path, "%s/tokenizer.json", model);
+    return ends_with(model, ".gguf") || stat(path, &about) == 0;
 }
 
 static bool is_preset(const char *name)

@@ -13,9 +13,27 @@
 #define SYNTHETIC_TOKENS ((int64_t)1 << 22)
 #define HELD_OUT_FRACTION 0.05
 
-/* Opens "synthetic" (the language of `seed`) or a path. Returns an exit status. */
-int source_tokens(tool_session *session, const char *data, int format, int vocab_size,
-                  int64_t seed, ringmoe_tokens **tokens);
+/* The words of --format, in the order of ringmoe_token_format. */
+#define FORMAT_WORDS "auto|text|u16|u32|llmc|megatron"
+
+/* What --data and its like say. */
+typedef struct source_text {
+    const char *path; /* or "synthetic" */
+    int format;
+    int vocab_size;                     /* the model's */
+    int64_t seed;                       /* of the synthetic language */
+    const ringmoe_tokenizer *tokenizer; /* for text; NULL: its bytes are the tokens */
+} source_text;
+
+/* Whether a tokenizer has something to do: no ids, nor the synthetic language. */
+bool source_is_text(const source_text *text);
+/* Opens "synthetic" or a path. Returns an exit status, as the functions below do. */
+int source_tokens(tool_session *session, const source_text *text, ringmoe_tokens **tokens);
+/* Opens a tokenizer and refuses one with more ids than the model has. */
+int source_tokenizer(tool_session *session, const char *path, int vocab_size,
+                     ringmoe_tokenizer **tokenizer);
+/* Whether a model's folder brings a tokenizer, or the file does. */
+bool source_has_tokenizer(const char *model);
 
 /* The configuration of a preset, a config.json, a model's folder or a run's folder. */
 int source_config(tool_session *session, const char *model, ringmoe_model_config *config);

@@ -86,12 +86,22 @@ static int refuse_validation(const train_job *job, const char *option, int64_t n
                         option, (long long)n_tokens, needed);
 }
 
+static int open_text(const train_job *job, const char *path, ringmoe_tokens **tokens)
+{
+    return source_tokens(job->session,
+                         &(source_text){.path = path,
+                                        .format = job->options.format,
+                                        .vocab_size = job->config.vocab_size,
+                                        .seed = job->options.train.seed,
+                                        .tokenizer = job->tokenizer},
+                         tokens);
+}
+
 /* The file of --val. */
 static int open_validation_file(train_job *job)
 {
     const train_options *options = &job->options;
-    int status = source_tokens(job->session, options->val, options->format,
-                               job->config.vocab_size, options->train.seed, &job->val_file);
+    int status = open_text(job, options->val, &job->val_file);
     job->val = job->val_file;
     if (!status && ringmoe_tokens_count(job->val) <= options->train.seq_len)
         return refuse_validation(job, "val", ringmoe_tokens_count(job->val));
@@ -118,8 +128,11 @@ static int split_validation(train_job *job, bool is_asked_for)
 static int open_data(train_job *job, const option_result *given)
 {
     const train_options *options = &job->options;
-    int status = source_tokens(job->session, options->data, options->format,
-                               job->config.vocab_size, options->train.seed, &job->all);
+    int status = EXIT_DONE;
+    if (options->tokenizer)
+        status = source_tokenizer(job->session, options->tokenizer, job->config.vocab_size,
+                                  &job->tokenizer);
+    if (!status) status = open_text(job, options->data, &job->all);
     job->data = job->all;
     if (status) return status;
     if (options->val) return open_validation_file(job);
@@ -131,7 +144,9 @@ static int open_trainer(train_job *job)
     int status = session_check(
         job->session, ringmoe_trainer_create(job->session->mesh, &job->config,
                                              &job->options.train, job->data, &job->trainer));
-    return status ? status : train_resume(job);
+    if (status) return status;
+    ringmoe_trainer_set_tokenizer(job->trainer, job->tokenizer);
+    return train_resume(job);
 }
 
 static int start_folder(train_job *job)
@@ -184,6 +199,7 @@ static void close_job(train_job *job)
     ringmoe_tokens_destroy(&job->val_part);
     ringmoe_tokens_destroy(&job->val_file);
     ringmoe_tokens_destroy(&job->all);
+    ringmoe_tokenizer_destroy(&job->tokenizer);
 }
 
 /* Of experts by tokens in one step, if a capacity may drop some; 0: none are dropped. */

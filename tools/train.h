@@ -37,7 +37,7 @@ typedef struct train_options {
     tool_placement placement;
     tool_execution execution;
     ringmoe_train_settings train;
-    const char *data, *val, *model, *out;
+    const char *data, *val, *model, *out, *tokenizer;
     int format;
     double val_fraction;
     int64_t save_every; /* -1: a tenth of the run */
@@ -65,6 +65,7 @@ typedef struct train_job {
     tool_session *session;
     train_options options;
     ringmoe_model_config config;
+    ringmoe_tokenizer *tokenizer;                /* NULL: tokens are bytes, or given */
     ringmoe_tokens *all, *train_part, *val_part; /* parts of `all` unless --val names a file */
     ringmoe_tokens *val_file;
     const ringmoe_tokens *data, *val; /* what is trained and validated on; val NULL: nothing */

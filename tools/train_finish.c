@@ -16,13 +16,26 @@ enum { PROMPT_TOKENS = 32 };
 typedef struct sample_printer {
     FILE *out; /* NULL on ranks that do not print */
     bool are_bytes;
+    const ringmoe_tokenizer *tokenizer; /* NULL: none */
+    bool is_inside;                     /* of a text: a token has come */
     text_stream stream;
 } sample_printer;
+
+static void print_bytes(sample_printer *sample, int32_t token)
+{
+    int n;
+    const char *bytes =
+        ringmoe_tokenizer_bytes(sample->tokenizer, token, !sample->is_inside, &n);
+    for (int i = 0; i < n; i++) text_stream_put(&sample->stream, (unsigned char)bytes[i]);
+    sample->is_inside = true;
+}
 
 static int print_token(void *user, int text, int32_t token)
 {
     sample_printer *sample = user;
-    if (sample->out && sample->are_bytes)
+    if (sample->out && sample->tokenizer)
+        print_bytes(sample, token);
+    else if (sample->out && sample->are_bytes)
         text_stream_put(&sample->stream, token);
     else if (sample->out)
         fprintf(sample->out, " %d", token);
@@ -42,6 +55,7 @@ static void print_sample(train_job *job)
     int32_t prompt[PROMPT_TOKENS];
     int64_t n_prompt = PROMPT_TOKENS, longest = job->config.max_position_embeddings;
     sample_printer sample = {.out = job->session->rank == 0 ? job->screen : NULL,
+                             .tokenizer = job->tokenizer,
                              .are_bytes = ringmoe_tokens_are_bytes(text) &&
                                           job->config.vocab_size <= TEXT_VOCABULARY};
     smaller(&n_prompt, ringmoe_tokens_count(text));

@@ -7,7 +7,9 @@
 
 static const option_row rows[] = {
     ROW(data, TEXT, "data", "PATH", "text file, folder, token file, or synthetic"),
-    ROW(format, CHOICE, "format", "auto|text|u16|u32", "of --data and --val"),
+    ROW(format, CHOICE, "format", FORMAT_WORDS, "of --data and --val"),
+    ROW(tokenizer, TEXT, "tokenizer", "PATH",
+        "a tokenizer.json or its folder, for text; checkpoints carry it", .otherwise = "bytes"),
     ROW(val, TEXT, "val", "PATH", "validate on this", .otherwise = "a part of --data"),
     ROW(val_fraction, NUMBER, "val-fraction", "F", "part of --data held out for it",
         .high = 0.9),

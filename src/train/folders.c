@@ -10,6 +10,7 @@
 
 #include "base/files.h"
 #include "format/manifest.h"
+#include "format/tokenizer.h"
 #include "train/state.h"
 #include "train/tensor_files.h"
 
@@ -56,18 +57,23 @@ static bool ends_with(const char *text, const char *end)
     return length >= n && !strcmp(text + length - n, end);
 }
 
+/* The name, or that before a file gets its last. */
+static bool is_named(const char *name, const char *whole)
+{
+    size_t length = strlen(whole);
+    return !strncmp(name, whole, length) && (!name[length] || !strcmp(name + length, ".tmp"));
+}
+
 /* Whether a save makes files of that name, or of that name before it gets its last. */
 static bool is_file_of_ours(const char *name)
 {
     static const char *const whole[] = {RM_CONFIG_FILE, RM_INDEX_FILE, RM_STATE_FILE,
                                         RM_FILE_MANIFEST_NAME};
     static const char *const begins[] = {RM_WEIGHTS_PREFIX, RM_OPTIMIZER_PREFIX};
-    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
-        size_t length = strlen(whole[i]);
-        if (!strncmp(name, whole[i], length) &&
-            (!name[length] || !strcmp(name + length, ".tmp")))
-            return true;
-    }
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
+        if (is_named(name, whole[i])) return true;
+    for (int i = 0; i < RM_TOKENIZER_FILES; i++)
+        if (is_named(name, rm_tokenizer_file_names[i])) return true;
     for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++)
         if (!strncmp(name, begins[i], strlen(begins[i])) && ends_with(name, ".safetensors"))
             return true;

@@ -13,6 +13,7 @@
 
 #include "format/config.h"
 #include "format/manifest.h"
+#include "format/tokenizer.h"
 #include "train/save.h"
 
 enum { HASHES_TAG = 2002, N_KINDS = 3 };
@@ -206,6 +207,18 @@ static ringmoe_status write_config(const rm_save *save, const ringmoe_model_conf
     return status;
 }
 
+static ringmoe_status write_tokenizer(const rm_save *save, rm_file_manifest *manifest,
+                                      rm_error *error)
+{
+    for (int i = 0; save->tokenizer && i < RM_TOKENIZER_FILES; i++) {
+        const rm_tokenizer_file *file = &save->tokenizer->files[i];
+        if (file->content)
+            RM_TRY(write_listed(save, rm_tokenizer_file_names[i], file->content, file->bytes,
+                                manifest, error));
+    }
+    return RINGMOE_OK;
+}
+
 /* A file that someone took away or changed under the save is this save's failure; nothing that
  * was read is damaged. */
 static ringmoe_status check_still_there(const rm_save *save, const rm_file_manifest *manifest,
@@ -240,6 +253,7 @@ static ringmoe_status complete(const rm_save *save, const rm_parameter_table *ta
     RM_TRY(write_config(save, config, manifest, error));
     RM_TRY(write_index(save, table, manifest, error));
     RM_TRY(write_state(save, config, manifest, error));
+    RM_TRY(write_tokenizer(save, manifest, error));
     RM_TRY(write_manifest(save, manifest, &manifest_bytes, error));
     *bytes = rm_file_manifest_bytes(manifest) + manifest_bytes;
     return rm_folder_publish(&save->names, error);

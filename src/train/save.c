@@ -111,15 +111,14 @@ static ringmoe_status hand_over(ringmoe_trainer *trainer)
 /* --- end -----------------------------------------------------------------------------------
  */
 
-/* The ring is kept. */
+/* The ring and the tokenizer are kept. */
 static void forget(rm_save *save)
 {
     rm_output_close(&save->output);
     rm_writers_free(&save->writers);
     rm_state_free(&save->state);
     rm_folder_names_free(&save->names);
-    rm_arena ring = save->ring;
-    *save = (rm_save){.ring = ring};
+    *save = (rm_save){.ring = save->ring, .tokenizer = save->tokenizer};
 }
 
 /* When the last rank has stopped writing, the temporary folder goes. Collective. */
@@ -304,4 +303,9 @@ int64_t ringmoe_trainer_checkpoint_bytes(const ringmoe_trainer *trainer)
     for (int i = 0; i < table->n_parameters; i++)
         if (!table->parameters[i].tied) n += table->parameters[i].n_elements;
     return n * (1 + RM_TENSORS_MOST) * (int64_t)sizeof(rm_real);
+}
+
+void ringmoe_trainer_set_tokenizer(ringmoe_trainer *trainer, const ringmoe_tokenizer *tokenizer)
+{
+    trainer->save.tokenizer = tokenizer;
 }

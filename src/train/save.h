@@ -13,6 +13,8 @@
 #ifndef RM_SAVE_H
 #define RM_SAVE_H
 
+#include <ringmoe/tokenizer.h>
+
 #include "train/folders.h"
 #include "train/output.h"
 #include "train/state.h"
@@ -25,7 +27,8 @@ typedef struct rm_save {
     rm_state state; /* as it was at the start */
     rm_writers writers;
     rm_output output;
-    rm_arena ring; /* kept from one save to the next */
+    rm_arena ring;                      /* kept from one save to the next, as is */
+    const ringmoe_tokenizer *tokenizer; /* whose files go into the folder; NULL: none */
 } rm_save;
 
 /* What the writers found is brought to rank 0, which completes the temporary folder and gives
