@@ -16,6 +16,8 @@ static void print_help(void)
         "       ringmoe bench exchange [options]    tokens to their experts, beside bare MPI\n"
         "       ringmoe bench pipeline [options]    the bubble of each schedule, measured\n"
         "       ringmoe bench checkpoint [options] saving and loading, beside the bare disk\n"
+        "       ringmoe bench generate [options]    tokens a second, beside the memory's "
+        "speed\n"
         "       ringmoe bench gemm [options]        experts' products beside other "
         "libraries\n\n"
         "--help after each of them lists its options.\n");
@@ -29,6 +31,7 @@ static const struct {
                 {"exchange", "bench exchange", bench_exchange},
                 {"pipeline", "bench pipeline", bench_pipeline},
                 {"checkpoint", "bench checkpoint", bench_checkpoint},
+                {"generate", "bench generate", bench_generate},
                 {"gemm", "bench gemm", bench_gemm}};
 enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
 

@@ -32,6 +32,7 @@ int bench_moe(tool_session *session, int argc, char **argv);
 int bench_exchange(tool_session *session, int argc, char **argv);
 int bench_pipeline(tool_session *session, int argc, char **argv);
 int bench_checkpoint(tool_session *session, int argc, char **argv);
+int bench_generate(tool_session *session, int argc, char **argv);
 int bench_gemm(tool_session *session, int argc, char **argv);
 
 #endif

@@ -152,8 +152,8 @@ typedef struct ringmoe_model ringmoe_model;
  * norms, biases and the embedding are fp32 in any case. */
 typedef enum ringmoe_weights {
     RINGMOE_WEIGHTS_AUTO = 0, /**< for each kind of matrices (experts; the head; all others)
-                                 Q8_0 or Q4_0 if the file has all of them so, block by block,
-                                 else the context's precision */
+                                   bf16, Q8_0 or Q4_0 if the file has all of them so, unchanged;
+                                   else the context's precision */
     RINGMOE_WEIGHTS_FP32 = 1,
     RINGMOE_WEIGHTS_BF16 = 2, /**< rounded to the nearest */
     RINGMOE_WEIGHTS_Q8_0 = 3, /**< blocks of 32 with a half-precision scale, 8 bits a weight;

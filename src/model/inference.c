@@ -46,10 +46,11 @@ static rm_model_settings settings_of(const ringmoe_load_settings *settings)
 
 /* --- formats --- */
 
-/* The precision of the form in which a file has a tensor, if that is one of blocks. */
+/* The precision that has a file's numbers as they are, but for fp32 and fp16. */
 static ringmoe_precision stored_format(const rm_tensor *tensor, ringmoe_precision otherwise)
 {
     if (!tensor) return otherwise;
+    if (tensor->dtype == RM_DTYPE_BF16) return RINGMOE_PRECISION_BF16;
     if (tensor->dtype == RM_DTYPE_Q8_0) return RINGMOE_PRECISION_Q8_0;
     return tensor->dtype == RM_DTYPE_Q4_0 ? RINGMOE_PRECISION_Q4_0 : otherwise;
 }
@@ -61,7 +62,7 @@ static void take_format(ringmoe_precision format, bool *is_set, ringmoe_precisio
     *is_set = true;
 }
 
-/* Blocks where all matrices of a kind are in the same ones in the files. */
+/* What all matrices of a kind are in the files. */
 static rm_weight_formats formats_of_files(const rm_opened_weights *opened,
                                           ringmoe_precision otherwise)
 {
