@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tokenizers against the ids of the `tokenizers` library (tokenizers/make_tokenizers.py), from
+ * files and from lists; streams of ids whatever the number of threads and the layout of the
+ * file; chat templates; refusals by name.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <ringmoe/data.h>
+
+#include "comm/context.h"
+#include "scratch.h"
+
+enum { MOST_TEXT = 4096 };
+static struct ringmoe_context context;
+static const char *folder;
+
+static void must(ringmoe_status status)
+{
+    if (status != RINGMOE_OK) fail_msg("%s", context.error.text);
+}
+
+static ringmoe_tokenizer *opened(const char *name)
+{
+    char path[1024];
+    ringmoe_tokenizer *tokenizer;
+    snprintf(path, sizeof path, "%s/%s.json", folder, name);
+    must(ringmoe_tokenizer_open(&context, path, &tokenizer));
+    return tokenizer;
+}
+
+/* "6162 0 17 4": bytes, frame, ids. Returns the bytes. */
+static int read_case(const char *line, char *text, int *frame, int32_t *ids, int *n_ids)
+{
+    int n = 0, used;
+    unsigned byte;
+    for (; sscanf(line, "%2x%n", &byte, &used) == 1 && *line != ' '; line += 2)
+        text[n++] = (char)byte;
+    assert_int_equal(sscanf(line, " %d%n", frame, &used), 1);
+    line += used;
+    for (*n_ids = 0; sscanf(line, " %d%n", &ids[*n_ids], &used) == 1; line += used) ++*n_ids;
+    return n;
+}
+
+static void check_case(ringmoe_tokenizer *tokenizer, const char *line)
+{
+    char text[MOST_TEXT];
+    int32_t wanted[MOST_TEXT], ids[MOST_TEXT];
+    int frame, n_wanted, n = read_case(line, text, &frame, wanted, &n_wanted);
+    int64_t n_ids;
+    must(ringmoe_tokenizer_encode(tokenizer, text, n, frame ? RINGMOE_ENCODE_FRAME : 0, ids,
+                                  MOST_TEXT, &n_ids));
+    if (n_ids != n_wanted || memcmp(ids, wanted, (size_t)n_ids * sizeof *ids) != 0)
+        fail_msg("other ids for %.200s", line);
+}
+
+/* A list has no place for blanks beside a token, or for tokens of normalized text. */
+static bool lists_say_all(const char *name)
+{
+    return strcmp(name, "qwen2") != 0 && strcmp(name, "olmoe") != 0;
+}
+
+static void gives_the_librarys_ids(void **state)
+{
+    static const char *const names[] = {"gpt2", "qwen2", "llama3", "olmoe", "mixtral"};
+    static char line[1 << 16];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[1024];
+        ringmoe_tokenizer *tokenizer = opened(names[i]), *again = NULL;
+        ringmoe_tokenizer_parts parts;
+        must(ringmoe_tokenizer_describe(tokenizer, &parts));
+        must(ringmoe_tokenizer_create(&context, &parts, &again));
+        snprintf(path, sizeof path, "%s/%s.ids", folder, names[i]);
+        FILE *cases = fopen(path, "r");
+        assert_non_null(cases);
+        int n = 0;
+        for (; fgets(line, sizeof line, cases); n++) {
+            check_case(tokenizer, line);
+            /* <s> in a text is followed by a blank of its own there. */
+            if (lists_say_all(names[i]) && !strstr(line, "3c")) check_case(again, line);
+        }
+        assert_true(n > 100);
+        fclose(cases);
+        ringmoe_tokenizer_destroy(&again);
+        ringmoe_tokenizer_destroy(&tokenizer);
+    }
+}
+
+static void decodes_what_it_encoded(void **state)
+{
+    static const char *const names[] = {"gpt2", "llama3", "mixtral"};
+    static const char text[] = "The \xe5\xa4\xa9 fox's  \xf0\x9f\x99\x82 12";
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        ringmoe_tokenizer *tokenizer = opened(names[i]);
+        int32_t ids[64];
+        char back[128] = "";
+        int64_t n;
+        must(ringmoe_tokenizer_encode(tokenizer, text, sizeof text - 1, 0, ids, 64, &n));
+        for (int64_t at = 0; at < n; at++) {
+            int bytes;
+            const char *piece = ringmoe_tokenizer_bytes(tokenizer, ids[at], at == 0, &bytes);
+            strncat(back, piece, (size_t)bytes);
+        }
+        assert_string_equal(back, text);
+        ringmoe_tokenizer_destroy(&tokenizer);
+    }
+}
+
+static void users_text_holds_no_special_tokens(void **state)
+{
+    ringmoe_tokenizer *tokenizer = opened("gpt2");
+    int end = ringmoe_tokenizer_find(tokenizer, "<|endoftext|>");
+    int32_t ids[32];
+    int64_t n;
+    must(ringmoe_tokenizer_encode(tokenizer, "<|endoftext|>", 13, 0, ids, 32, &n));
+    assert_true(n == 1 && ids[0] == end);
+    must(ringmoe_tokenizer_encode(tokenizer, "<|endoftext|>", 13, RINGMOE_ENCODE_PLAIN, ids, 32,
+                                  &n));
+    assert_true(n > 1);
+    must(ringmoe_tokenizer_encode(tokenizer, "", 0, RINGMOE_ENCODE_FRAME, NULL, 0, &n));
+    assert_int_equal(n, 0);
+    ringmoe_tokenizer_destroy(&tokenizer);
+}
+
+/* --- streams
+ * ---------------------------------------------------------------------------------- */
+
+static const char *long_text(void)
+{
+    const char *path = scratch_path("long.txt");
+    FILE *out = fopen(path, "w");
+    for (int i = 0; i < 60000; i++)
+        fprintf(out, "line %d of a text\nwith \xc3\xa9 and others, %d\n\n", i, i * 7919);
+    assert_int_equal(fclose(out), 0);
+    return path;
+}
+
+static void check_layout(const ringmoe_tokenizer *tokenizer, const char *text,
+                         const ringmoe_tokens *wanted, ringmoe_token_format format)
+{
+    ringmoe_tokenize_settings settings;
+    ringmoe_tokenize_result result;
+    ringmoe_tokens *tokens;
+    char hash[17], wanted_hash[17];
+    const char *path = scratch_path("written.bin");
+    ringmoe_tokenize_settings_default(&settings);
+    settings.format = format;
+    settings.end = 5;
+    must(ringmoe_tokens_write(&context, tokenizer, &text, 1, &settings, path, &result));
+    must(ringmoe_tokens_open(&context, path, RINGMOE_TOKENS_AUTO, 65536, &tokens));
+    assert_int_equal(ringmoe_tokens_format(tokens), format);
+    assert_int_equal(result.tokens, ringmoe_tokens_count(tokens));
+    assert_int_equal(result.documents, 1);
+    ringmoe_tokens_hash(tokens, hash);
+    ringmoe_tokens_hash(wanted, wanted_hash);
+    assert_string_equal(hash, wanted_hash);
+    ringmoe_tokens_destroy(&tokens);
+    unlink(path);
+    unlink(scratch_path("written.idx"));
+}
+
+/* As one call gives them, with any number of threads and in each layout. */
+static void threads_do_not_change_the_ids(void **state)
+{
+    const char *text = long_text();
+    ringmoe_tokenizer *tokenizer = opened("gpt2");
+    ringmoe_tokenize_settings settings;
+    ringmoe_tokens *tokens;
+    static char content[4 << 20];
+    FILE *in = fopen(text, "r");
+    int64_t bytes = (int64_t)fread(content, 1, sizeof content, in), n;
+    fclose(in);
+    int32_t *ids = malloc((size_t)bytes * sizeof *ids), id;
+    must(ringmoe_tokenizer_encode(tokenizer, content, bytes, 0, ids, bytes, &n));
+    ringmoe_tokenize_settings_default(&settings);
+    settings.end = 5;
+    for (context.compute.n_threads = 3; context.compute.n_threads > 0;
+         context.compute.n_threads--) {
+        must(ringmoe_tokens_encode(&context, tokenizer, &text, 1, &settings, &tokens, NULL));
+        assert_int_equal(ringmoe_tokens_count(tokens), n + 1);
+        for (int64_t i = 0; i < n; i++) {
+            ringmoe_tokens_read(tokens, i, 1, &id);
+            assert_int_equal(id, ids[i]);
+        }
+        if (context.compute.n_threads > 1) ringmoe_tokens_destroy(&tokens);
+    }
+    context.compute.n_threads = 2;
+    check_layout(tokenizer, text, tokens, RINGMOE_TOKENS_U16);
+    check_layout(tokenizer, text, tokens, RINGMOE_TOKENS_LLMC);
+    check_layout(tokenizer, text, tokens, RINGMOE_TOKENS_MEGATRON);
+    ringmoe_tokens_destroy(&tokens);
+    ringmoe_tokenizer_destroy(&tokenizer);
+    free(ids);
+}
+
+static void lines_are_documents(void **state)
+{
+    ringmoe_tokenizer *tokenizer = opened("gpt2");
+    ringmoe_tokenize_settings settings;
+    ringmoe_tokenize_result result;
+    ringmoe_tokens *tokens;
+    context.compute.n_threads = 2;
+    const char *text =
+        scratch_text("j.jsonl", "{\"text\": \"a\\nb\"}\n\n{\"text\": \"c\"}\r\n");
+    ringmoe_tokenize_settings_default(&settings);
+    settings.documents = RINGMOE_DOCUMENTS_JSON_LINES;
+    must(ringmoe_tokens_encode(&context, tokenizer, &text, 1, &settings, &tokens, &result));
+    assert_int_equal(result.documents, 2);
+    assert_int_equal(result.tokens, 4);
+    ringmoe_tokens_destroy(&tokens);
+    text = scratch_text("bad.jsonl", "{\"text\": \"a\"}\n{\"other\": 1}\n");
+    assert_int_equal(
+        ringmoe_tokens_encode(&context, tokenizer, &text, 1, &settings, &tokens, &result),
+        RINGMOE_ERROR_FORMAT);
+    assert_non_null(strstr(context.error.text, "line 2"));
+    ringmoe_tokenizer_destroy(&tokenizer);
+}
+
+/* --- chats and refusals
+ * -------------------------------------------------------------------------- */
+
+static ringmoe_tokenizer *with_template(const char *text)
+{
+    char command[2048];
+    ringmoe_tokenizer *tokenizer;
+    snprintf(command, sizeof command, "cp '%s/gpt2.json' '%s/tokenizer.json'", folder,
+             scratch_folder);
+    assert_int_equal(system(command), 0);
+    scratch_text("chat_template.jinja", text);
+    must(ringmoe_tokenizer_open(&context, scratch_folder, &tokenizer));
+    return tokenizer;
+}
+
+static void renders_a_chat(void **state)
+{
+    static const struct {
+        const char *text, *wanted;
+    } cases[] = {
+        {"{% for m in messages %}{{ m['role'] + ': ' + m.content | trim }}\n{% endfor %}"
+         "{% if add_generation_prompt %}ai:{% endif %}",
+         "system: s\nuser: hi\nai:"},
+        {"{%- set ns = namespace(n=0) %}\n  {%- for m in messages[::-1] if m.role != 'system' "
+         "%}"
+         "\n  {%- set ns.n = ns.n + loop.index %}\n{%- endfor %}\n{{ ns.n ~ '!' }}\n",
+         "1!"},
+        {"a\n  {# comment #}\nb {{- ' c ' }}{% set x = messages|length - 1 %}{{ x }}"
+         "{{ 'y' if x == 1 and tools is none and not z is defined else 'n' }}",
+         "a\nb c 1y"},
+        {"{{ messages[0]['content'].split('s')[-1].strip() == '' }}{{ -7 % 3 }}", "True2"},
+    };
+    static const ringmoe_chat_message chat[] = {{"system", "s"}, {"user", " hi "}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        int64_t n;
+        ringmoe_tokenizer *tokenizer = with_template(cases[i].text);
+        must(ringmoe_tokenizer_chat(tokenizer, chat, 2, 1, text, sizeof text, &n));
+        assert_string_equal(text, cases[i].wanted);
+        assert_int_equal(n, strlen(text));
+        ringmoe_tokenizer_destroy(&tokenizer);
+    }
+}
+
+static void refuses_templates(void **state)
+{
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"{{ raise_exception('no system') }}", "no system"},
+        {"a\n{% macro f() %}", "line 2"},
+        {"{% for m in messages %}", "without its end"},
+        {"{{ messages | sort }}", "sort"},
+        {"{{ a.b }}", "undefined"},
+        {"{% for a in messages %}{% for b in messages %}{{ 'x' * 3 }}{% endfor %}{% endfor %}",
+         "*"},
+    };
+    static const ringmoe_chat_message chat[] = {{"user", "hi"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t n;
+        ringmoe_tokenizer *tokenizer = with_template(cases[i].text);
+        assert_int_equal(ringmoe_tokenizer_chat(tokenizer, chat, 1, 0, NULL, 0, &n),
+                         RINGMOE_ERROR_FORMAT);
+        if (!strstr(context.error.text, cases[i].message)) fail_msg("%s", context.error.text);
+        ringmoe_tokenizer_destroy(&tokenizer);
+    }
+}
+
+static void refuses_what_is_not_done(void **state)
+{
+    static const struct {
+        const char *parts, *message;
+    } cases[] = {
+        {"\"model\": {\"type\": \"WordPiece\", \"vocab\": {}}", "WordPiece"},
+        {"\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [\"a b\"]}", "merge 0"},
+        {"\"model\": {\"vocab\": {\"a\": 0, \"b\": 0}, \"merges\": []}", "same id"},
+        {"\"model\": {\"vocab\": {\"a\": 99999999}, \"merges\": []}", "99999999"},
+        {"\"model\": {\"vocab\": {\"a\": 0}, \"merges\": [], \"dropout\": 0.1}", "dropout"},
+        {"\"normalizer\": {\"type\": \"Lowercase\"}, \"model\": {}", "Lowercase"},
+        {"\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"[a&&b]\"}, "
+         "\"behavior\": \"Isolated\"}",
+         "intersection"},
+        {"\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"a\"}, "
+         "\"behavior\": \"Contiguous\"}",
+         "Contiguous"},
+        {"\"unheard\": 1", "unheard"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[512];
+        ringmoe_tokenizer *tokenizer;
+        snprintf(text, sizeof text, "{%s}", cases[i].parts);
+        assert_int_equal(
+            ringmoe_tokenizer_open(&context, scratch_text("r.json", text), &tokenizer),
+            RINGMOE_ERROR_FORMAT);
+        assert_null(tokenizer);
+        if (!strstr(context.error.text, cases[i].message)) fail_msg("%s", context.error.text);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gives_the_librarys_ids),
+        cmocka_unit_test(decodes_what_it_encoded),
+        cmocka_unit_test(users_text_holds_no_special_tokens),
+        cmocka_unit_test(threads_do_not_change_the_ids),
+        cmocka_unit_test(lines_are_documents),
+        cmocka_unit_test(renders_a_chat),
+        cmocka_unit_test(refuses_templates),
+        cmocka_unit_test(refuses_what_is_not_done),
+    };
+    folder = argc > 1 ? argv[1] : "tokenizers";
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
+}
