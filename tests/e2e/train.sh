@@ -53,6 +53,33 @@ done_well 'generate from a file on two ranks' "$mpiexec" -n 2 "$ringmoe" generat
     --model runs/tiny-1 --prompt-file prompt --max-new 20 --seed 3
 cmp -s out once || fail "two ranks give another text"
 
+# Several prompts together are continued as each is alone, and stop where they are told.
+done_well 'generate from three prompts' "$ringmoe" generate --model runs/tiny-1 --prompt ab \
+    --prompt 'a longer one' --prompt x --max-sequences 2 --max-new 20 --seed 3
+sed -n '2,/^--- 2 ---$/p' out | sed '$d' >first
+cmp -s first once || fail "a prompt beside others gives another text"
+done_well 'generate as JSON' "$ringmoe" generate --model runs/tiny-1 --prompt ab --max-new 20 \
+    --seed 3 --json
+has '"end": "length"' out
+has '"new_tokens": 19' out
+# The first of the new bytes that can be an argument.
+byte=$(grep -oE '^ +[0-9]+,?$' out | tr -dc '0-9\n' | awk '$1 > 32 && $1 < 127 {print; exit}')
+if [ -n "$byte" ]; then
+    done_well 'generate up to a text' "$ringmoe" generate --model runs/tiny-1 --prompt ab \
+        --max-new 20 --seed 3 --stop "$(printf '%b' "\\0$(printf '%o' "$byte")")" --json
+    has '"end": "stop"' out
+fi
+for weights in fp32 bf16 q8_0 q4_0; do
+    done_well "generate from $weights" "$ringmoe" generate --model runs/tiny-1 --prompt ab \
+        --max-new 5 --weights "$weights"
+    cp out all
+    done_well "generate from $weights in the file" "$ringmoe" generate --model runs/tiny-1 \
+        --prompt ab --max-new 5 --weights "$weights" --expert-memory 1
+    cmp -s out all || fail "experts in their file give another text ($weights)"
+done
+refused 'a conversation without a tokenizer' 2 'no tokenizer' "$ringmoe" generate \
+    --model runs/tiny-1 --prompt ab --chat
+
 # A vocabulary that is not bytes: token ids go in and come out.
 small_config | sed 's/"vocab_size": 256/"vocab_size": 300, "capacity_factor": 1/' >ids.json
 # shellcheck disable=SC2086

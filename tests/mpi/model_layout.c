@@ -209,8 +209,7 @@ static void check_loading(void)
     if (rank == 0) remove_file(folder, "model.safetensors");
     MPI_Barrier(MPI_COMM_WORLD);
     ringmoe_model_destroy(&spread.model);
-    CHECK(ringmoe_model_load(spread.mesh, folder, NULL, &spread.model) ==
-          RINGMOE_ERROR_FILE);
+    CHECK(ringmoe_model_load(spread.mesh, folder, NULL, &spread.model) == RINGMOE_ERROR_FILE);
     CHECK_TEXT(ringmoe_context_error(spread.context), "model.safetensors");
     if (rank == 0) {
         remove_file(folder, "config.json");
