@@ -26,10 +26,9 @@ bool words_open(generate_words *words, ringmoe_context *context, const char *pat
                  vocab_size);
         return false;
     }
-    if (ringmoe_tokenizer_open(context, path, &words->tokenizer) == RINGMOE_OK) {
-        words->are_bytes = false;
-        return true;
-    }
+    ringmoe_status status = ringmoe_tokenizer_open(context, path, &words->tokenizer);
+    if (status == RINGMOE_OK) words->are_bytes = false;
+    if (status == RINGMOE_OK || (status == RINGMOE_ERROR_STATE && !must_be_there)) return true;
     snprintf(text, size, "%s", ringmoe_context_error(context));
     return false;
 }

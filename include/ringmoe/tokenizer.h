@@ -41,8 +41,9 @@ typedef enum ringmoe_token_type {
  *   path  in  a tokenizer.json, or a folder with one; tokenizer_config.json,
  *             special_tokens_map.json and chat_template.jinja beside it are read too if they
  *             are there. Or a GGUF file (its name ends in .gguf)
- * Returns OK; ARGUMENT; FILE (missing, unreadable); FORMAT (damaged, or it asks for something
- * that is not done here: the file, the key and the value are named); MEMORY.
+ * Returns OK; ARGUMENT; STATE (a .gguf file without one); FILE (missing, unreadable); FORMAT
+ * (damaged, or it asks for something that is not done here: the file, the key and the value are
+ * named); MEMORY.
  */
 RINGMOE_API ringmoe_status ringmoe_tokenizer_open(ringmoe_context *context, const char *path,
                                                   ringmoe_tokenizer **tokenizer);

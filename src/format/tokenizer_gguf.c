@@ -97,10 +97,11 @@ static ringmoe_status read_parts(gguf_lists *lists, ringmoe_tokenizer_parts *par
 {
     const char *model = find_text(lists, "tokenizer.ggml.model");
     bool is_bytes = model && strcmp(model, "gpt2") == 0;
-    if (!model || (!is_bytes && strcmp(model, "llama") != 0))
+    if (!model || strcmp(model, "none") == 0)
+        return rm_fail(error, RINGMOE_ERROR_STATE, "the file has no tokenizer");
+    if (!is_bytes && strcmp(model, "llama") != 0)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                       "tokenizer.ggml.model is %.40s: gpt2 and llama can be read",
-                       model ? model : "not there");
+                       "tokenizer.ggml.model is %.40s: gpt2 and llama can be read", model);
     parts->kind = is_bytes ? RINGMOE_TOKENIZER_BYTES : RINGMOE_TOKENIZER_CHARACTERS;
     RM_TRY(read_texts(lists, "tokenizer.ggml.tokens", &lists->tokens, &parts->n_tokens, error));
     RM_TRY(read_numbers(lists, parts->n_tokens, error));
