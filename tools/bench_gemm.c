@@ -5,6 +5,7 @@
 #include "bench_gemm.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct gemm_options {
     const char *shapes, *rows, *ops, *experts, *tokens, *threads;
@@ -12,7 +13,7 @@ typedef struct gemm_options {
     int precision, grouped, warm, quick, json;
 } gemm_options;
 
-enum { PRECISION_BOTH = 2, MOST_TURNS = 99 };
+enum { PRECISION_BOTH = GEMM_PRECISIONS, MOST_TURNS = 99 };
 
 #define ROW(member, ...) OPTION_ROW(gemm_options, member, __VA_ARGS__)
 
@@ -25,7 +26,7 @@ static const option_row option_rows[] = {
     ROW(grouped, FLAG, "grouped", NULL, "all experts of a layer in one call, with uneven rows"),
     ROW(experts, TEXT, "experts", "N,..", "experts of --grouped"),
     ROW(tokens, TEXT, "tokens", "N,..", "rows of all experts of --grouped"),
-    ROW(precision, CHOICE, "precision", "fp32|bf16|both", "operands of the products"),
+    ROW(precision, CHOICE, "precision", "fp32|bf16|q8|q4|both", "operands of the products"),
     ROW(threads, TEXT, "threads", "N[,N]", "one or two numbers, side by side",
         .otherwise = "1 and all cpus"),
     ROW(repeat, INTEGER, "repeat", "N", "turns of each contender at most", .low = 2,
@@ -46,6 +47,12 @@ static const option_set set = {
     .count = sizeof option_rows / sizeof option_rows[0],
 };
 
+static bool is_quantised(const gemm_options *options)
+{
+    return options->precision != PRECISION_BOTH &&
+           gemm_is_quantised((ringmoe_precision)options->precision);
+}
+
 static void choose_defaults(gemm_options *options, const option_result *given)
 {
     bool has_shapes = options_given(&set, given, "shapes");
@@ -56,6 +63,7 @@ static void choose_defaults(gemm_options *options, const option_result *given)
         options->shapes = "512x1408,1024x2816,2048x1408";
     if (!has_rows && options->quick) options->rows = "1,16,64,256";
     if (!options_given(&set, given, "tokens") && options->quick) options->tokens = "1024";
+    if (!options_given(&set, given, "ops") && is_quantised(options)) options->ops = "forward";
 }
 
 /* Options that would go unheard; false with a line in `error`. */
@@ -68,6 +76,11 @@ static bool check_given(const gemm_options *options, const option_result *given,
             snprintf(error, 256, "--%s is for --grouped: give that too", grouped_only[i]);
             return false;
         }
+    if (is_quantised(options) && strcmp(options->ops, "forward") != 0) {
+        snprintf(error, 256, "--precision %s has forward products alone: give --ops forward",
+                 gemm_precision_name(options->precision));
+        return false;
+    }
     if (!options->grouped || !options_given(&set, given, "rows")) return true;
     snprintf(error, 256, "--rows is not for --grouped: give --tokens, the rows of all experts");
     return false;
@@ -82,11 +95,12 @@ static bool is_ascending(const gemm_plan *plan)
 /* Reads the lists; on failure a line in `error`. */
 static bool make_plan(const gemm_options *options, gemm_plan *plan, char error[256])
 {
-    *plan = (gemm_plan){.repeat = options->repeat,
-                        .grouped = options->grouped,
-                        .warm = options->warm,
-                        .has_precision = {options->precision != RINGMOE_PRECISION_BF16,
-                                          options->precision != RINGMOE_PRECISION_FP32}};
+    *plan = (gemm_plan){
+        .repeat = options->repeat, .grouped = options->grouped, .warm = options->warm};
+    for (int i = 0; i < GEMM_PRECISIONS; i++)
+        plan->has_precision[i] = options->precision == PRECISION_BOTH
+                                     ? i <= RINGMOE_PRECISION_BF16
+                                     : options->precision == i;
     if (!gemm_list_shapes(options->shapes, plan->shapes, &plan->n_shapes, error) ||
         !gemm_list_operations(options->ops, plan->operations, &plan->n_operations, error) ||
         !gemm_list_integers("rows", options->rows, GEMM_MAX_SIZE, plan->rows, &plan->n_rows,

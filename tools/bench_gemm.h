@@ -25,6 +25,7 @@ enum {
     GEMM_MAX_EXPERTS = 4096,
     GEMM_ROW_BLOCK = 32, /* rows a library may like to have a multiple of */
     GEMM_MAX_LIBRARIES = 2,
+    GEMM_PRECISIONS = 4,
 };
 
 typedef enum gemm_operation {
@@ -37,6 +38,9 @@ typedef enum gemm_operation {
 /* "forward"; the names of the option, NULL-terminated. */
 extern const char *const gemm_operation_names[GEMM_OPERATIONS + 1];
 const char *gemm_precision_name(int precision);
+/* Bytes that a weight takes, packed. */
+double gemm_weight_bytes(ringmoe_precision precision);
+bool gemm_is_quantised(ringmoe_precision precision);
 
 /* W is [n_out][n_in]. */
 typedef struct gemm_shape {
@@ -48,7 +52,7 @@ typedef struct gemm_plan {
     int64_t rows[GEMM_MAX_LIST], experts[GEMM_MAX_LIST], tokens[GEMM_MAX_LIST];
     int64_t operations[GEMM_MAX_LIST], threads[GEMM_MAX_LIST];
     int n_shapes, n_rows, n_experts, n_tokens, n_operations, n_threads;
-    bool has_precision[2]; /* by ringmoe_precision */
+    bool has_precision[GEMM_PRECISIONS]; /* by ringmoe_precision */
     int64_t repeat;
     bool grouped, warm;
 } gemm_plan;

@@ -11,9 +11,12 @@ static json_t *levels_to_json(const ringmoe_machine_ceilings *ceilings)
     json_t *levels = json_array();
     for (int i = 0; i < ceilings->n_levels; i++) {
         const ringmoe_machine_peak *peak = &ceilings->levels[i];
-        json_array_append_new(levels, json_pack("{s:s, s:o, s:o}", "level", peak->level,
-                                                "fp32_gflops", json_number(peak->fp32_gflops),
-                                                "bf16_gflops", json_number(peak->bf16_gflops)));
+        json_array_append_new(levels,
+                              json_pack("{s:s, s:o, s:o, s:o, s:o}", "level", peak->level,
+                                        "fp32_gflops", json_number(peak->fp32_gflops),
+                                        "bf16_gflops", json_number(peak->bf16_gflops),
+                                        "q8_gflops", json_number(peak->q8_gflops), "q4_gflops",
+                                        json_number(peak->q4_gflops)));
     }
     return levels;
 }

@@ -10,7 +10,19 @@ const char *const gemm_operation_names[] = {"forward", "backward-input", "backwa
 
 const char *gemm_precision_name(int precision)
 {
-    return precision == RINGMOE_PRECISION_BF16 ? "bf16" : "fp32";
+    static const char *const names[GEMM_PRECISIONS] = {"fp32", "bf16", "q8", "q4"};
+    return names[precision];
+}
+
+double gemm_weight_bytes(ringmoe_precision precision)
+{
+    static const double bytes[GEMM_PRECISIONS] = {4, 2, 34.0 / 32, 18.0 / 32};
+    return bytes[precision];
+}
+
+bool gemm_is_quantised(ringmoe_precision precision)
+{
+    return precision == RINGMOE_PRECISION_Q8_0 || precision == RINGMOE_PRECISION_Q4_0;
 }
 
 /* Reads a whole number in 1..high and moves on past it. */

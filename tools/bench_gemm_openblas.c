@@ -87,7 +87,7 @@ static bool run_blas(void *state, int set)
 static const char *note_blas(const void *state)
 {
     const blas *b = state;
-    return b->problem->precision == RINGMOE_PRECISION_BF16 ? "fp32" : "";
+    return b->problem->precision == RINGMOE_PRECISION_FP32 ? "" : "fp32";
 }
 
 const gemm_contender gemm_openblas = {.name = "OpenBLAS",

@@ -28,7 +28,7 @@ static ringmoe_status open_context(ours *o)
     ringmoe_context_settings settings;
     ringmoe_context_settings_default(&settings);
     settings.n_threads = o->problem->n_threads;
-    settings.precision = o->problem->precision;
+    if (!gemm_is_quantised(o->problem->precision)) settings.precision = o->problem->precision;
     return ringmoe_context_create(MPI_COMM_SELF, &settings, &o->context);
 }
 
@@ -36,9 +36,13 @@ static ringmoe_status pack_set(ours *o, int set)
 {
     const gemm_problem *problem = o->problem;
     int64_t n_weights = problem->n_experts * problem->shape.n_out * problem->shape.n_in;
-    ringmoe_status status = ringmoe_matrices_create(
-        o->context, problem->n_experts, problem->shape.n_out, problem->shape.n_in,
-        problem->operation == GEMM_BACKWARD_INPUT, &o->sets[set]);
+    ringmoe_status status =
+        gemm_is_quantised(problem->precision)
+            ? ringmoe_matrices_create_in(o->context, problem->n_experts, problem->shape.n_out,
+                                         problem->shape.n_in, problem->precision, &o->sets[set])
+            : ringmoe_matrices_create(o->context, problem->n_experts, problem->shape.n_out,
+                                      problem->shape.n_in,
+                                      problem->operation == GEMM_BACKWARD_INPUT, &o->sets[set]);
     if (status != RINGMOE_OK || problem->operation == GEMM_BACKWARD_WEIGHT) return status;
     return ringmoe_matrices_pack(o->sets[set], problem->weights + set * n_weights);
 }

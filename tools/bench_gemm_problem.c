@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench_gemm.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -51,10 +52,10 @@ int gemm_count_sets(const gemm_plan *plan, const gemm_shape *shape, int n_expert
                     ringmoe_precision precision, int n_threads)
 {
     if (plan->warm) return 1;
-    int64_t element = precision == RINGMOE_PRECISION_BF16 ? 2 : 4;
-    int64_t bytes = n_experts * shape->n_in * shape->n_out * element;
-    int64_t sets = (2 * cache_bytes(n_threads) + bytes - 1) / bytes;
-    return (int)(sets < MOST_SETS ? sets : MOST_SETS);
+    double weights = (double)n_experts * (double)shape->n_in * (double)shape->n_out;
+    double bytes = weights * gemm_weight_bytes(precision);
+    double sets = ceil(2 * (double)cache_bytes(n_threads) / bytes);
+    return sets < MOST_SETS ? (int)sets : MOST_SETS;
 }
 
 double gemm_bytes_needed(const gemm_plan *plan, const gemm_shape *shape, int n_experts,
@@ -63,7 +64,10 @@ double gemm_bytes_needed(const gemm_plan *plan, const gemm_shape *shape, int n_e
     /* Two packed forms of ours, two of the grouped case's single expert, one of each library.
      */
     int copies = plan->grouped ? 6 : 4;
-    int sets = gemm_count_sets(plan, shape, n_experts, RINGMOE_PRECISION_BF16, n_threads);
+    int least = 0; /* the precision with the smallest weights has the most sets of them */
+    for (int i = 0; i < GEMM_PRECISIONS; i++)
+        if (plan->has_precision[i]) least = i;
+    int sets = gemm_count_sets(plan, shape, n_experts, (ringmoe_precision)least, n_threads);
     double weights = (double)shape->n_in * (double)shape->n_out * n_experts * sets;
     double rows = (double)(max_rows + GEMM_ROW_BLOCK) * (double)(shape->n_in + shape->n_out);
     return (double)sizeof(ringmoe_real) * (copies * weights + 3 * rows);

@@ -41,8 +41,10 @@ static double peak_of(const ringmoe_machine_ceilings *ceilings, ringmoe_precisio
     double peak = 0;
     for (int i = 0; i < ceilings->n_levels; i++) {
         const ringmoe_machine_peak *level = &ceilings->levels[i];
-        peak = fmax(peak, level->fp32_gflops);
+        if (!gemm_is_quantised(precision)) peak = fmax(peak, level->fp32_gflops);
         if (precision == RINGMOE_PRECISION_BF16) peak = fmax(peak, level->bf16_gflops);
+        if (precision == RINGMOE_PRECISION_Q8_0) peak = fmax(peak, level->q8_gflops);
+        if (precision == RINGMOE_PRECISION_Q4_0) peak = fmax(peak, level->q4_gflops);
     }
     return peak;
 }
@@ -52,7 +54,6 @@ static double peak_of(const ringmoe_machine_ceilings *ceilings, ringmoe_precisio
 void gemm_result_describe(gemm_result *result, const int64_t *offsets)
 {
     bool is_weight = result->operation == GEMM_BACKWARD_WEIGHT;
-    bool is_short = result->precision == RINGMOE_PRECISION_BF16 && !is_weight;
     double matrix = (double)result->shape.n_in * (double)result->shape.n_out;
     int n_touched = 0;
     for (int e = 0; e < result->n_experts; e++) {
@@ -61,7 +62,7 @@ void gemm_result_describe(gemm_result *result, const int64_t *offsets)
         n_touched += m > 0 || is_weight;
     }
     result->flops = 2 * matrix * (double)result->rows;
-    result->bytes = matrix * n_touched * (is_short ? 2 : 4);
+    result->bytes = matrix * n_touched * (is_weight ? 4 : gemm_weight_bytes(result->precision));
 }
 
 static void set_roof(gemm_result *result, const ringmoe_machine_ceilings *ceilings,

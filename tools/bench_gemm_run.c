@@ -113,6 +113,8 @@ static void merge(ringmoe_machine_ceilings *kept, const ringmoe_machine_ceilings
     for (int i = 0; i < kept->n_levels; i++) {
         keep_greater(&kept->levels[i].fp32_gflops, seen->levels[i].fp32_gflops);
         keep_greater(&kept->levels[i].bf16_gflops, seen->levels[i].bf16_gflops);
+        keep_greater(&kept->levels[i].q8_gflops, seen->levels[i].q8_gflops);
+        keep_greater(&kept->levels[i].q4_gflops, seen->levels[i].q4_gflops);
     }
 }
 
@@ -143,7 +145,7 @@ static int measure_tables(gemm_run *run, bool is_json)
 {
     int status = EXIT_DONE;
     for (int o = 0; !status && o < run->plan.n_operations; o++)
-        for (int precision = 0; !status && precision < 2; precision++) {
+        for (int precision = 0; !status && precision < GEMM_PRECISIONS; precision++) {
             int first = run->n_results;
             if (!run->plan.has_precision[precision]) continue;
             status = measure_table(run, (gemm_operation)run->plan.operations[o],
@@ -191,8 +193,9 @@ static double planned_work(const gemm_plan *plan)
         int64_t rows = plan->grouped ? plan->tokens[i % plan->n_tokens] : plan->rows[i];
         work += gemm_work(2 * (double)rows * matrices) + (plan->n_shapes - 1) * gemm_work(0);
     }
-    return work * plan->n_operations * plan->n_threads *
-           (plan->has_precision[0] + plan->has_precision[1]);
+    int n_precisions = 0;
+    for (int i = 0; i < GEMM_PRECISIONS; i++) n_precisions += plan->has_precision[i];
+    return work * plan->n_operations * plan->n_threads * n_precisions;
 }
 
 int gemm_run_plan(gemm_run *run, bool is_json)

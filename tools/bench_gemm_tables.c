@@ -41,6 +41,10 @@ static void print_ceilings(const gemm_run *run)
                      "GFLOP/s on registers alone");
         print_row_of(run, name, "bf16", level + offsetof(ringmoe_machine_peak, bf16_gflops),
                      "GFLOP/s");
+        print_row_of(run, name, "q8", level + offsetof(ringmoe_machine_peak, q8_gflops),
+                     "GFLOP/s");
+        print_row_of(run, name, "q4", level + offsetof(ringmoe_machine_peak, q4_gflops),
+                     "GFLOP/s");
     }
     print_row_of(run, "memory", "read", offsetof(ringmoe_machine_ceilings, read_gb_per_s),
                  "GB/s");
@@ -117,8 +121,7 @@ static void print_table_head(const gemm_run *run, const gemm_result *result)
     printf("\n%s%s, %s: %s%s\n", is_grouped ? "grouped " : "",
            gemm_operation_names[result->operation], gemm_precision_name((int)result->precision),
            formulas[result->operation],
-           result->precision == RINGMOE_PRECISION_BF16 ? "   (OpenBLAS has no bf16: its fp32)"
-                                                       : "");
+           result->precision == RINGMOE_PRECISION_FP32 ? "" : "   (beside fp32 of OpenBLAS)");
     printf("  %11s %8s", "", "");
     for (int t = 0; t < run->plan.n_threads; t++) {
         char title[32];

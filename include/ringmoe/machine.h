@@ -51,6 +51,7 @@ typedef struct ringmoe_machine_peak {
     double fp32_gflops;                     /**< the instructions of its fp32 products */
     double bf16_gflops; /**< those of its bf16 products: the fp32 ones where the level has no
                            multiplication of bf16 */
+    double q8_gflops, q4_gflops; /**< those of its products of weights in Q8_0 and Q4_0 */
 } ringmoe_machine_peak;
 
 typedef struct ringmoe_machine_ceilings {

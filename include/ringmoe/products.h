@@ -46,6 +46,19 @@ RINGMOE_API ringmoe_status ringmoe_matrices_create(ringmoe_context *context, int
                                                    int64_t n_out, int64_t n_in,
                                                    int with_backward,
                                                    ringmoe_matrices **matrices);
+/**
+ * The same for forward products alone, in any precision: RINGMOE_PRECISION_Q8_0 and _Q4_0 round
+ * the weights to blocks of 32 when they are packed, and the rows of X to bytes. Their bits are
+ * the same at every kernel level.
+ *
+ * Local.
+ *   precision  in   of the packed forms, in place of the context's
+ * Returns RINGMOE_OK; ARGUMENT; MEMORY.
+ */
+RINGMOE_API ringmoe_status ringmoe_matrices_create_in(ringmoe_context *context, int n,
+                                                      int64_t n_out, int64_t n_in,
+                                                      ringmoe_precision precision,
+                                                      ringmoe_matrices **matrices);
 /** Frees it. Local. NULL or *matrices NULL: nothing. */
 RINGMOE_API void ringmoe_matrices_destroy(ringmoe_matrices **matrices);
 

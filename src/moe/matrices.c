@@ -14,6 +14,7 @@ struct ringmoe_matrices {
     ringmoe_context *context;
     int n;
     int64_t n_out, n_in;
+    ringmoe_precision precision;
     bool with_backward, is_packed;
     rm_arena arena;
     rm_matrix *matrices, **list; /* [n] each */
@@ -40,7 +41,7 @@ static void layout(ringmoe_matrices *set, rm_arena *arena)
     rm_batch_room_layout(&set->room, set->n, set->n, 1, arena);
     for (int i = 0; i < set->n && !arena->overflow; i++) {
         rm_matrix unused, *matrix = set->matrices ? &set->matrices[i] : &unused;
-        rm_matrix_layout(matrix, compute, set->n_out, set->n_in, compute->precision,
+        rm_matrix_layout(matrix, compute, set->n_out, set->n_in, set->precision,
                          set->with_backward, arena);
         if (set->list) set->list[i] = matrix;
     }
@@ -56,30 +57,55 @@ static ringmoe_status build(ringmoe_matrices *set)
     return RINGMOE_OK;
 }
 
-ringmoe_status ringmoe_matrices_create(ringmoe_context *context, int n, int64_t n_out,
-                                       int64_t n_in, int with_backward,
-                                       ringmoe_matrices **matrices)
+static ringmoe_status create_set(const ringmoe_matrices *wanted, ringmoe_matrices **matrices)
 {
-    if (matrices) *matrices = NULL;
-    if (!context) return RINGMOE_ERROR_ARGUMENT;
+    ringmoe_context *context = wanted->context;
     if (!matrices)
         return rm_fail(&context->error, RINGMOE_ERROR_ARGUMENT,
                        "the place for the new matrices is NULL");
-    RM_TRY(check_shape(context, n, n_out, n_in));
+    RM_TRY(check_shape(context, wanted->n, wanted->n_out, wanted->n_in));
     ringmoe_matrices *set = calloc(1, sizeof *set);
     if (!set)
-        return rm_fail(&context->error, RINGMOE_ERROR_MEMORY, "no memory for %d matrices", n);
-    *set = (ringmoe_matrices){.context = context,
-                              .n = n,
-                              .n_out = n_out,
-                              .n_in = n_in,
-                              .with_backward = with_backward != 0};
+        return rm_fail(&context->error, RINGMOE_ERROR_MEMORY, "no memory for %d matrices",
+                       wanted->n);
+    *set = *wanted;
     ringmoe_status status = build(set);
     if (status == RINGMOE_OK)
         *matrices = set;
     else
         ringmoe_matrices_destroy(&set);
     return status;
+}
+
+ringmoe_status ringmoe_matrices_create(ringmoe_context *context, int n, int64_t n_out,
+                                       int64_t n_in, int with_backward,
+                                       ringmoe_matrices **matrices)
+{
+    if (matrices) *matrices = NULL;
+    if (!context) return RINGMOE_ERROR_ARGUMENT;
+    return create_set(&(ringmoe_matrices){.context = context,
+                                          .n = n,
+                                          .n_out = n_out,
+                                          .n_in = n_in,
+                                          .precision = context->compute.precision,
+                                          .with_backward = with_backward != 0},
+                      matrices);
+}
+
+ringmoe_status ringmoe_matrices_create_in(ringmoe_context *context, int n, int64_t n_out,
+                                          int64_t n_in, ringmoe_precision precision,
+                                          ringmoe_matrices **matrices)
+{
+    if (matrices) *matrices = NULL;
+    if (!context) return RINGMOE_ERROR_ARGUMENT;
+    if ((int)precision < RINGMOE_PRECISION_FP32 || precision > RINGMOE_PRECISION_Q4_0)
+        return rm_fail(&context->error, RINGMOE_ERROR_ARGUMENT,
+                       "precision is %d; it must be 0 (fp32), 1 (bf16), 2 (Q8_0) or 3 (Q4_0)",
+                       (int)precision);
+    return create_set(
+        &(ringmoe_matrices){
+            .context = context, .n = n, .n_out = n_out, .n_in = n_in, .precision = precision},
+        matrices);
 }
 
 void ringmoe_matrices_destroy(ringmoe_matrices **matrices)

@@ -72,6 +72,8 @@ static void add_levels(probe_list *list, ringmoe_machine_ceilings *ceilings)
         snprintf(peak->level, sizeof peak->level, "%s", *level);
         add_peak(list, &kernels->fp32, ceilings->n_threads, &peak->fp32_gflops);
         add_peak(list, &kernels->bf16, ceilings->n_threads, &peak->bf16_gflops);
+        add_peak(list, &kernels->q8, ceilings->n_threads, &peak->q8_gflops);
+        add_peak(list, &kernels->q4, ceilings->n_threads, &peak->q4_gflops);
     }
 }
 

@@ -46,6 +46,13 @@ done_well 'the grouped screen' $bench $small --grouped --experts 3 --tokens 50 -
 has '^grouped forward, fp32' out
 awk 'length > 100 { bad = 1 } END { exit bad }' out || fail "grouped: long lines"
 
+# shellcheck disable=SC2086
+done_well 'weights in blocks' $bench $small --rows 5 --precision q4
+has '^forward, q4' out
+# shellcheck disable=SC2086
+done_well 'weights in blocks, as JSON' $bench $small --rows 3 --precision q8 --json
+positive q8_gflops out
+
 # bench_refused WHAT PATTERN OPTIONS...
 bench_refused() {
     local what=$1 pattern=$2
@@ -57,13 +64,14 @@ bench_refused 'a shape that is none' 'INxOUT' --shapes 512
 bench_refused 'a shape with a word' 'INxOUT' --shapes 512xwide
 bench_refused 'a shape of nothing' 'INxOUT' --shapes 0x4
 bench_refused 'a shape without an end' 'INxOUT' --shapes 4x4,
+bench_refused 'a gradient by blocks' 'forward products alone' --precision q8 --ops backward-input
 bench_refused 'no rows' 'rows 0: give' --rows 0
 bench_refused 'negative rows' 'whole numbers from 1' --rows -4
 bench_refused 'rows with blanks' 'parted by commas' --rows '1 2'
 bench_refused 'too many rows' 'at most 32' --rows "$(seq -s, 1 33)"
 bench_refused 'an unknown operation' 'did you mean forward' --ops foward
 bench_refused 'an operation twice' 'twice' --ops forward,forward
-bench_refused 'an unknown precision' 'fp32\|bf16\|both' --precision fp8
+bench_refused 'an unknown precision' 'fp32\|bf16\|q8\|q4\|both' --precision fp8
 bench_refused 'three numbers of threads' 'one number or two' --threads 1,2,3
 bench_refused 'experts of nothing' 'experts is for --grouped' --experts 8
 bench_refused 'rows of a group' 'give --tokens' --grouped --rows 8

@@ -258,6 +258,36 @@ static void states_are_checked(void **state)
     destroy(&f);
 }
 
+/* In blocks of bytes numbers near 1 are off by less than 1 / 100 each. */
+static void weights_may_be_in_blocks(void **state)
+{
+    fixture f = create(RINGMOE_PRECISION_FP32, 0);
+    ringmoe_matrices *blocks = NULL;
+    rm_real *plain = naive_random(4, ROWS * OUT), *y = naive_random(5, ROWS * OUT);
+    assert_refused(
+        &f, ringmoe_matrices_create_in(f.context, 1, OUT, IN, (ringmoe_precision)4, &blocks),
+        RINGMOE_ERROR_ARGUMENT, "precision is 4");
+    assert_int_equal(ringmoe_matrices_create_in(f.context, MATRICES, OUT, IN,
+                                                RINGMOE_PRECISION_Q8_0, &blocks),
+                     RINGMOE_OK);
+    assert_int_equal(ringmoe_matrices_pack(blocks, f.weights), RINGMOE_OK);
+    assert_int_equal(ringmoe_matrices_forward(blocks, offsets, f.x, f.x_rows, y, NULL),
+                     RINGMOE_OK);
+    assert_int_equal(ringmoe_matrices_forward(f.matrices, offsets, f.x, f.x_rows, plain, NULL),
+                     RINGMOE_OK);
+    double square = 0, difference = 0;
+    for (int i = 0; i < ROWS * OUT; i++) {
+        square += (double)plain[i] * (double)plain[i];
+        difference += pow((double)y[i] - (double)plain[i], 2);
+    }
+    assert_true(difference > 0 && sqrt(difference / square) < 0.02);
+    assert_refused(&f, ringmoe_matrices_backward_input(blocks, offsets, f.d_y, NULL, y, NULL),
+                   RINGMOE_ERROR_STATE, "forward products alone");
+    free(plain), free(y);
+    ringmoe_matrices_destroy(&blocks);
+    destroy(&f);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +297,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(shapes_are_checked),
         cmocka_unit_test(arguments_are_checked),
         cmocka_unit_test(states_are_checked),
+        cmocka_unit_test(weights_may_be_in_blocks),
     };
     MPI_Init(&argc, &argv);
     int failed = cmocka_run_group_tests_name("matrices", tests, NULL, NULL);
