@@ -30,16 +30,6 @@ well 6 --steps 2 --layouts \
     pp2xep3:zb-h1:selective,pp3xdp2:interleaved:chunks2,dp3xep2:nodes3,ep3xtp2:reproducible:nodes2
 well 8 --steps 2 --layouts pp2xdp2xep2:1f1b:full,pp2xep2xtp2:reproducible,pp8:zb-h1,ep8:nodes4
 
-# Every family.
-for family in olmoe qwen2_moe qwen3_moe; do
-    well 4 --steps 2 --model "tiny-$family" --layouts \
-        pp2xtp2:zb-h1:reproducible,ep2xtp2:reproducible,dp2xep2:shadow:full
-done
-for family in llama qwen3; do
-    well 4 --steps 2 --model "tiny-$family" --layouts \
-        pp2xtp2:zb-h1:reproducible,dp2xtp2:reproducible:selective
-done
-
 # differs PATTERN RANKS OPTIONS...: status 1, a verdict that names the layout, nothing on stderr.
 differs() {
     local pattern=$1 ranks=$2
