@@ -125,7 +125,12 @@ RINGMOE_API ringmoe_status ringmoe_convert(ringmoe_context *context, const char 
     ringmoe_convert_settings defaults;
     ringmoe_convert_settings_default(&defaults);
     if (!settings) settings = &defaults;
-    RM_TRY(rm_agree(world, check_settings(settings, out, &context->error), &context->error));
+    ringmoe_status found =
+        model && *model && out && *out
+            ? check_settings(settings, out, &context->error)
+            : rm_fail(&context->error, RINGMOE_ERROR_ARGUMENT,
+                      "no model or no name for what is to be made; give both");
+    RM_TRY(rm_agree(world, found, &context->error));
     RM_TRY(rm_verify_weights(context, model));
     ringmoe_status status =
         world->rank == 0 ? convert(context, model, out, settings) : RINGMOE_OK;

@@ -112,6 +112,39 @@ static bool convert_rows(const rm_compute *compute, const row_block *block, int6
     return n_bad == 0;
 }
 
+/* Whether the source has the parameter's rows as they are wanted. Blocks are copied then: other
+ * makers' would not come out the same from their numbers. */
+static bool is_copied(const rm_origin *origin, const rm_converted_tensor *tensor)
+{
+    return origin->parameter && origin->place->tensor->dtype == tensor->entry.dtype &&
+           origin->place->head_rows == tensor->head_rows;
+}
+
+static ringmoe_status copy_rows(const rm_conversion *conversion, int index, int64_t first,
+                                int64_t n, const row_block *block)
+{
+    const rm_weight_place *place = conversion->origins[index].place;
+    int64_t begin = place->first + first * block->columns, count = n * block->columns;
+    RM_TRY(rm_tensor_fetch(place->tensor, begin, count, conversion->error));
+    memcpy(block->data, rm_tensor_at(place->tensor, begin), (size_t)(n * block->row_bytes));
+    rm_tensor_release(place->tensor, begin, count);
+    return RINGMOE_OK;
+}
+
+static ringmoe_status make_rows(const rm_conversion *conversion,
+                                const rm_converted_tensor *tensor, int index, int64_t first,
+                                int64_t n, const row_block *block)
+{
+    if (is_copied(&conversion->origins[index], tensor))
+        return copy_rows(conversion, index, first, n, block);
+    RM_TRY(read_rows(conversion, index, first, n, block));
+    if (convert_rows(&conversion->context->compute, block, n, tensor->head_rows))
+        return RINGMOE_OK;
+    return rm_fail(conversion->error, RINGMOE_ERROR_NUMERIC,
+                   "tensor %s: has a number that is not finite or too large for %s",
+                   tensor->entry.name, rm_dtype_name(block->dtype));
+}
+
 static ringmoe_status write_parameter(rm_conversion *conversion,
                                       const rm_converted_tensor *tensor, int index,
                                       const row_block *block, rm_tensor_taker take, void *user)
@@ -120,11 +153,7 @@ static ringmoe_status write_parameter(rm_conversion *conversion,
     int64_t rows = conversion->table.parameters[index].shape[0];
     for (int64_t first = 0; first < rows; first += block->rows) {
         int64_t n = rows - first < block->rows ? rows - first : block->rows;
-        RM_TRY(read_rows(conversion, index, first, n, block));
-        if (!convert_rows(&conversion->context->compute, block, n, tensor->head_rows))
-            return rm_fail(conversion->error, RINGMOE_ERROR_NUMERIC,
-                           "tensor %s: has a number that is not finite or too large for %s",
-                           tensor->entry.name, rm_dtype_name(block->dtype));
+        RM_TRY(make_rows(conversion, tensor, index, first, n, block));
         RM_TRY(take(user, block->data, n * block->row_bytes, conversion->error));
         conversion->done += n * block->row_bytes;
         if (settings->progress)

@@ -189,8 +189,10 @@ ringmoe_status rm_conversion_to_folder(rm_conversion *conversion)
 {
     size_t length = strlen(conversion->out), room = length + sizeof ".tmp";
     char *name = strdup(conversion->out), *folder = malloc(room);
-    ringmoe_status status = fail_memory(conversion);
-    if (name && folder) {
+    ringmoe_status status;
+    if (!name || !folder) {
+        status = fail_memory(conversion);
+    } else {
         while (length > 1 && name[length - 1] == '/') name[--length] = 0;
         snprintf(folder, room, "%s.tmp", name);
         status = make_folder(conversion, folder, name);

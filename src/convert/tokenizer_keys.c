@@ -29,7 +29,18 @@ static void free_lists(padded_lists *lists)
     free(lists->names);
 }
 
-static ringmoe_status pad_lists(const ringmoe_tokenizer_parts *parts, int vocab_size,
+/* A spelling that no token has. */
+static void name_padding(const ringmoe_tokenizer *tokenizer, int id, char name[PADDING_BYTES])
+{
+    static const char marks[] = "____";
+    for (int n = 0; n < (int)sizeof marks; n++) {
+        snprintf(name, PADDING_BYTES, "[PAD%.*s%d]", n, marks, id);
+        if (ringmoe_tokenizer_find(tokenizer, name) < 0) return;
+    }
+}
+
+static ringmoe_status pad_lists(const ringmoe_tokenizer *tokenizer,
+                                const ringmoe_tokenizer_parts *parts, int vocab_size,
                                 padded_lists *lists, rm_error *error)
 {
     size_t n = (size_t)vocab_size;
@@ -42,7 +53,7 @@ static ringmoe_status pad_lists(const ringmoe_tokenizer_parts *parts, int vocab_
                        vocab_size);
     for (int i = 0; i < vocab_size; i++) {
         bool is_own = i < parts->n_tokens;
-        snprintf(lists->names[i], PADDING_BYTES, "[PAD%d]", i);
+        if (!is_own) name_padding(tokenizer, i, lists->names[i]);
         lists->tokens[i] = is_own ? parts->tokens[i] : lists->names[i];
         lists->types[i] = !is_own        ? RINGMOE_TOKEN_UNUSED
                           : parts->types ? parts->types[i]
@@ -94,9 +105,10 @@ static ringmoe_status put_tokenizer(ringmoe_context *context, const char *folder
     if (parts.kind == RINGMOE_TOKENIZER_BYTES && !parts.pattern)
         return rm_fail(&context->error, RINGMOE_ERROR_FORMAT,
                        "%s: llama.cpp has no name for the pattern by which its tokenizer cuts "
-                       "text into words",
+                       "text into words; move its tokenizer.json away to convert the model "
+                       "without",
                        folder);
-    ringmoe_status status = pad_lists(&parts, vocab_size, &lists, &context->error);
+    ringmoe_status status = pad_lists(tokenizer, &parts, vocab_size, &lists, &context->error);
     if (status == RINGMOE_OK) put_parts(&parts, &lists, vocab_size, writer);
     free_lists(&lists);
     return status;

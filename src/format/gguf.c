@@ -71,13 +71,15 @@ static ringmoe_status read_file(rm_gguf *file, rm_error *error)
         RM_TRY(copy_beginning(file, bytes, error));
         rm_gguf_cursor cursor = {.at = file->header, .end = file->header + bytes};
         cursor.begin = cursor.at;
+        cursor.behind = (uint64_t)(size - bytes);
         ringmoe_status status = read_header(file, &cursor, error);
         if (!cursor.ran_out) return status;
-        if (bytes < most) continue;
+        if (bytes < most && !cursor.is_over) continue;
+        bool is_endless = most < size && !cursor.is_over;
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "its header goes on behind byte %lld, %s",
-                       (long long)most,
-                       most < size ? "which is longer than any model's"
-                                   : "where the file ends; it is damaged or cut short");
+                       (long long)(is_endless ? most : size),
+                       is_endless ? "which is longer than any model's"
+                                  : "where the file ends; it is damaged or cut short");
     }
 }
 

@@ -206,7 +206,8 @@ static ringmoe_status check_unknown(const rm_gguf *file, const architecture *arc
             key->bytes[length] != '.')
             continue;
         for (int row = 0; row < N_KEYS; row++)
-            is_known |= applies(arch, &keys[row]) && says(&rest, keys[row].name);
+            is_known |= (applies(arch, &keys[row]) || keys[row].scope == OF_EXPERTS) &&
+                        says(&rest, keys[row].name);
         if (!is_known)
             return rm_fail(error, RINGMOE_ERROR_FORMAT,
                            "key %.*s: is not known here and might change the arithmetic",
@@ -219,7 +220,9 @@ static ringmoe_status find_architecture(const rm_gguf *file, const architecture 
                                         rm_error *error)
 {
     const rm_gguf_value *value = rm_gguf_find(file, "general.architecture");
-    bool has_experts = rm_gguf_find(file, "llama.expert_count") != NULL;
+    const rm_gguf_value *experts = rm_gguf_find(file, "llama.expert_count");
+    int64_t n_experts = 0;
+    bool has_experts = experts && !(rm_gguf_integer(experts, 0, &n_experts) && n_experts == 0);
     *found = NULL;
     if (!value || value->type != RM_GGUF_STRING || value->is_array)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
@@ -273,10 +276,22 @@ static void set_defaults(const architecture *arch, ringmoe_model_config *config)
     config->router_unnormalized = arch->is_unnormalized;
 }
 
+/* A part of a model in several files. */
+static ringmoe_status refuse_split(const rm_gguf *file, rm_error *error)
+{
+    const rm_gguf_value *count = rm_gguf_find(file, "split.count");
+    int64_t n;
+    if (!count || (rm_gguf_integer(count, 0, &n) && n <= 1)) return RINGMOE_OK;
+    return rm_fail(
+        error, RINGMOE_ERROR_FORMAT,
+        "is one of several files of a model; join them with llama-gguf-split --merge");
+}
+
 static ringmoe_status read_config(const rm_gguf *file, ringmoe_model_config *config,
                                   rm_error *error)
 {
     const architecture *arch;
+    RM_TRY(refuse_split(file, error));
     RM_TRY(find_architecture(file, &arch, error));
     RM_TRY(check_unknown(file, arch, error));
     set_defaults(arch, config);

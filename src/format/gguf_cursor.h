@@ -2,7 +2,8 @@
  *
  * The only way to read bytes of a GGUF file's header: a cursor that never passes the end, with
  * lengths whose products are checked before they are used. A function that is asked for more
- * than there is sets ran_out and returns FORMAT without a message.
+ * than there is sets ran_out, and is_over if the whole file has not so much either, and returns
+ * FORMAT without a message.
  */
 #ifndef RM_GGUF_CURSOR_H
 #define RM_GGUF_CURSOR_H
@@ -13,7 +14,8 @@
 
 typedef struct rm_gguf_cursor {
     const unsigned char *begin, *at, *end;
-    bool ran_out;
+    uint64_t behind; /* bytes of the file that `end` is not the end of */
+    bool ran_out, is_over;
 } rm_gguf_cursor;
 
 /* Whether there may be `count` things of at least `width` bytes each, width > 0: to be asked
@@ -23,6 +25,7 @@ static inline ringmoe_status rm_gguf_expect(rm_gguf_cursor *cursor, uint64_t cou
     uint64_t left = (uint64_t)(cursor->end - cursor->at);
     if (count <= left / (uint64_t)width) return RINGMOE_OK;
     cursor->ran_out = true;
+    cursor->is_over = count > (left + cursor->behind) / (uint64_t)width;
     return RINGMOE_ERROR_FORMAT;
 }
 
