@@ -92,7 +92,7 @@ static int64_t clamp(int64_t at, int64_t n)
 static ringmoe_status sliced(rm_render *render, const rm_node *node, const rm_value *of,
                              rm_value *value)
 {
-    int64_t first, end, step;
+    int64_t first = 0, end = of->n, step = 1;
     void *room;
     if (of->kind != RM_VALUE_LIST)
         return rm_template_fail(render, node, "a slice of this value is not done");
