@@ -102,9 +102,10 @@ static int open_text(tool_session *session, const eval_options *options, const c
                         .format = options->format,
                         .vocab_size = ringmoe_model_get_config(model)->vocab_size,
                         .seed = options->seed};
-    const char *from = options->tokenizer ? options->tokenizer : folder;
-    if (source_is_text(&text) && (options->tokenizer || source_has_tokenizer(folder)))
-        status = source_tokenizer(session, from, text.vocab_size, tokenizer);
+    if (source_is_text(&text) && options->tokenizer)
+        status = source_tokenizer(session, options->tokenizer, text.vocab_size, tokenizer);
+    else if (source_is_text(&text))
+        status = source_own_tokenizer(session, folder, text.vocab_size, tokenizer);
     text.tokenizer = *tokenizer;
     return status ? status : source_tokens(session, &text, tokens);
 }

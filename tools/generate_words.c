@@ -3,23 +3,14 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-static bool has_tokenizer(const char *path)
-{
-    char file[4096];
-    struct stat about;
-    if (stat(path, &about) != 0) return false;
-    if (!S_ISDIR(about.st_mode)) return true;
-    snprintf(file, sizeof file, "%s/tokenizer.json", path);
-    return stat(file, &about) == 0;
-}
+#include "source.h"
 
 bool words_open(generate_words *words, ringmoe_context *context, const char *path,
                 bool must_be_there, int vocab_size, char *text, size_t size)
 {
     *words = (generate_words){.are_bytes = vocab_size <= TEXT_VOCABULARY};
-    if (!must_be_there && !has_tokenizer(path)) {
+    if (!must_be_there && !source_may_have_tokenizer(path)) {
         if (vocab_size >= TEXT_VOCABULARY) return true;
         snprintf(text, size,
                  "--model %s: its vocabulary of %d has no bytes: not a model of text", path,

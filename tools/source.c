@@ -51,13 +51,13 @@ int source_tokens(tool_session *session, const source_text *text, ringmoe_tokens
     return session_check(session, status);
 }
 
-int source_tokenizer(tool_session *session, const char *path, int vocab_size,
-                     ringmoe_tokenizer **tokenizer)
+/* What came of opening a tokenizer, which must not have more ids than the model. */
+static int check_tokenizer(tool_session *session, const char *path, int vocab_size,
+                           ringmoe_status opened, const ringmoe_tokenizer *tokenizer)
 {
-    int status =
-        session_check(session, ringmoe_tokenizer_open(session->context, path, tokenizer));
+    int status = session_check(session, opened);
     if (status) return status;
-    int n = ringmoe_tokenizer_vocab_size(*tokenizer);
+    int n = ringmoe_tokenizer_vocab_size(tokenizer);
     if (n <= vocab_size) return EXIT_DONE;
     return session_fail(
         session, EXIT_FAILED,
@@ -66,12 +66,29 @@ int source_tokenizer(tool_session *session, const char *path, int vocab_size,
         path, n, vocab_size);
 }
 
-bool source_has_tokenizer(const char *model)
+int source_tokenizer(tool_session *session, const char *path, int vocab_size,
+                     ringmoe_tokenizer **tokenizer)
+{
+    ringmoe_status opened = ringmoe_tokenizer_open(session->context, path, tokenizer);
+    return check_tokenizer(session, path, vocab_size, opened, *tokenizer);
+}
+
+bool source_may_have_tokenizer(const char *model)
 {
     char path[SOURCE_PATH + 32];
     struct stat about;
     snprintf(path, sizeof path, "%s/tokenizer.json", model);
     return ends_with(model, ".gguf") || stat(path, &about) == 0;
+}
+
+int source_own_tokenizer(tool_session *session, const char *model, int vocab_size,
+                         ringmoe_tokenizer **tokenizer)
+{
+    *tokenizer = NULL;
+    if (!source_may_have_tokenizer(model)) return EXIT_DONE;
+    ringmoe_status opened = ringmoe_tokenizer_open(session->context, model, tokenizer);
+    if (opened == RINGMOE_ERROR_STATE) return EXIT_DONE;
+    return check_tokenizer(session, model, vocab_size, opened, *tokenizer);
 }
 
 static bool is_preset(const char *name)

@@ -32,8 +32,11 @@ int source_tokens(tool_session *session, const source_text *text, ringmoe_tokens
 /* Opens a tokenizer and refuses one with more ids than the model has. */
 int source_tokenizer(tool_session *session, const char *path, int vocab_size,
                      ringmoe_tokenizer **tokenizer);
-/* Whether a model's folder brings a tokenizer, or the file does. */
-bool source_has_tokenizer(const char *model);
+/* False if a model brings no tokenizer; of a GGUF file only opening it tells (STATE: none). */
+bool source_may_have_tokenizer(const char *model);
+/* The same for the one that a model brings; NULL if it brings none. */
+int source_own_tokenizer(tool_session *session, const char *model, int vocab_size,
+                         ringmoe_tokenizer **tokenizer);
 
 /* The configuration of a preset, a config.json, a model's folder or a run's folder. */
 int source_config(tool_session *session, const char *model, ringmoe_model_config *config);

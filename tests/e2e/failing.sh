@@ -43,9 +43,9 @@ has '"perplexity": null' out
 # would not fit either; where MPI does not start that way, this part is left out.
 export UCX_TLS=self,tcp
 limited() { (trap '' XFSZ; ulimit -f "$1"; shift; exec "$@"); }
-if limited 2 "$ringmoe" --version >/dev/null 2>&1; then
+if limited 3 "$ringmoe" --version >/dev/null 2>&1; then
     # shellcheck disable=SC2086
-    limited 2 "$ringmoe" train $small_run --steps 40 --save-every 0 --threads 1 --out full >out 2>err
+    limited 3 "$ringmoe" train $small_run --steps 40 --save-every 0 --threads 1 --out full >out 2>err
     [ $? -eq 1 ] || fail "metrics that cannot be written: not status 1"
     [ "$(wc -l <err)" -eq 2 ] || fail "not a warning and a failure: $(cat err)"
     has 'warning: full/metrics.jsonl: cannot write.*kept for later' err
