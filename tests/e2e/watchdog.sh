@@ -63,7 +63,7 @@ gone='has ended without a word; it was last heard of '
 struck dead 3 KILL "$gone" 'PID VICTIM RUNNING AT'
 if "$mpiexec" --version 2>/dev/null | grep -q HYDRA; then
     launch_options=-disable-auto-cleanup
-    struck dead-alone 3 KILL "$gone"
+    struck dead-alone 3 KILL "$gone" 'process_vm_[a-z]*\(pid=VICTIM' # UCX was copying from it
     launch_options=
 fi
 

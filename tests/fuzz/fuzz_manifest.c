@@ -13,7 +13,8 @@ static ringmoe_status parse(const char *text, size_t size, rm_file_manifest *man
     rm_error error = {""};
     ringmoe_status status =
         rm_file_manifest_parse(text, (int64_t)size, "manifest", manifest, &error);
-    FUZZ_CHECK(status == RINGMOE_OK || (status == RINGMOE_ERROR_FORMAT && error.text[0]));
+    bool is_refused = status == RINGMOE_ERROR_FORMAT || status == RINGMOE_ERROR_ARGUMENT;
+    FUZZ_CHECK(status == RINGMOE_OK || (is_refused && error.text[0]));
     return status;
 }
 
