@@ -17,6 +17,9 @@
 
 enum { MAX_VOCAB = 1000 };
 
+/* Asked for once, since a virtual machine is slow to tell what its processor can do. */
+static const rm_kernels *kernels;
+
 static ringmoe_generate_settings plain(void)
 {
     return (ringmoe_generate_settings){.temperature = 1, .top_p = 1, .repetition_penalty = 1};
@@ -31,7 +34,7 @@ static int32_t draw(const ringmoe_generate_settings *settings, const rm_real *lo
     int32_t token = -1;
     rm_sampling sampling = {.settings = settings, .position = position};
     memcpy(used, logits, (size_t)n * sizeof *used);
-    if (rm_sample(&sampling, rm_kernels_best(), n, used, pool, &token, &error) != RINGMOE_OK)
+    if (rm_sample(&sampling, kernels, n, used, pool, &token, &error) != RINGMOE_OK)
         fail_msg("%s", error.text);
     assert_in_range(token, 0, n - 1);
     return token;
@@ -135,12 +138,11 @@ static void repetition_is_penalised(void **state)
     rm_sampling sampling = {.settings = &settings, .seen = seen};
     int32_t token;
     for (int i = 2; i < 69; i++) logits[i] = -1;
-    assert_int_equal(rm_sample(&sampling, rm_kernels_best(), 70, logits, NULL, &token, NULL),
-                     RINGMOE_OK);
+    assert_int_equal(rm_sample(&sampling, kernels, 70, logits, NULL, &token, NULL), RINGMOE_OK);
     assert_int_equal(token, 1);
     assert_true(logits[0] == 2 && logits[1] == 3 && logits[69] == 1.25);
     seen[0] = 4;
-    rm_sample(&sampling, rm_kernels_best(), 70, logits, NULL, &token, NULL);
+    rm_sample(&sampling, kernels, 70, logits, NULL, &token, NULL);
     assert_true(logits[2] == -2);
 }
 
@@ -237,7 +239,6 @@ static void refuses_bad_numbers(void **state)
     rm_error error = {""};
     int32_t token;
     rm_sampling sampling = {.settings = &settings};
-    const rm_kernels *kernels = rm_kernels_best();
     assert_int_equal(rm_sample(&sampling, kernels, 3, logits, pool, &token, &error),
                      RINGMOE_ERROR_NUMERIC);
     assert_non_null(strstr(error.text, "token 1"));
@@ -279,6 +280,7 @@ static void checks_settings(void **state)
 
 int main(void)
 {
+    kernels = rm_kernels_best();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zero_temperature_is_the_likeliest),
         cmocka_unit_test(follows_the_probabilities),
