@@ -13,6 +13,8 @@ static const struct {
     int (*run)(tool_session *session, int argc, char **argv);
 } parts[] = {
     {"tokenize", "data tokenize", "texts to a token file", data_tokenize},
+    {"train-tokenizer", "data train-tokenizer", "a vocabulary from texts",
+     data_train_tokenizer},
     {"info", "data info", "what lies in a token file or a tokenizer", data_info},
 };
 enum { PARTS = sizeof parts / sizeof parts[0] };
@@ -20,7 +22,7 @@ enum { PARTS = sizeof parts / sizeof parts[0] };
 static void print_help(void)
 {
     for (int i = 0; i < PARTS; i++)
-        printf("%s ringmoe data %-9s [options]  %s\n", i ? "      " : "usage:", parts[i].word,
+        printf("%s ringmoe data %-15s [options]  %s\n", i ? "      " : "usage:", parts[i].word,
                parts[i].help);
     printf("\n--help after each of them lists its options.\n");
 }

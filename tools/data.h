@@ -8,6 +8,7 @@
 #include "session.h"
 
 int data_tokenize(tool_session *session, int argc, char **argv);
+int data_train_tokenizer(tool_session *session, int argc, char **argv);
 int data_info(tool_session *session, int argc, char **argv);
 
 #endif

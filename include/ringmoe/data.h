@@ -103,6 +103,53 @@ RINGMOE_API ringmoe_status ringmoe_tokens_write(ringmoe_context *context,
                                                 const char *path,
                                                 ringmoe_tokenize_result *result);
 
+typedef struct ringmoe_train_tokenizer_settings {
+    int vocab_size; /**< ids in all, special tokens and the 256 single bytes among them; default
+                         32768 */
+    /** How text is cut into words, by llama.cpp's name: "gpt-2" (default), "olmo", "qwen2",
+     * "llama-bpe". */
+    const char *pattern;
+    const char *const *special; /**< special tokens, which get the first ids; default none */
+    int n_special;
+    int64_t least_count; /**< pairs that occur less often are not merged; default 2 */
+    ringmoe_documents documents;
+    const char *key; /**< of JSON lines: of the text; default "text" */
+    /** As that of ringmoe_tokenize_settings. */
+    int (*progress)(void *user, double done);
+    void *user;
+} ringmoe_train_tokenizer_settings;
+
+/** Fills every field with its default. Local. */
+RINGMOE_API void
+ringmoe_train_tokenizer_settings_default(ringmoe_train_tokenizer_settings *settings);
+
+typedef struct ringmoe_train_tokenizer_result {
+    int vocab_size; /**< less than was asked for: the text ran out of pairs */
+    int64_t merges;
+    int64_t words; /**< different ones */
+    int64_t documents;
+    int64_t bytes; /**< of text */
+} ringmoe_train_tokenizer_result;
+
+/**
+ * Learns a byte-level vocabulary from texts and writes it as a tokenizer.json, which gets its
+ * name when it is whole. The pair of neighbours that occurs most often becomes a token, again
+ * and again; of several that occur as often it is the pair of the lowest ids, left before
+ * right. A special token that is spelled in a text is not part of a word, and no merge makes
+ * one. The context's threads count the words; the file does not depend on their number. Memory
+ * grows with the different words, not with the text. Local. paths   in   n_paths of them: text
+ * files, or folders of them as above path    in   ends in .json, or a folder, which is made if
+ * it is not there result  out  or NULL Returns OK, also when the text ran out of pairs;
+ * ARGUMENT (a vocab_size below 256 and the special tokens, an unknown pattern, a special token
+ * that is empty, given twice, no UTF-8 or a single byte's; more than 2 GiB of different words);
+ * FILE; FORMAT (no text, a line that is no JSON object with such a text, with its number);
+ * INTERRUPTED (progress said so); MEMORY.
+ */
+RINGMOE_API ringmoe_status
+ringmoe_train_tokenizer(ringmoe_context *context, const char *const *paths, int n_paths,
+                        const ringmoe_train_tokenizer_settings *settings, const char *path,
+                        ringmoe_train_tokenizer_result *result);
+
 /** Frees a stream. Local. NULL or *tokens NULL: nothing. Parts of a split are freed too. */
 RINGMOE_API void ringmoe_tokens_destroy(ringmoe_tokens **tokens);
 

@@ -276,8 +276,10 @@ static ringmoe_status begin(tokenize_work *work, rm_error *error)
     work->batch = calloc((size_t)work->room, sizeof *work->batch);
     if (!work->encoders || !work->batch)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory to tokenize");
-    for (int i = 0; i < work->n_threads; i++)
+    for (int i = 0; i < work->n_threads; i++) {
         RM_TRY(rm_encoder_create(work->tokenizer, &work->encoders[i], error));
+        if (work->sink->words) rm_encoder_count_words(work->encoders[i], &work->sink->words[i]);
+    }
     return RINGMOE_OK;
 }
 
@@ -336,7 +338,7 @@ ringmoe_status rm_tokenize(int n_threads, const ringmoe_tokenizer *tokenizer,
     if (status == RINGMOE_OK) status = for_each_file(&work, paths, n_paths, false, error);
     end(&work);
     if (result) *result = work.result;
-    if (status == RINGMOE_OK && work.result.tokens == 0)
+    if (status == RINGMOE_OK && work.result.tokens == 0 && !sink->words)
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: there is no text to tokenize",
                        paths[0]);
     return status;

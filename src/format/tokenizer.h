@@ -20,6 +20,7 @@
 #include "format/pattern.h"
 #include "format/text_map.h"
 #include "format/unicode.h"
+#include "format/word_counts.h"
 
 enum { RM_MOST_STEPS = 16, RM_MOST_FRAME = 16, RM_MOST_TOKENS = 1 << 22 };
 
@@ -189,6 +190,8 @@ typedef struct rm_encoder rm_encoder;
 ringmoe_status rm_encoder_create(const ringmoe_tokenizer *tokenizer, rm_encoder **encoder,
                                  rm_error *error);
 void rm_encoder_destroy(rm_encoder **encoder);
+/* From now on the words of texts are counted, and make no ids. */
+void rm_encoder_count_words(rm_encoder *encoder, rm_word_counts *words);
 /* Ids of a text, which are the encoder's until its next call. */
 ringmoe_status rm_encoder_run(rm_encoder *encoder, const char *text, int64_t bytes, int flags,
                               const int32_t **ids, int64_t *n_ids, rm_error *error);

@@ -38,6 +38,11 @@ void rm_encoder_destroy(rm_encoder **encoder)
     *encoder = NULL;
 }
 
+void rm_encoder_count_words(rm_encoder *encoder, rm_word_counts *words)
+{
+    encoder->words = words;
+}
+
 ringmoe_status rm_encoder_fail_memory(rm_error *error)
 {
     return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the tokens of a text");

@@ -32,6 +32,7 @@ struct rm_encoder {
     rm_matcher *matcher;
     rm_merge_space space;
     rm_cached_word *cache;
+    rm_word_counts *words; /* words are counted here and make no ids; NULL: they do */
 };
 
 ringmoe_status rm_encoder_fail_memory(rm_error *error);

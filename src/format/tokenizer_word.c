@@ -95,6 +95,10 @@ static ringmoe_status merge_word(rm_encoder *encoder, const char *text, int64_t 
 
 ringmoe_status rm_encoder_word(rm_encoder *encoder, const char *text, int64_t bytes)
 {
+    if (encoder->words)
+        return rm_word_counts_add(encoder->words, text, bytes, 1)
+                   ? RINGMOE_OK
+                   : rm_encoder_fail_memory(encoder->error);
     if (bytes > RM_CACHED_BYTES) return merge_word(encoder, text, bytes);
     uint64_t hash = XXH3_64bits(text, (size_t)bytes);
     rm_cached_word *word = &encoder->cache[hash & (RM_CACHED_WORDS - 1)];

@@ -52,8 +52,11 @@ typedef struct rm_id_run {
 /* Where ids go as they come. */
 typedef struct rm_token_sink {
     ringmoe_status (*put)(struct rm_token_sink *sink, const rm_id_run *run, rm_error *error);
+    struct rm_word_counts *words; /* [threads] where words are counted, and no ids made of them;
+                                     NULL: they become ids */
 } rm_token_sink;
-/* Encodes all texts by so many threads and puts the ids out in order. */
+/* Encodes all texts by so many threads and puts the ids out in order. FORMAT: no ids.
+ */
 ringmoe_status rm_tokenize(int n_threads, const ringmoe_tokenizer *tokenizer,
                            const char *const *paths, int n_paths,
                            const ringmoe_tokenize_settings *settings, rm_token_sink *sink,

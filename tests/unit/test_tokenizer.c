@@ -2,7 +2,7 @@
  *
  * Tokenizers against the ids of the `tokenizers` library (tokenizers/make_tokenizers.py), from
  * files and from lists; streams of ids whatever the number of threads and the layout of the
- * file; chat templates; refusals by name.
+ * file; vocabularies learned from texts; chat templates; refusals by name.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -220,6 +220,139 @@ static void lines_are_documents(void **state)
     ringmoe_tokenizer_destroy(&tokenizer);
 }
 
+/* --- training
+ * --------------------------------------------------------------------------------- */
+
+/* How byte-level vocabularies spell a blank. */
+#define BLANK "\xc4\xa0"
+
+static const char *training_text(void)
+{
+    return scratch_text("train.txt",
+                        "hug hug hug hug hug hug hug hug hug hug pug pug pug pug pug pun pun "
+                        "pun pun pun pun pun pun pun pun pun pun bun bun bun bun hugs hugs "
+                        "hugs hugs hugs <|end|>zz<|end|>zz aaaa aaaa \xff\xff\n");
+}
+
+static ringmoe_train_tokenizer_settings small_training(int vocab_size)
+{
+    static const char *const special[] = {"<|end|>"};
+    ringmoe_train_tokenizer_settings settings;
+    ringmoe_train_tokenizer_settings_default(&settings);
+    settings.vocab_size = vocab_size;
+    settings.special = special;
+    settings.n_special = 1;
+    return settings;
+}
+
+/* The merge of a rank, as it is spelled; the list lives as long as the tokenizer. */
+static void check_merges(ringmoe_tokenizer *tokenizer, const char *const *wanted, int n)
+{
+    ringmoe_tokenizer_parts parts;
+    must(ringmoe_tokenizer_describe(tokenizer, &parts));
+    assert_true(parts.n_merges >= n);
+    for (int i = 0; i < n; i++) assert_string_equal(parts.merges[i], wanted[i]);
+}
+
+/* Counted by hand: 20 times u g, 17 blank p, 16 u n, 15 h ug, 14 blank hug, 12, 6, then two
+ * pairs 5 times and two 4 times, of which the ones of lower ids come first. */
+static void learns_the_most_frequent_pairs(void **state)
+{
+    static const char *const wanted[] = {"u g",         BLANK " p",   "u n",       "h ug",
+                                         BLANK " hug",  BLANK "p un", "a a",       BLANK "p ug",
+                                         BLANK "hug s", "b un",       BLANK " bun"};
+    const char *text = training_text(), *path = scratch_path("trained.json");
+    ringmoe_train_tokenizer_settings settings = small_training(1000);
+    ringmoe_train_tokenizer_result result;
+    ringmoe_tokenizer *tokenizer;
+    int32_t ids[8];
+    int64_t n;
+    must(ringmoe_train_tokenizer(&context, &text, 1, &settings, path, &result));
+    must(ringmoe_tokenizer_open(&context, path, &tokenizer));
+    check_merges(tokenizer, wanted, sizeof wanted / sizeof wanted[0]);
+    assert_int_equal(ringmoe_tokenizer_find(tokenizer, "<|end|>"), 0);
+    assert_int_equal(ringmoe_tokenizer_find(tokenizer, "!"), 1);
+    assert_int_equal(ringmoe_tokenizer_find(tokenizer, "ug"), 257);
+    /* The text ran out of pairs; the special token, which is no word, left "zz" twice. */
+    assert_int_equal(result.vocab_size, ringmoe_tokenizer_vocab_size(tokenizer));
+    assert_int_equal(result.merges, result.vocab_size - 257);
+    assert_true(ringmoe_tokenizer_find(tokenizer, "zz") > 0);
+    assert_true(ringmoe_tokenizer_find(tokenizer, "aaaa") < 0);
+    assert_true(ringmoe_tokenizer_find(tokenizer, BLANK "aaaa") > 0);
+    must(ringmoe_tokenizer_encode(tokenizer, " hug<|end|>", 11, 0, ids, 8, &n));
+    assert_true(n == 2 && ids[1] == 0);
+    ringmoe_tokenizer_destroy(&tokenizer);
+}
+
+static void check_same_files(const char *a, const char *b)
+{
+    char command[1100];
+    snprintf(command, sizeof command, "cmp '%s' '%s'", a, b);
+    assert_int_equal(system(command), 0);
+}
+
+static int stop_at_once(void *user, double done)
+{
+    *(double *)user = done;
+    return 1;
+}
+
+static void threads_do_not_change_the_vocabulary(void **state)
+{
+    const char *texts[] = {long_text(), training_text()}, *first = scratch_path("1.json");
+    const char *other = scratch_path("made");
+    ringmoe_train_tokenizer_settings settings = small_training(600);
+    ringmoe_train_tokenizer_result result;
+    double done = -1;
+    settings.pattern = "qwen2";
+    context.compute.n_threads = 1;
+    must(ringmoe_train_tokenizer(&context, texts, 2, &settings, first, &result));
+    assert_int_equal(result.documents, 2);
+    for (context.compute.n_threads = 3; context.compute.n_threads > 1;
+         context.compute.n_threads--) {
+        must(ringmoe_train_tokenizer(&context, texts, 2, &settings, other, NULL));
+        check_same_files(first, scratch_path("made/tokenizer.json"));
+    }
+    settings.progress = stop_at_once;
+    settings.user = &done;
+    assert_int_equal(ringmoe_train_tokenizer(&context, texts, 2, &settings,
+                                             scratch_path("stopped.json"), NULL),
+                     RINGMOE_ERROR_INTERRUPTED);
+    assert_true(done >= 0);
+    assert_int_not_equal(access(scratch_path("stopped.json"), F_OK), 0);
+}
+
+static void check_refused(const ringmoe_train_tokenizer_settings *settings, const char *text,
+                          ringmoe_status status, const char *message)
+{
+    const char *path = scratch_path("refused.json");
+    assert_int_equal(ringmoe_train_tokenizer(&context, &text, 1, settings, path, NULL), status);
+    if (!strstr(context.error.text, message)) fail_msg("%s", context.error.text);
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void refuses_to_train(void **state)
+{
+    static const char *const twins[] = {"<a>", "<a>"}, *const byte[] = {"a"},
+                             *const broken[] = {"<\xff>"};
+    const char *text = training_text();
+    ringmoe_train_tokenizer_settings settings = small_training(256);
+    check_refused(&settings, text, RINGMOE_ERROR_ARGUMENT, "must be from 257");
+    settings = small_training(300);
+    check_refused(&settings, scratch_text("none.txt", ""), RINGMOE_ERROR_FORMAT, "no text");
+    check_refused(&settings, scratch_path("missing.txt"), RINGMOE_ERROR_FILE, "missing.txt");
+    settings.pattern = "other";
+    check_refused(&settings, text, RINGMOE_ERROR_ARGUMENT, "pattern other");
+    settings = small_training(300);
+    settings.special = byte;
+    check_refused(&settings, text, RINGMOE_ERROR_ARGUMENT, "single byte");
+    settings.special = broken;
+    check_refused(&settings, text, RINGMOE_ERROR_ARGUMENT, "UTF-8");
+    settings.special = twins;
+    settings.n_special = 2;
+    check_refused(&settings, text, RINGMOE_ERROR_ARGUMENT, "<a> is given twice");
+}
+
 /* --- chats and refusals
  * -------------------------------------------------------------------------- */
 
@@ -327,6 +460,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(users_text_holds_no_special_tokens),
         cmocka_unit_test(threads_do_not_change_the_ids),
         cmocka_unit_test(lines_are_documents),
+        cmocka_unit_test(learns_the_most_frequent_pairs),
+        cmocka_unit_test(threads_do_not_change_the_vocabulary),
+        cmocka_unit_test(refuses_to_train),
         cmocka_unit_test(renders_a_chat),
         cmocka_unit_test(refuses_templates),
         cmocka_unit_test(refuses_what_is_not_done),
