@@ -39,6 +39,8 @@ static ringmoe_status compile(const rm_bytes *text, bool is_literal, rm_pattern 
         pattern->is_fast = pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE) == 0;
         return RINGMOE_OK;
     }
+    if (code == PCRE2_ERROR_HEAP_FAILED)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a pattern");
     PCRE2_UCHAR why[256] = "";
     pcre2_get_error_message(code, why, sizeof why);
     return rm_fail(error, RINGMOE_ERROR_FORMAT, "pattern: %s", (char *)why);
@@ -115,6 +117,8 @@ ringmoe_status rm_pattern_find(const rm_pattern *pattern, rm_matcher *matcher, c
     if (code == PCRE2_ERROR_NOMATCH) return RINGMOE_OK;
     if (code == PCRE2_ERROR_NOMEMORY)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory to match a pattern");
+    if (code == PCRE2_ERROR_HEAP_FAILED)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a pattern");
     PCRE2_UCHAR why[256] = "";
     pcre2_get_error_message(code, why, sizeof why);
     return rm_fail(error, RINGMOE_ERROR_FORMAT,
