@@ -3,6 +3,7 @@
  * manifest.json: as it is, and with a last line that vouches for it, so that what lies behind
  * the checksum is reached. What is accepted can be written and read again.
  */
+#include <stdbool.h>
 #include <string.h>
 
 #include "format/manifest_seal.h"
