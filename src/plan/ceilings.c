@@ -118,9 +118,7 @@ static ringmoe_status reserve_buffer(int n_threads, rm_arena *buffer, rm_error *
             "measuring the memory's speed needs %lld MiB, but only %lld MiB are free; "
             "use fewer threads or stop other programs",
             (long long)(bytes >> 20), (long long)(machine.memory_free_bytes >> 20));
-    RM_TRY(rm_arena_reserve(buffer, (size_t)bytes, error));
-    memset(buffer->base, 1, (size_t)bytes); /* pages never written are all the same one */
-    return RINGMOE_OK;
+    return rm_arena_reserve(buffer, (size_t)bytes, error);
 }
 
 static ringmoe_machine_peak peak_of_level(const ringmoe_machine_ceilings *ceilings,
