@@ -133,8 +133,7 @@ void ringmoe_tokenizer_destroy(ringmoe_tokenizer **tokenizer)
     *tokenizer = NULL;
 }
 
-/* --- what it has
- * ------------------------------------------------------------------------------ */
+/* --- what it has --- */
 
 ringmoe_tokenizer_kind ringmoe_tokenizer_get_kind(const ringmoe_tokenizer *tokenizer)
 {
