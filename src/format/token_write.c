@@ -96,7 +96,7 @@ ringmoe_status ringmoe_tokens_encode(ringmoe_context *context,
     rm_error *error = &context->error;
     ringmoe_tokenize_settings used = *settings;
     bool is_narrow = ringmoe_tokenizer_vocab_size(tokenizer) <= MOST_U16;
-    memory_sink memory = {.sink = {put_into_memory}, .width = is_narrow ? 2 : 4};
+    memory_sink memory = {.sink.put = put_into_memory, .width = is_narrow ? 2 : 4};
     *tokens = NULL;
     used.format = RINGMOE_TOKENS_AUTO;
     RM_TRY(check(tokenizer, n_paths, &used, error));
@@ -243,7 +243,7 @@ ringmoe_status ringmoe_tokens_write(ringmoe_context *context,
                                     ringmoe_tokenize_result *result)
 {
     rm_error *error = &context->error;
-    file_sink file = {.sink = {put_into_file}, .writer = {.descriptor = -1}};
+    file_sink file = {.sink.put = put_into_file, .writer = {.descriptor = -1}};
     RM_TRY(check(tokenizer, n_paths, settings, error));
     file.format = settings->format;
     file.width = width_of(file.format, ringmoe_tokenizer_vocab_size(tokenizer));
