@@ -9,8 +9,7 @@
 #include "progress.h"
 #include "text.h"
 
-/* The words of the choices, in the order of the library's numbers. */
-#define DOCUMENT_WORDS "files|lines|json-lines"
+/* The words of the choice, in the order of the formats below. */
 #define LAYOUT_WORDS "auto|u16|u32|llmc|megatron"
 static const ringmoe_token_format layouts[] = {RINGMOE_TOKENS_AUTO, RINGMOE_TOKENS_U16,
                                                RINGMOE_TOKENS_U32, RINGMOE_TOKENS_LLMC,
@@ -26,14 +25,12 @@ typedef struct tokenize_options {
 #define ROW(member, ...) OPTION_ROW(tokenize_options, member, __VA_ARGS__)
 
 static const option_row rows[] = {
-    ROW(texts, TEXTS, "text", "PATH", "a text file or a folder; may be given several times",
-        .otherwise = "none"),
+    DATA_TEXTS_ROW(tokenize_options),
     ROW(tokenizer, TEXT, "tokenizer", "PATH", "a tokenizer.json, its folder, or a .gguf",
         .otherwise = "none"),
     ROW(out, TEXT, "out", "FILE", "the token file", .otherwise = "none"),
     ROW(layout, CHOICE, "layout", LAYOUT_WORDS, "of the file; auto: u16, or u32 if it must be"),
-    ROW(documents, CHOICE, "documents", DOCUMENT_WORDS, "what in the texts is a document"),
-    ROW(key, TEXT, "key", "NAME", "of JSON lines: which of their texts"),
+    DATA_DOCUMENTS_ROWS(tokenize_options),
     ROW(end, TEXT, "end", "TOKEN", "token behind each document; none: no token",
         .otherwise = "the tokenizer's end of text"),
     ROW(frame, FLAG, "frame", NULL, "what the tokenizer puts around a text, such as <s>"),

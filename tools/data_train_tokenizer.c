@@ -3,17 +3,17 @@
  * `ringmoe data train-tokenizer`: texts become a tokenizer.
  */
 #include "data.h"
+
+#include <string.h>
+
 #include "interrupt.h"
 #include "progress.h"
 #include "text.h"
 
-/* In the order of the library's numbers. */
-#define DOCUMENT_WORDS "files|lines|json-lines"
-
 typedef struct train_tokenizer_options {
     tool_placement placement;
     option_texts texts, special;
-    const char *out, *pattern, *key;
+    const char *out, *pattern, *key, *end;
     int64_t vocab, least_count;
     int documents, json;
 } train_tokenizer_options;
@@ -21,20 +21,23 @@ typedef struct train_tokenizer_options {
 #define ROW(member, ...) OPTION_ROW(train_tokenizer_options, member, __VA_ARGS__)
 
 static const option_row rows[] = {
-    ROW(texts, TEXTS, "text", "PATH", "a text file or a folder; may be given several times",
-        .otherwise = "none"),
+    DATA_TEXTS_ROW(train_tokenizer_options),
     ROW(vocab, INTEGER, "vocab", "N",
         "ids in all: special tokens, 256 bytes, and what is learned", .low = 1,
         .high = 1 << 22),
     ROW(out, TEXT, "out", "PATH",
-        "a folder, which gets tokenizer.json, or a name ending in .json", .otherwise = "none"),
+        "a folder, which gets tokenizer.json and tokenizer_config.json, or a name ending in "
+        ".json",
+        .otherwise = "none"),
     ROW(pattern, TEXT, "pattern", "NAME", "how words are cut: gpt-2, olmo, qwen2 or llama-bpe"),
     ROW(special, TEXTS, "special", "TOKEN", "a special token; may be given several times",
         .otherwise = "none"),
+    ROW(end, TEXT, "end", "TOKEN",
+        "the special token that ends a document, for tokenizer_config.json; none: no token",
+        .otherwise = "the first special token"),
     ROW(least_count, INTEGER, "least-count", "N", "pairs that occur less often are not merged",
         .low = 1, .high = 1e15),
-    ROW(documents, CHOICE, "documents", DOCUMENT_WORDS, "what in the texts is a document"),
-    ROW(key, TEXT, "key", "NAME", "of JSON lines: which of their texts"),
+    DATA_DOCUMENTS_ROWS(train_tokenizer_options),
     ROW(placement.threads, INTEGER, "threads", "N", "that count words", .high = 4096,
         .otherwise = "this node's cpus"),
     ROW(json, FLAG, "json", NULL, "the result as JSON"),
@@ -42,12 +45,13 @@ static const option_row rows[] = {
 
 static const option_set set = {
     .usage = "ringmoe data train-tokenizer --text PATH --vocab N --out PATH [options]",
-    .summary = "Learns a byte-level vocabulary (byte-pair encoding) and writes it as a "
-               "tokenizer.json,\n"
-               "which Hugging Face's tokenizers read too. Special tokens have the first ids; "
-               "name the\n"
-               "one that ends a document, such as <|endoftext|>. The file does not depend on "
-               "--threads.",
+    .summary =
+        "Learns a byte-level vocabulary (byte-pair encoding) and writes it as a "
+        "tokenizer.json,\n"
+        "which Hugging Face's tokenizers read too. Special tokens have the first ids; name "
+        "the\n"
+        "one that ends a document, such as <|endoftext|>, first. The file does not depend on\n"
+        "--threads.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };
@@ -88,6 +92,7 @@ static int train_tokenizer(tool_session *session, const train_tokenizer_options 
     settings.pattern = options->pattern;
     settings.special = options->special.texts;
     settings.n_special = options->special.n;
+    if (options->end) settings.end = strcmp(options->end, "none") == 0 ? "" : options->end;
     settings.least_count = options->least_count;
     settings.documents = (ringmoe_documents)options->documents;
     settings.key = options->key;

@@ -111,6 +111,8 @@ typedef struct ringmoe_train_tokenizer_settings {
     const char *pattern;
     const char *const *special; /**< special tokens, which get the first ids; default none */
     int n_special;
+    const char *end; /**< the special token that ends a document; NULL (default): the first one;
+                          "": none. tokenizer_config.json tells it */
     int64_t least_count; /**< pairs that occur less often are not merged; default 2 */
     ringmoe_documents documents;
     const char *key; /**< of JSON lines: of the text; default "text" */
@@ -137,13 +139,16 @@ typedef struct ringmoe_train_tokenizer_result {
  * and again; of several that occur as often it is the pair of the lowest ids, left before
  * right. A special token that is spelled in a text is not part of a word, and no merge makes
  * one. The context's threads count the words; the file does not depend on their number. Memory
- * grows with the different words, not with the text. Local. paths   in   n_paths of them: text
- * files, or folders of them as above path    in   ends in .json, or a folder, which is made if
- * it is not there result  out  or NULL Returns OK, also when the text ran out of pairs;
- * ARGUMENT (a vocab_size below 256 and the special tokens, an unknown pattern, a special token
- * that is empty, given twice, no UTF-8 or a single byte's; more than 2 GiB of different words);
- * FILE; FORMAT (no text, a line that is no JSON object with such a text, with its number);
- * INTERRUPTED (progress said so); MEMORY.
+ * grows with the different words, not with the text. Local.
+ *   paths   in   n_paths of them: text files, or folders of them as above
+ *   path    in   a folder, which is made if it is not there and gets tokenizer.json and
+ *                tokenizer_config.json; or a name that ends in .json, of the former alone
+ *   result  out  or NULL
+ * Returns OK, also when the text ran out of pairs; ARGUMENT (a vocab_size below 256 and the
+ * special tokens, an unknown pattern, a special token that is empty, given twice, no UTF-8 or a
+ * single byte's; an end that is none of them; more than 2 GiB of different words); FILE; FORMAT
+ * (no text, a line that is no JSON object with such a text, with its number); INTERRUPTED
+ * (progress said so); MEMORY.
  */
 RINGMOE_API ringmoe_status
 ringmoe_train_tokenizer(ringmoe_context *context, const char *const *paths, int n_paths,

@@ -12,6 +12,7 @@
 #include "format/printable.h"
 #include "format/tokenizer_gguf.h"
 #include "format/tokenizer_lists.h"
+#include "format/tokenizer_write.h"
 
 enum { MOST_FILE_BYTES = 1 << 28, MOST_TEXT_BYTES = 1 << 30 };
 
@@ -95,22 +96,37 @@ ringmoe_status ringmoe_tokenizer_open(ringmoe_context *context, const char *path
     return status;
 }
 
+/* Writes a file of the folder, or removes another tokenizer's of that name. */
+static ringmoe_status save_file(const rm_tokenizer_file *file, const char *folder,
+                                const char *name, rm_error *error)
+{
+    ringmoe_status status = RINGMOE_OK;
+    char *path = rm_path_join(folder, name);
+    if (!path) return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for it", folder);
+    if (file->content)
+        status = rm_file_write_whole(path, file->content, file->bytes, error);
+    else if (unlink(path) != 0 && errno != ENOENT)
+        status = rm_fail(error, RINGMOE_ERROR_FILE, "%s: cannot remove it: %s", path,
+                         strerror(errno));
+    free(path);
+    return status;
+}
+
+/* tokenizer.json last: without it a folder is none of a tokenizer. */
+ringmoe_status rm_tokenizer_save(ringmoe_tokenizer *tokenizer, const char *folder,
+                                 rm_error *error)
+{
+    if (!folder || !*folder)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "no folder is named for the tokenizer");
+    if (!tokenizer->files[0].content) RM_TRY(rm_tokenizer_make_files(tokenizer, error));
+    for (int i = RM_TOKENIZER_FILES - 1; i >= 0; i--)
+        RM_TRY(save_file(&tokenizer->files[i], folder, rm_tokenizer_file_names[i], error));
+    return RINGMOE_OK;
+}
+
 ringmoe_status ringmoe_tokenizer_save(ringmoe_tokenizer *tokenizer, const char *folder)
 {
-    rm_error *error = error_of(tokenizer->context);
-    if (!tokenizer->files[0].content)
-        return rm_fail(error, RINGMOE_ERROR_STATE,
-                       "%s: this tokenizer was not opened from a tokenizer.json", folder);
-    for (int i = 0; i < RM_TOKENIZER_FILES; i++) {
-        const rm_tokenizer_file *file = &tokenizer->files[i];
-        if (!file->content) continue;
-        char *path = rm_path_join(folder, rm_tokenizer_file_names[i]);
-        if (!path) return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for it", folder);
-        ringmoe_status status = rm_file_write_whole(path, file->content, file->bytes, error);
-        free(path);
-        RM_TRY(status);
-    }
-    return RINGMOE_OK;
+    return rm_tokenizer_save(tokenizer, folder, error_of(tokenizer->context));
 }
 
 void ringmoe_tokenizer_destroy(ringmoe_tokenizer **tokenizer)

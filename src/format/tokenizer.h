@@ -182,6 +182,10 @@ ringmoe_status rm_tokenizer_from_parts(ringmoe_context *context,
                                        const ringmoe_tokenizer_parts *parts,
                                        ringmoe_tokenizer **tokenizer, rm_error *error);
 
+/* ringmoe_tokenizer_save. */
+ringmoe_status rm_tokenizer_save(ringmoe_tokenizer *tokenizer, const char *folder,
+                                 rm_error *error);
+
 /* Reads the texts of tokenizer.json and its companions, which are in `files`. */
 ringmoe_status rm_tokenizer_read(ringmoe_tokenizer *tokenizer, rm_error *error);
 

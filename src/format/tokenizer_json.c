@@ -26,8 +26,8 @@ ringmoe_status rm_only_keys(const json_t *object, const char *where, const char 
     json_object_foreach((json_t *)object, key, value)
     {
         size_t n = strlen(key);
-        bool is_known = false;
-        for (const char *at = strstr(keys, key); at && n > 0 && !is_known;
+        bool is_known = false, may_be_known = n > 0 && !strchr(key, '|');
+        for (const char *at = strstr(keys, key); at && may_be_known && !is_known;
              at = strstr(at + 1, key))
             is_known = at[-1] == '|' && at[n] == '|';
         if (!is_known) {

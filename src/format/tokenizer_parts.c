@@ -54,9 +54,14 @@ static int type_of(const ringmoe_tokenizer_parts *parts, int id)
     return parts->types ? parts->types[id] : RINGMOE_TOKEN_NORMAL;
 }
 
+static bool is_special(int type)
+{
+    return type == RINGMOE_TOKEN_CONTROL || type == RINGMOE_TOKEN_UNKNOWN;
+}
+
 static bool is_added(int type)
 {
-    return type == RINGMOE_TOKEN_CONTROL || type == RINGMOE_TOKEN_ADDED;
+    return is_special(type) || type == RINGMOE_TOKEN_ADDED;
 }
 
 /* The tokens that text is made of, then those that are found as a whole; unused ones and texts
@@ -70,11 +75,15 @@ static ringmoe_status spell(ringmoe_tokenizer *tokenizer, const ringmoe_tokenize
         if (!text || !*text || type == RINGMOE_TOKEN_UNUSED || is_added(type) != wants_added)
             continue;
         int64_t bytes = (int64_t)strlen(text);
+        if (type < RINGMOE_TOKEN_NORMAL || type > RINGMOE_TOKEN_BYTE)
+            return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                           "token %d is of type %d; %d to %d are possible", id, type,
+                           RINGMOE_TOKEN_NORMAL, RINGMOE_TOKEN_BYTE);
         if (rm_utf8_valid(text, bytes) < bytes)
             return rm_fail(error, RINGMOE_ERROR_FORMAT, "token %d is not UTF-8", id);
         if (rm_text_map_find(&tokenizer->spelled, text, bytes) >= 0) continue;
         RM_TRY(rm_tokenizer_spell(tokenizer, id, text, bytes, (ringmoe_token_type)type, error));
-        rm_added_token token = {.id = id, .is_special = type == RINGMOE_TOKEN_CONTROL};
+        rm_added_token token = {.id = id, .is_special = is_special(type)};
         if (wants_added) RM_TRY(rm_tokenizer_add(tokenizer, token, false, error));
     }
     return RINGMOE_OK;
@@ -244,13 +253,13 @@ static ringmoe_status make(ringmoe_tokenizer *tokenizer, const ringmoe_tokenizer
     RM_TRY(rm_tokenizer_reserve(tokenizer, parts->n_tokens, error));
     RM_TRY(spell(tokenizer, parts, false, error));
     RM_TRY(rm_tokenizer_index(tokenizer, error));
+    RM_TRY(spell(tokenizer, parts, true, error));
     if (is_bytes)
         RM_TRY(set_pattern(tokenizer, parts->pattern, error));
     else
         set_blanks(tokenizer, parts);
     RM_TRY(is_bytes ? read_merges(tokenizer, parts, error)
                     : make_merges(tokenizer, parts, error));
-    RM_TRY(spell(tokenizer, parts, true, error));
     return set_rest(tokenizer, parts, error);
 }
 

@@ -11,21 +11,31 @@
 static const rm_json_limits limits = {
     .bytes = (int64_t)1 << 28, .values = (int64_t)1 << 24, .depth = 64};
 
-/* Above the largest id of the vocabulary and of the added tokens. */
-static int64_t count_ids(const json_t *vocab, const json_t *added)
+/* Raises *most above an id. */
+static ringmoe_status count_id(const json_t *id, int64_t *most, rm_error *error)
 {
-    int64_t most = 0;
+    json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
+    if (value < 0 || value >= RM_MOST_TOKENS)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "an id of vocab or of added_tokens is %lld or no integer; 0 to %d are "
+                       "possible",
+                       (long long)value, RM_MOST_TOKENS - 1);
+    if (value >= *most) *most = value + 1;
+    return RINGMOE_OK;
+}
+
+/* Above the largest id of the vocabulary and of the added tokens. */
+static ringmoe_status count_ids(const json_t *vocab, const json_t *added, int64_t *most,
+                                rm_error *error)
+{
     const char *key;
     size_t i;
     json_t *value;
-    json_object_foreach((json_t *)vocab, key, value) if (json_integer_value(value) >= most)
-        most = json_integer_value(value) + 1;
+    *most = 0;
+    json_object_foreach((json_t *)vocab, key, value) RM_TRY(count_id(value, most, error));
     json_array_foreach(added, i, value)
-    {
-        int64_t id = json_integer_value(json_object_get(value, "id"));
-        if (id >= most) most = id + 1;
-    }
-    return most;
+        RM_TRY(count_id(json_object_get(value, "id"), most, error));
+    return RINGMOE_OK;
 }
 
 static ringmoe_status read_vocabulary(ringmoe_tokenizer *tokenizer, const json_t *vocab,
@@ -39,8 +49,6 @@ static ringmoe_status read_vocabulary(ringmoe_tokenizer *tokenizer, const json_t
         bool is_byte =
             tokenizer->kind == RINGMOE_TOKENIZER_CHARACTERS && rm_byte_token(key, bytes) >= 0;
         bool is_unknown = unknown && strcmp(key, unknown) == 0;
-        if (!json_is_integer(value))
-            return rm_fail(error, RINGMOE_ERROR_FORMAT, "model: an id in vocab is no integer");
         RM_TRY(rm_tokenizer_spell(tokenizer, json_integer_value(value), key, bytes,
                                   is_unknown ? RINGMOE_TOKEN_UNKNOWN
                                   : is_byte  ? RINGMOE_TOKEN_BYTE
@@ -104,6 +112,7 @@ static ringmoe_status read_model(ringmoe_tokenizer *tokenizer, const json_t *mod
                                  const json_t *added, rm_error *error)
 {
     const char *type, *unknown;
+    int64_t n_ids;
     const json_t *vocab = json_object_get(model, "vocab");
     if (!json_is_object(model) || !json_is_object(vocab))
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
@@ -113,7 +122,8 @@ static ringmoe_status read_model(ringmoe_tokenizer *tokenizer, const json_t *mod
         return rm_not_done("model", "type", json_object_get(model, "type"), error);
     RM_TRY(read_switches(tokenizer, model, error));
     RM_TRY(rm_text(model, "model", "unk_token", false, &unknown, error));
-    RM_TRY(rm_tokenizer_reserve(tokenizer, count_ids(vocab, added), error));
+    RM_TRY(count_ids(vocab, added, &n_ids, error));
+    RM_TRY(rm_tokenizer_reserve(tokenizer, n_ids, error));
     RM_TRY(read_vocabulary(tokenizer, vocab, unknown, error));
     if (unknown)
         tokenizer->unknown =
@@ -128,53 +138,87 @@ static ringmoe_status read_model(ringmoe_tokenizer *tokenizer, const json_t *mod
 
 static const char in_added[] = "added_tokens";
 
+/* Gives the token its id. One that is not in vocab gets the next free one there, whatever the
+ * file says: a file that says another is refused, since the library would not give it. */
 static ringmoe_status spell_added(ringmoe_tokenizer *tokenizer, const char *content, int32_t id,
-                                  bool is_special, rm_error *error)
+                                  bool is_special, int64_t *next, rm_error *error)
 {
     int64_t bytes = (int64_t)strlen(content);
     int32_t there = rm_text_map_find(&tokenizer->spelled, content, bytes);
     ringmoe_token_type type = is_special ? RINGMOE_TOKEN_CONTROL : RINGMOE_TOKEN_ADDED;
-    if (there < 0) return rm_tokenizer_spell(tokenizer, id, content, bytes, type, error);
-    if (there != id)
+    if (there >= 0 && there != id)
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: id %d has another id, %d, in vocab",
                        in_added, id, there);
+    if (there < 0 && *next != id)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "%s: %.40s has id %d, but tokens that are not in vocab get the ids "
+                       "behind it in their order, this one %lld: put it into vocab with its id",
+                       in_added, content, id, (long long)*next);
+    if (there < 0) {
+        ++*next;
+        return rm_tokenizer_spell(tokenizer, id, content, bytes, type, error);
+    }
     if (tokenizer->tokens[id].type != RINGMOE_TOKEN_UNKNOWN) tokenizer->tokens[id].type = type;
     return RINGMOE_OK;
 }
 
-static ringmoe_status read_added(ringmoe_tokenizer *tokenizer, const json_t *entry,
-                                 bool wants_special, rm_error *error)
-{
+/* An entry of added_tokens. */
+typedef struct added_entry {
     const char *content;
+    rm_added_token token;
     bool is_normalized;
-    rm_added_token token = {.id = -1};
-    RM_TRY(rm_only_keys(entry, in_added,
+} added_entry;
+
+static ringmoe_status read_entry(const ringmoe_tokenizer *tokenizer, const json_t *from,
+                                 added_entry *entry, rm_error *error)
+{
+    rm_added_token *token = &entry->token;
+    RM_TRY(rm_only_keys(from, in_added,
                         "|id|content|single_word|lstrip|rstrip|normalized|special|", error));
-    RM_TRY(rm_text(entry, in_added, "content", true, &content, error));
-    RM_TRY(rm_is_nothing(entry, in_added, "single_word", error));
-    RM_TRY(rm_flag(entry, in_added, "lstrip", false, &token.takes_left, error));
-    RM_TRY(rm_flag(entry, in_added, "rstrip", false, &token.takes_right, error));
-    RM_TRY(rm_flag(entry, in_added, "special", false, &token.is_special, error));
-    RM_TRY(rm_flag(entry, in_added, "normalized", !token.is_special, &is_normalized, error));
-    const json_t *id = json_object_get(entry, "id");
-    if (!json_is_integer(id) || json_integer_value(id) < 0 ||
-        json_integer_value(id) >= tokenizer->n_tokens)
+    RM_TRY(rm_text(from, in_added, "content", true, &entry->content, error));
+    RM_TRY(rm_is_nothing(from, in_added, "single_word", error));
+    RM_TRY(rm_flag(from, in_added, "lstrip", false, &token->takes_left, error));
+    RM_TRY(rm_flag(from, in_added, "rstrip", false, &token->takes_right, error));
+    RM_TRY(rm_flag(from, in_added, "special", false, &token->is_special, error));
+    RM_TRY(rm_flag(from, in_added, "normalized", !token->is_special, &entry->is_normalized,
+                   error));
+    json_int_t id = json_integer_value(json_object_get(from, "id"));
+    if (id < 0 || id >= tokenizer->n_tokens)
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: an entry without an id", in_added);
-    if (token.is_special != wants_special || !*content) return RINGMOE_OK;
-    token.id = (int32_t)json_integer_value(id);
-    RM_TRY(spell_added(tokenizer, content, token.id, token.is_special, error));
-    return rm_tokenizer_add(tokenizer, token, is_normalized, error);
+    token->id = (int32_t)id;
+    return RINGMOE_OK;
+}
+
+static ringmoe_status spell_all_added(ringmoe_tokenizer *tokenizer, const json_t *added,
+                                      int64_t next, rm_error *error)
+{
+    size_t i;
+    json_t *from;
+    json_array_foreach(added, i, from)
+    {
+        added_entry entry = {0};
+        RM_TRY(read_entry(tokenizer, from, &entry, error));
+        if (*entry.content)
+            RM_TRY(spell_added(tokenizer, entry.content, entry.token.id, entry.token.is_special,
+                               &next, error));
+    }
+    return RINGMOE_OK;
 }
 
 /* Special ones first: of two with the same text the first is found. */
 static ringmoe_status read_all_added(ringmoe_tokenizer *tokenizer, const json_t *added,
-                                     rm_error *error)
+                                     int64_t n_vocab, rm_error *error)
 {
     size_t i;
-    json_t *entry;
-    for (int special = 1; special >= 0; special--)
-        json_array_foreach(added, i, entry)
-            RM_TRY(read_added(tokenizer, entry, special, error));
+    json_t *from;
+    RM_TRY(spell_all_added(tokenizer, added, n_vocab, error));
+    for (int special = 1; special >= 0; special--) json_array_foreach(added, i, from)
+        {
+            added_entry entry = {0};
+            RM_TRY(read_entry(tokenizer, from, &entry, error));
+            if (entry.token.is_special == special && *entry.content)
+                RM_TRY(rm_tokenizer_add(tokenizer, entry.token, entry.is_normalized, error));
+        }
     return RINGMOE_OK;
 }
 
@@ -212,6 +256,7 @@ static ringmoe_status read_parts(ringmoe_tokenizer *tokenizer, const json_t *roo
                                  rm_error *error)
 {
     const json_t *added = json_object_get(root, in_added);
+    const json_t *vocab = json_object_get(json_object_get(root, "model"), "vocab");
     RM_TRY(rm_only_keys(root, "tokenizer.json",
                         "|version|truncation|padding|added_tokens|normalizer|pre_tokenizer|"
                         "post_processor|decoder|model|",
@@ -220,7 +265,7 @@ static ringmoe_status read_parts(ringmoe_tokenizer *tokenizer, const json_t *roo
     RM_TRY(rm_read_pre_tokenizer(tokenizer, json_object_get(root, "pre_tokenizer"), error));
     RM_TRY(rm_read_normalizer(tokenizer, json_object_get(root, "normalizer"), error));
     RM_TRY(read_model(tokenizer, json_object_get(root, "model"), added, error));
-    RM_TRY(read_all_added(tokenizer, added, error));
+    RM_TRY(read_all_added(tokenizer, added, (int64_t)json_object_size(vocab), error));
     RM_TRY(rm_read_post_processor(tokenizer, json_object_get(root, "post_processor"), error));
     RM_TRY(rm_read_decoder(tokenizer, json_object_get(root, "decoder"), error));
     find_name(tokenizer);

@@ -9,6 +9,7 @@
 
 #include "comm/context.h"
 #include "format/printable.h"
+#include "format/learned_tokenizer.h"
 #include "format/tokenizer_write.h"
 #include "format/tokens.h"
 
@@ -19,7 +20,7 @@ typedef struct vocabulary_training {
     const ringmoe_train_tokenizer_settings *settings;
     ringmoe_tokenizer *cutter;
     rm_word_counts *words; /* [n_threads]; the first has all in the end */
-    int n_threads;
+    int n_threads, end;    /* end: id of the token that ends a document; -1: none */
     rm_vocabulary vocabulary;
     ringmoe_tokenize_result read;
 } vocabulary_training;
@@ -123,34 +124,6 @@ static bool begin_vocabulary(rm_vocabulary *vocabulary,
     return true;
 }
 
-/* A tokenizer that cuts texts as the trained one will, into words of single bytes. */
-static ringmoe_status make_cutter(vocabulary_training *training, const char **tokens,
-                                  int32_t *types, rm_error *error)
-{
-    static const char *const no_merges[] = {NULL};
-    char spelled[BYTES][3] = {""};
-    const rm_vocabulary *vocabulary = &training->vocabulary;
-    for (int id = 0; id < vocabulary->n_tokens; id++) {
-        bool is_special = id < vocabulary->n_special;
-        types[id] = is_special ? RINGMOE_TOKEN_CONTROL : RINGMOE_TOKEN_NORMAL;
-        tokens[id] =
-            is_special ? training->settings->special[id] : spelled[id - vocabulary->n_special];
-        if (!is_special)
-            rm_byte_level_encode((unsigned char)*vocabulary->tokens[id].bytes,
-                                 spelled[id - vocabulary->n_special]);
-    }
-    ringmoe_tokenizer_parts parts;
-    ringmoe_tokenizer_parts_default(&parts);
-    parts.kind = RINGMOE_TOKENIZER_BYTES;
-    parts.pattern = training->settings->pattern;
-    parts.n_tokens = vocabulary->n_tokens;
-    parts.tokens = tokens;
-    parts.types = types;
-    parts.merges = no_merges;
-    ringmoe_status status = rm_tokenizer_from_parts(NULL, &parts, &training->cutter, error);
-    return status == RINGMOE_ERROR_FORMAT ? RINGMOE_ERROR_ARGUMENT : status;
-}
-
 static ringmoe_status check_twins(const vocabulary_training *training, rm_error *error)
 {
     const char *const *special = training->settings->special;
@@ -159,6 +132,21 @@ static ringmoe_status check_twins(const vocabulary_training *training, rm_error 
             return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                            "special token %s is given twice: once is enough", special[id]);
     return RINGMOE_OK;
+}
+
+/* The special token that ends a document. */
+static ringmoe_status find_end(vocabulary_training *training, rm_error *error)
+{
+    const ringmoe_train_tokenizer_settings *settings = training->settings;
+    training->end = settings->n_special > 0 ? 0 : -1;
+    if (!settings->end) return RINGMOE_OK;
+    training->end =
+        *settings->end ? ringmoe_tokenizer_find(training->cutter, settings->end) : -1;
+    if (!*settings->end || (training->end >= 0 && training->end < settings->n_special))
+        return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                   "the token %.80s, which is to end documents, is none of the special ones",
+                   settings->end);
 }
 
 static ringmoe_status begin(vocabulary_training *training, rm_error *error)
@@ -171,13 +159,11 @@ static ringmoe_status begin(vocabulary_training *training, rm_error *error)
     if (!vocabulary->tokens || !training->words) return fail_memory(error);
     RM_TRY(rm_text_map_init(&vocabulary->ids, training->settings->vocab_size, error));
     if (!begin_vocabulary(vocabulary, training->settings)) return fail_memory(error);
-    const char **tokens = calloc(n, sizeof *tokens);
-    int32_t *types = calloc(n, sizeof *types);
-    ringmoe_status status =
-        tokens && types ? make_cutter(training, tokens, types, error) : fail_memory(error);
-    free(tokens);
-    free(types);
-    return status == RINGMOE_OK ? check_twins(training, error) : status;
+    /* One that cuts texts as the trained one will, into words of single bytes. */
+    RM_TRY(rm_learned_tokenizer(vocabulary, training->settings->special,
+                                training->settings->pattern, -1, &training->cutter, error));
+    RM_TRY(check_twins(training, error));
+    return find_end(training, error);
 }
 
 static void end(vocabulary_training *training)
@@ -244,40 +230,32 @@ static ringmoe_status count_words(vocabulary_training *training, const char *con
 /* --- writing --------------------------------------------------------------------------------
  */
 
-static const rm_named_pattern *pattern_of(const vocabulary_training *training)
-{
-    const rm_named_pattern *row = rm_named_patterns;
-    while (strcmp(row->name, training->cutter->pattern_name) != 0) row++;
-    return row;
-}
-
-static ringmoe_status write_text(const char *path, const rm_bytes *text, rm_error *error)
+/* Into a folder with what lies beside a tokenizer.json, or that alone. */
+static ringmoe_status write_files(ringmoe_tokenizer *tokenizer, const char *path,
+                                  rm_error *error)
 {
     size_t n = strlen(path);
+    RM_TRY(rm_tokenizer_make_files(tokenizer, error));
     if (n >= 5 && strcmp(path + n - 5, ".json") == 0)
-        return rm_file_write_whole(path, text->data, text->count, error);
+        return rm_file_write_whole(path, tokenizer->files[0].content, tokenizer->files[0].bytes,
+                                   error);
     RM_TRY(rm_folder_create(path, error));
-    char *file = rm_path_join(path, rm_tokenizer_file_names[0]);
-    if (!file) return fail_memory(error);
-    ringmoe_status status = rm_file_write_whole(file, text->data, text->count, error);
-    free(file);
-    return status;
+    return rm_tokenizer_save(tokenizer, path, error);
 }
 
 static ringmoe_status train(vocabulary_training *training, const char *const *paths,
                             int n_paths, const char *path, rm_error *error)
 {
-    rm_bytes text = {0};
+    const ringmoe_train_tokenizer_settings *settings = training->settings;
+    ringmoe_tokenizer *tokenizer;
     RM_TRY(begin(training, error));
     RM_TRY(count_words(training, paths, n_paths, error));
-    RM_TRY(rm_learn_merges(&training->words[0], training->settings->least_count,
-                           &training->vocabulary, &training->watch, error));
-    ringmoe_status status =
-        rm_tokenizer_write(&training->vocabulary, training->settings->special,
-                           pattern_of(training), &text)
-            ? write_text(path, &text, error)
-            : fail_memory(error);
-    rm_bytes_free(&text);
+    RM_TRY(rm_learn_merges(&training->words[0], settings->least_count, &training->vocabulary,
+                           &training->watch, error));
+    RM_TRY(rm_learned_tokenizer(&training->vocabulary, settings->special, settings->pattern,
+                                training->end, &tokenizer, error));
+    ringmoe_status status = write_files(tokenizer, path, error);
+    ringmoe_tokenizer_destroy(&tokenizer);
     return status;
 }
 

@@ -16,6 +16,9 @@ done_well 'info of a tokenizer' "$ringmoe" data info made
 has 'over bytes, 600 ids' out
 done_well 'tokenizing' "$ringmoe" data tokenize --tokenizer made --text text --end '<|end|>' \
     --out text.bin
+done_well 'tokenizing by the end the tokenizer names' "$ringmoe" data tokenize --tokenizer made \
+    --text text --out same.bin
+cmp -s text.bin same.bin || fail 'tokenizer_config.json does not name the end of a document'
 done_well 'info of tokens' "$ringmoe" data info text.bin --json
 has '"layout": "u16"' out
 # 343 merges make a text shorter: less than two thirds as many ids as bytes.
@@ -28,6 +31,8 @@ has 'the text ran out of pairs' out
 refused 'no text' 2 'give both of --text and --out' "$ringmoe" data train-tokenizer --out x
 refused 'a small vocabulary' 2 'must be from 257' "$ringmoe" data train-tokenizer --text text \
     --vocab 256 --special '<|end|>' --out x
+refused 'an end that is none' 2 'is none of the special ones' "$ringmoe" data train-tokenizer \
+    --text text --vocab 300 --special '<|end|>' --end '<|other|>' --out x
 refused 'an unknown pattern' 2 'pattern other' "$ringmoe" data train-tokenizer --text text \
     --vocab 300 --pattern other --out x
 : >empty
