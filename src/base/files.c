@@ -85,23 +85,27 @@ ringmoe_status rm_file_read(const char *path, int64_t limit, char **content, int
     return RINGMOE_OK;
 }
 
+ringmoe_status rm_file_map_keep_open(const char *path, rm_file_map *map, int *descriptor,
+                                     rm_error *error)
+{
+    *map = (rm_file_map){0};
+    RM_TRY(open_regular(path, descriptor, &map->size, error));
+    void *data = NULL;
+    if (map->size > 0)
+        data = mmap(NULL, (size_t)map->size, PROT_READ, MAP_PRIVATE, *descriptor, 0);
+    map->data = data;
+    if (data != MAP_FAILED) return RINGMOE_OK;
+    ringmoe_status status = fail_errno(error, "map it into memory", path);
+    close(*descriptor);
+    *map = (rm_file_map){0};
+    return status;
+}
+
 ringmoe_status rm_file_map_open(const char *path, rm_file_map *map, rm_error *error)
 {
     int descriptor;
-    *map = (rm_file_map){0};
-    RM_TRY(open_regular(path, &descriptor, &map->size, error));
-    void *data = NULL;
-    if (map->size > 0) {
-        data = mmap(NULL, (size_t)map->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-        if (data == MAP_FAILED) {
-            ringmoe_status status = fail_errno(error, "map it into memory", path);
-            close(descriptor);
-            *map = (rm_file_map){0};
-            return status;
-        }
-    }
+    RM_TRY(rm_file_map_keep_open(path, map, &descriptor, error));
     close(descriptor);
-    map->data = data;
     return RINGMOE_OK;
 }
 

@@ -14,18 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/pages.h"
 #include "format/dtype.h"
 #include "format/json.h"
-#include "format/printable.h"
+#include "format/tensor_source.h"
 
 static const uint64_t max_header_bytes = 100000000;
 /* A tensor takes 50 bytes and, of one dimension, 7 values; of eight 64 and 14. */
 enum { LENGTH_BYTES = 8, HEADER_DEPTH = 3, BYTES_PER_VALUE = 4, VALUES_OF_ANY_HEADER = 64 };
 
 struct rm_safetensors {
-    rm_file_map map;
-    char *path;
+    rm_tensor_source source;
     json_t *header;      /* owns the names */
     rm_tensor *tensors;  /* in the order of their data */
     rm_tensor **by_name; /* the same, sorted */
@@ -119,7 +117,7 @@ static ringmoe_status read_entries(rm_safetensors *file, const unsigned char *da
         }
         rm_tensor *tensor = &file->tensors[file->count];
         tensor->name = name;
-        tensor->path = file->path;
+        tensor->path = file->source.path;
         if (!json_is_object(entry) || json_object_size(entry) != 3)
             return bad(error, name, "must have dtype, shape and data_offsets, nothing else");
         RM_TRY(read_dtype(name, json_object_get(entry, "dtype"), tensor, error));
@@ -190,34 +188,40 @@ static ringmoe_status parse_header(rm_safetensors *file, const char *json, int64
     return RINGMOE_OK;
 }
 
-static ringmoe_status fetch(const unsigned char *data, int64_t bytes, rm_error *error)
+/* Reads `length` bytes of JSON and parses them. */
+static ringmoe_status read_json(rm_safetensors *file, int64_t length, rm_error *error)
 {
-    if (rm_pages_fetch(data, bytes)) return RINGMOE_OK;
-    return rm_fail(error, RINGMOE_ERROR_FILE,
-                   "its header cannot be read; the file became "
-                   "shorter meanwhile, or its disk fails");
+    char *json = malloc((size_t)length + 1);
+    if (!json)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for its header of %lld bytes",
+                       (long long)length);
+    ringmoe_status status =
+        rm_tensor_source_read(&file->source, LENGTH_BYTES, json, length, error);
+    if (status == RINGMOE_OK) status = parse_header(file, json, length, error);
+    free(json);
+    return status;
 }
 
-static ringmoe_status read_mapping(rm_safetensors *file, rm_error *error)
+static ringmoe_status read_header(void *argument, rm_error *error)
 {
-    const unsigned char *start = file->map.data;
-    int64_t size = file->map.size;
+    rm_safetensors *file = argument;
+    const unsigned char *start = file->source.map.data;
+    int64_t size = file->source.map.size;
+    unsigned char bytes[LENGTH_BYTES];
     uint64_t length = 0;
     if (size < LENGTH_BYTES)
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "has %lld bytes, too few for a header",
                        (long long)size);
-    RM_TRY(fetch(start, LENGTH_BYTES, error));
-    for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)start[i] << (8 * i);
+    RM_TRY(rm_tensor_source_read(&file->source, 0, bytes, LENGTH_BYTES, error));
+    for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)bytes[i] << (8 * i);
     if (length > max_header_bytes || (int64_t)length > size - LENGTH_BYTES)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "its header should have %llu bytes, more than the file holds or the "
                        "format allows",
                        (unsigned long long)length);
+    RM_TRY(read_json(file, (int64_t)length, error));
     const unsigned char *data = start + LENGTH_BYTES + length;
     int64_t data_bytes = size - LENGTH_BYTES - (int64_t)length;
-    RM_TRY(fetch(start, LENGTH_BYTES + (int64_t)length, error));
-    RM_TRY(parse_header(file, (const char *)start + LENGTH_BYTES, (int64_t)length, error));
-    rm_pages_release(start, LENGTH_BYTES + (int64_t)length);
     RM_TRY(read_entries(file, data, data_bytes, error));
     return check_places(file, data, data_bytes, error);
 }
@@ -226,18 +230,9 @@ ringmoe_status rm_safetensors_open(const char *path, rm_safetensors **file, rm_e
 {
     *file = NULL;
     rm_safetensors *opened = calloc(1, sizeof *opened);
-    if (opened) opened->path = strdup(path);
-    if (!opened || !opened->path) {
-        free(opened);
-        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory to open it", path);
-    }
-    ringmoe_status status = rm_file_map_open(path, &opened->map, error);
-    if (status == RINGMOE_OK) {
-        rm_error why = {""};
-        status = read_mapping(opened, &why);
-        rm_text_make_printable(why.text);
-        if (status != RINGMOE_OK) rm_fail(error, status, "%s: %s", path, why.text);
-    }
+    if (!opened) return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory to open it", path);
+    ringmoe_status status =
+        rm_tensor_source_open(&opened->source, path, read_header, opened, error);
     if (status != RINGMOE_OK) rm_safetensors_close(&opened);
     *file = opened;
     return status;
@@ -247,10 +242,9 @@ void rm_safetensors_close(rm_safetensors **file)
 {
     if (!file || !*file) return;
     json_decref((*file)->header);
-    rm_file_map_close(&(*file)->map);
     free((*file)->tensors);
     free((*file)->by_name);
-    free((*file)->path);
+    rm_tensor_source_close(&(*file)->source);
     free(*file);
     *file = NULL;
 }
@@ -267,7 +261,7 @@ const rm_tensor *rm_safetensors_tensor(const rm_safetensors *file, int index)
 
 int64_t rm_safetensors_offset(const rm_safetensors *file, const rm_tensor *tensor)
 {
-    return tensor->data - file->map.data;
+    return tensor->data - file->source.map.data;
 }
 
 const rm_tensor *rm_safetensors_find(const rm_safetensors *file, const char *name)

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * safetensors: round trips, every rule of the format broken once, truncation at every byte,
- * random mutations, and exact conversion of stored numbers.
+ * safetensors: round trips, every rule of the format broken once, truncation at every byte and
+ * at any moment, random mutations, and exact conversion of stored numbers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/random.h"
 #include "format/safetensors.h"
+#include "format/tensor_source.h"
 #include "scratch.h"
 
 /* A file's bytes: the length of the header, the header, n_data bytes of data. */
@@ -270,6 +274,71 @@ static void refuses_every_truncation(void **state)
     free(bytes);
 }
 
+/* A header's reader that finds the file cut after it was looked at. */
+static ringmoe_status read_cut_header(void *argument, rm_error *error)
+{
+    const rm_tensor_source *source = argument;
+    char bytes[16];
+    assert_int_equal(rm_tensor_source_read(source, 0, bytes, 16, error), RINGMOE_OK);
+    assert_int_equal(truncate(source->path, 12), 0);
+    return rm_tensor_source_read(source, 0, bytes, 16, error);
+}
+
+static void says_that_a_file_was_cut(void **state)
+{
+    int64_t size;
+    char *bytes = example_bytes(&size);
+    const char *path = scratch_file("shrinks.safetensors", bytes, (size_t)size);
+    rm_tensor_source source;
+    rm_error error = {""};
+    assert_int_equal(rm_tensor_source_open(&source, path, read_cut_header, &source, &error),
+                     RINGMOE_ERROR_FILE);
+    assert_non_null(strstr(error.text, "shrinks.safetensors: its header"));
+    assert_non_null(strstr(error.text, "became shorter"));
+    rm_tensor_source_close(&source);
+    free(bytes);
+}
+
+/* Somebody who cuts a file and fills it again, until told to stop. */
+typedef struct cutter {
+    const char *path, *bytes;
+    size_t size;
+    atomic_bool stop;
+} cutter;
+
+static void *cut_and_fill(void *argument)
+{
+    cutter *other = argument;
+    int file = open(other->path, O_WRONLY | O_CLOEXEC);
+    while (!atomic_load(&other->stop) && ftruncate(file, 9) == 0 &&
+           pwrite(file, other->bytes, other->size, 0) > 0)
+        continue;
+    close(file);
+    return NULL;
+}
+
+/* A header of many pages, so that there is time between looking at the file and reading. */
+static void survives_being_cut(void **state)
+{
+    enum { SIZE = 1 << 20, LENGTH_BYTES = 8, OPENINGS = 1000 };
+    char *bytes = calloc(1, SIZE);
+    bytes[2] = 15;
+    memset(bytes + LENGTH_BYTES, ' ', SIZE - LENGTH_BYTES);
+    bytes[LENGTH_BYTES] = '{';
+    cutter other = {scratch_file("other.safetensors", bytes, SIZE), bytes, SIZE, false};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, cut_and_fill, &other), 0);
+    for (int i = 0; i < OPENINGS; i++) {
+        rm_error error = {""};
+        rm_safetensors *file;
+        assert_int_not_equal(rm_safetensors_open(other.path, &file, &error), RINGMOE_OK);
+        assert_true(error.text[0]);
+    }
+    atomic_store(&other.stop, true);
+    pthread_join(thread, NULL);
+    free(bytes);
+}
+
 /* Whatever opens must be readable to its last element. */
 static void read_everything(const rm_safetensors *file)
 {
@@ -399,6 +468,8 @@ int main(void)
         cmocka_unit_test(refuses_bad_lengths),
         cmocka_unit_test(refuses_bombs),
         cmocka_unit_test(refuses_every_truncation),
+        cmocka_unit_test(says_that_a_file_was_cut),
+        cmocka_unit_test(survives_being_cut),
         cmocka_unit_test(survives_mutations),
         cmocka_unit_test(writer_counts_bytes),
         cmocka_unit_test(writer_refuses_bad_entries),
