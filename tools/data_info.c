@@ -2,22 +2,23 @@
  *
  * `ringmoe data info`: what lies in a token file, or what a tokenizer is.
  */
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "data.h"
+#include "source.h"
 #include "text.h"
 
 typedef struct data_info_options {
     tool_placement placement;
     const char *path;
-    int json;
+    int json, format;
 } data_info_options;
 
 #define ROW(member, ...) OPTION_ROW(data_info_options, member, __VA_ARGS__)
 
 static const option_row rows[] = {
+    ROW(format, CHOICE, "format", FORMAT_WORDS, "of a token file"),
     ROW(json, FLAG, "json", NULL, "as JSON"),
 };
 
@@ -31,7 +32,7 @@ static const option_set set = {
     .word_place = offsetof(data_info_options, path),
 };
 
-enum { IDS_AT_A_TIME = 4096 };
+enum { IDS_AT_A_TIME = 4096, LARGEST_VOCABULARY = 1 << 22 };
 
 static int largest_id(const ringmoe_tokens *tokens)
 {
@@ -122,7 +123,8 @@ static int describe(tool_session *session, const data_info_options *options)
     } else {
         status =
             session_check(session, ringmoe_tokens_open(session->context, options->path,
-                                                       RINGMOE_TOKENS_AUTO, INT_MAX, &tokens));
+                                                       (ringmoe_token_format)options->format,
+                                                       LARGEST_VOCABULARY, &tokens));
         if (!status) status = describe_tokens(session, options, tokens);
     }
     ringmoe_tokenizer_destroy(&tokenizer);

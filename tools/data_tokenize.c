@@ -29,7 +29,7 @@ static const option_row rows[] = {
     ROW(tokenizer, TEXT, "tokenizer", "PATH", "a tokenizer.json, its folder, or a .gguf",
         .otherwise = "none"),
     ROW(out, TEXT, "out", "FILE", "the token file", .otherwise = "none"),
-    ROW(layout, CHOICE, "layout", LAYOUT_WORDS, "of the file; auto: u16, or u32 if it must be"),
+    ROW(layout, CHOICE, "layout", LAYOUT_WORDS, "of the file; auto: nothing but ids"),
     DATA_DOCUMENTS_ROWS(tokenize_options),
     ROW(end, TEXT, "end", "TOKEN", "token behind each document; none: no token",
         .otherwise = "the tokenizer's end of text"),
@@ -44,8 +44,11 @@ static const option_set set = {
     .usage = "ringmoe data tokenize --tokenizer PATH --text PATH --out FILE [options]",
     .summary =
         "Writes the tokens of texts to a file that `ringmoe train --data` reads. u16 and\n"
-        "u32 are nothing but ids, as nanoGPT has them; llmc has llm.c's header; megatron\n"
-        "makes NAME.bin and NAME.idx. The file does not depend on --threads.",
+        "u32 are nothing but ids, as nanoGPT has them, in FILE.bin or FILE.u16 and in "
+        "FILE.u32;\n"
+        "llmc has llm.c's header; megatron makes FILE.bin and FILE.idx. The file does not "
+        "depend\n"
+        "on --threads.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };

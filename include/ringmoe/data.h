@@ -14,8 +14,9 @@ extern "C" {
 typedef struct ringmoe_tokens ringmoe_tokens;
 
 typedef enum ringmoe_token_format {
-    RINGMOE_TOKENS_AUTO = 0, /**< by name: .bin is one of the four below as its content and an
-                                .idx beside it say, .u16 uint16 ids, .u32 uint32, else text */
+    RINGMOE_TOKENS_AUTO =
+        0,                   /**< by name: .bin is LLMC, MEGATRON or U16 as its content and
+                                an .idx beside it say, .u16 uint16 ids, .u32 uint32, else text */
     RINGMOE_TOKENS_TEXT = 1, /**< bytes; a folder: its regular files in the order of their
                                 paths, recursively, joined by newlines; names that begin with a
                                 dot are passed over */
@@ -59,7 +60,8 @@ typedef struct ringmoe_tokenize_settings {
     const char *key; /**< of JSON lines: of the text; default "text" */
     int flags;       /**< RINGMOE_ENCODE_*; default 0 */
     int end;         /**< id behind each document; -1: none; default: -1 */
-    /** Of what is written: AUTO (default) is U16, or U32 where the ids do not fit. */
+    /** Of what is written: AUTO (default) is nothing but ids, of 16 bits or as the name says.
+     */
     ringmoe_token_format format;
     /** Called now and then from the calling thread with the share that is done, 0 to 1; returns
      * 0 to go on, else to stop. NULL (default): nobody is. */
@@ -92,8 +94,14 @@ RINGMOE_API ringmoe_status ringmoe_tokens_encode(ringmoe_context *context,
                                                  ringmoe_tokenize_result *result);
 
 /**
- * The same into a file, which gets its name when it is whole; memory does not grow with it. For
- * Megatron `path` ends in .bin, and the .idx beside it is written too. Local.
+ * The same into a file, which gets its name when it is whole. Files that lie in the folders and
+ * are this output (its name, with .tmp, with .idx) are left out. The name must be one by which
+ * ringmoe_tokens_open finds the layout: .bin for llm.c, Megatron (whose .idx is written beside
+ * it) and ids of 16 bits, .u16, .u32. Memory does not grow with the text, but for the places
+ * where documents end (Megatron) and for long stretches of a file without any place at which it
+ * may be cut: these are between letters and blanks or ends of lines, if the tokenizer's pattern
+ * has a name or it works over characters; otherwise a file is one stretch, of at most 1 GiB.
+ * Local.
  * Returns as ringmoe_tokens_encode.
  */
 RINGMOE_API ringmoe_status ringmoe_tokens_write(ringmoe_context *context,

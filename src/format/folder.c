@@ -115,15 +115,66 @@ static ringmoe_status list_sorted(const char *path, path_list *list, rm_error *e
     return RINGMOE_OK;
 }
 
-ringmoe_status rm_folder_files(const char *path, char ***files, rm_error *error)
+/* Adds the files of a path to a list. */
+static ringmoe_status add_files(const char *path, path_list *all, rm_error *error)
+{
+    path_list list = {0};
+    ringmoe_status status = rm_path_is_folder(path) ? list_sorted(path, &list, error)
+                                                    : append(&list, strdup(path), path, error);
+    for (int64_t i = 0; status == RINGMOE_OK && i < list.count; i++) {
+        status = append(all, list.paths[i], path, error);
+        list.paths[i] = NULL;
+    }
+    free_list(&list);
+    return status;
+}
+
+static bool is_same_file(const char *path, const char *other)
+{
+    struct stat one, two;
+    return stat(path, &one) == 0 && stat(other, &two) == 0 && one.st_dev == two.st_dev &&
+           one.st_ino == two.st_ino;
+}
+
+/* Drops the files that are written meanwhile. */
+static void drop_outputs(path_list *list, const char *const *outputs)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < list->count; i++) {
+        bool is_output = false;
+        for (int k = 0; outputs[k]; k++)
+            is_output = is_output || is_same_file(list->paths[i], outputs[k]);
+        if (is_output)
+            free(list->paths[i]);
+        else
+            list->paths[kept++] = list->paths[i];
+    }
+    list->count = kept;
+}
+
+static ringmoe_status check_paths(const char *const *paths, int n_paths,
+                                  const char *const *outputs, rm_error *error)
+{
+    for (int i = 0; i < n_paths; i++)
+        for (int k = 0; outputs[k]; k++)
+            if (is_same_file(paths[i], outputs[k]))
+                return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                               "%s: this text is the output, too: give another name", paths[i]);
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_text_files(const char *const *paths, int n_paths, const char *const *outputs,
+                             char ***files, rm_error *error)
 {
     path_list list = {0};
     *files = NULL;
-    ringmoe_status status = rm_path_is_folder(path) ? list_sorted(path, &list, error)
-                                                    : append(&list, strdup(path), path, error);
+    ringmoe_status status = check_paths(paths, n_paths, outputs, error);
+    for (int i = 0; status == RINGMOE_OK && i < n_paths; i++)
+        status = add_files(paths[i], &list, error);
     if (status == RINGMOE_OK) {
+        drop_outputs(&list, outputs);
         *files = calloc((size_t)list.count + 1, sizeof **files);
-        if (!*files) status = fail_memory(error, path);
+        if (!*files) status = fail_memory(error, paths[0]);
     }
     if (*files && list.count > 0)
         memcpy(*files, list.paths, (size_t)list.count * sizeof **files);
@@ -132,7 +183,18 @@ ringmoe_status rm_folder_files(const char *path, char ***files, rm_error *error)
     return status;
 }
 
-void rm_folder_files_free(char ***files)
+ringmoe_status rm_files_size(char *const *files, int64_t *bytes, rm_error *error)
+{
+    for (*bytes = 0; *files; files++) {
+        struct stat about;
+        if (stat(*files, &about) != 0)
+            return rm_fail(error, RINGMOE_ERROR_FILE, "%s: %s", *files, strerror(errno));
+        *bytes += about.st_size;
+    }
+    return RINGMOE_OK;
+}
+
+void rm_text_files_free(char ***files)
 {
     for (char **file = *files; file && *file; file++) free(*file);
     free(*files);

@@ -57,8 +57,10 @@ static bool read_entry(json_reader *reader, json_t *object)
 {
     json_t *key = NULL;
     if (rm_json_peek(&reader->cursor) != '"') return fail(reader, "a key that is no string");
-    bool good = rm_json_read_string(&reader->cursor, &key) &&
-                read_member(reader, object, json_string_value(key));
+    reader->cursor.repairs = false;
+    bool good = rm_json_read_string(&reader->cursor, &key);
+    reader->cursor.repairs = reader->limits->repairs;
+    good = good && read_member(reader, object, json_string_value(key));
     json_decref(key);
     return good;
 }
@@ -115,8 +117,9 @@ static bool read_root(json_reader *reader, json_t **root)
 ringmoe_status rm_json_parse(const char *text, int64_t size, const rm_json_limits *limits,
                              json_t **root, rm_error *error)
 {
-    json_reader reader = {.cursor = {.begin = text, .at = text, .end = text + size},
-                          .limits = limits};
+    json_reader reader = {
+        .cursor = {.begin = text, .at = text, .end = text + size, .repairs = limits->repairs},
+        .limits = limits};
     int line = 1;
     *root = NULL;
     if (read_root(&reader, root)) return RINGMOE_OK;

@@ -10,6 +10,7 @@
 #define RM_JSON_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/status.h"
 
@@ -17,6 +18,8 @@ typedef struct rm_json_limits {
     int64_t bytes;  /* of the file */
     int64_t values; /* of all kinds, at any depth */
     int depth;      /* lists and objects in each other */
+    bool repairs;   /* \u0000 in a text stays, and half of a character becomes U+FFFD; else
+                       both are refused, as they always are in keys */
 } rm_json_limits;
 
 /* An object or a list. FORMAT or MEMORY; messages do not name the file. The caller's to

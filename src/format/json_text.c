@@ -58,20 +58,29 @@ static char *put_utf8(uint32_t code, char *to)
     return to;
 }
 
+/* The second half of a character, if it comes next; -1: it does not, and nothing is taken. */
+static int32_t read_low_half(rm_json_cursor *cursor)
+{
+    const char *before = cursor->at;
+    if (cursor->end - cursor->at < 2 || cursor->at[0] != '\\' || cursor->at[1] != 'u')
+        return -1;
+    cursor->at += 2;
+    int32_t low = read_hex4(cursor);
+    if (low >= 0xDC00 && low < 0xE000) return low;
+    cursor->at = before;
+    return -1;
+}
+
 /* Behind \u: one character, which may be two halves. */
 static bool read_unicode(rm_json_cursor *cursor, char **to)
 {
     int32_t code = read_hex4(cursor);
     if (code < 0) return fail(cursor, "\\u without four hex digits");
-    if (code == 0) return fail(cursor, "a NUL character in a string");
-    if (code >= 0xDC00 && code < 0xE000) return fail(cursor, "half of a character");
-    if (code >= 0xD800 && code < 0xDC00) {
-        if (cursor->end - cursor->at < 2 || cursor->at[0] != '\\' || cursor->at[1] != 'u')
-            return fail(cursor, "half of a character");
-        cursor->at += 2;
-        int32_t low = read_hex4(cursor);
-        if (low < 0xDC00 || low >= 0xE000) return fail(cursor, "half of a character");
-        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+    if (code == 0 && !cursor->repairs) return fail(cursor, "a NUL character in a string");
+    if (code >= 0xD800 && code < 0xE000) {
+        int32_t low = code < 0xDC00 ? read_low_half(cursor) : -1;
+        if (low < 0 && !cursor->repairs) return fail(cursor, "half of a character");
+        code = low < 0 ? 0xFFFD : 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
     }
     *to = put_utf8((uint32_t)code, *to);
     return true;

@@ -12,6 +12,7 @@
 typedef struct rm_json_cursor {
     const char *begin, *at, *end;
     const char *trouble;
+    bool repairs; /* as rm_json_limits has it */
 } rm_json_cursor;
 
 /* The character at the cursor; -1 at the end. */

@@ -42,6 +42,30 @@ static bool is_llmc(const rm_file_map *map)
            (magic == RM_LLMC_U32 && version == RM_LLMC_U32_VERSION);
 }
 
+/* Whether each second number of 16 bits is the high half of an id below vocab_size. Ids of 16
+ * bits are not, but for a run of one small id. */
+static bool looks_wide(const rm_file_map *map, int vocab_size)
+{
+    enum { LEAST_IDS = 16, MOST_IDS = 1 << 16 };
+    int64_t n = map->size / 4, most_high = ((int64_t)vocab_size - 1) >> 16;
+    bool is_wide = map->size % 4 == 0 && n >= LEAST_IDS, differs = false;
+    for (int64_t i = 0; is_wide && i < n && i < MOST_IDS; i++) {
+        is_wide = number_at(map->data + 4 * i + 2, 2) <= most_high;
+        differs = differs || number_at(map->data + 4 * i, 2) > most_high;
+    }
+    return is_wide && differs;
+}
+
+ringmoe_status rm_token_file_check_width(const char *path, const rm_file_map *map,
+                                         int vocab_size, rm_error *error)
+{
+    if (!looks_wide(map, vocab_size)) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                   "%s: a .bin without a header is read as ids of 16 bits, but these look like "
+                   "32: end its name in .u32, or give the format u32 (u16 if they are 16)",
+                   path);
+}
+
 ringmoe_token_format rm_token_file_kind(const char *path, const rm_file_map *map)
 {
     rm_file_map index_map = {0};

@@ -67,9 +67,6 @@ static ringmoe_status check(const ringmoe_tokenizer *tokenizer, int n_paths,
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "documents %d or format %d are none, or there is no key",
                        (int)settings->documents, (int)settings->format);
-    if (settings->format == RINGMOE_TOKENS_U16 && n > MOST_U16)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "a vocabulary of %d ids does not fit 16 bits: take u32", n);
     return RINGMOE_OK;
 }
 
@@ -97,11 +94,15 @@ ringmoe_status ringmoe_tokens_encode(ringmoe_context *context,
     ringmoe_tokenize_settings used = *settings;
     bool is_narrow = ringmoe_tokenizer_vocab_size(tokenizer) <= MOST_U16;
     memory_sink memory = {.sink.put = put_into_memory, .width = is_narrow ? 2 : 4};
+    static const char *const no_outputs[] = {NULL};
+    char **files;
     *tokens = NULL;
     used.format = RINGMOE_TOKENS_AUTO;
     RM_TRY(check(tokenizer, n_paths, &used, error));
-    ringmoe_status status = rm_tokenize(context->compute.n_threads, tokenizer, paths, n_paths,
-                                        &used, &memory.sink, result, error);
+    RM_TRY(rm_text_files(paths, n_paths, no_outputs, &files, error));
+    ringmoe_status status = rm_tokenize(context->compute.n_threads, tokenizer, files, &used,
+                                        &memory.sink, result, error);
+    rm_text_files_free(&files);
     if (status == RINGMOE_OK) status = stream_of(&memory, tokens, error);
     free(memory.data);
     return status;
@@ -140,6 +141,11 @@ static ringmoe_status put_into_file(rm_token_sink *sink, const rm_id_run *run, r
     unsigned char buffer[1 << 14];
     const int64_t most = (int64_t)sizeof buffer / file->width;
     if (file->format == RINGMOE_TOKENS_MEGATRON) RM_TRY(keep_ends(file, run, error));
+    if (file->format == RINGMOE_TOKENS_LLMC && file->count + run->n > INT32_MAX)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "%s: more than the %d tokens that llm.c's header can tell: give less "
+                       "text a file",
+                       file->writer.path, INT32_MAX);
     for (int64_t at = 0; at < run->n; at += most) {
         int64_t n = run->n - at < most ? run->n - at : most;
         for (int64_t i = 0; i < n; i++)
@@ -162,10 +168,6 @@ static ringmoe_status write_llmc_header(file_sink *file, const char *path, rm_er
     bool is_narrow = file->width == 2;
     store(header, is_narrow ? RM_LLMC_U16 : RM_LLMC_U32, 4);
     store(header + 4, is_narrow ? RM_LLMC_U16_VERSION : RM_LLMC_U32_VERSION, 4);
-    if (file->count > INT32_MAX)
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "%s: %lld tokens are more than llm.c's header can tell: give less text",
-                       path, (long long)file->count);
     store(header + 8, (int32_t)file->count, 4);
     if (lseek(file->writer.descriptor, 0, SEEK_SET) != 0)
         return rm_fail(error, RINGMOE_ERROR_FILE, "%s: cannot write its header: %s", path,
@@ -194,38 +196,110 @@ static bool fill_index(const file_sink *file, unsigned char *index)
     return true;
 }
 
-static ringmoe_status write_index(const file_sink *file, const char *path, rm_error *error)
+static ringmoe_status make_index(const file_sink *file, const char *path, unsigned char **index,
+                                 int64_t *bytes, rm_error *error)
 {
-    int64_t bytes = RM_MEGATRON_HEADER + 20 * file->ends.n_ends + 8;
-    char *name = rm_megatron_index(path);
-    unsigned char *index = malloc((size_t)bytes);
-    ringmoe_status status = RINGMOE_OK;
-    if (!name || !index)
-        status = rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its index", path);
-    if (status == RINGMOE_OK && !fill_index(file, index))
-        status =
-            rm_fail(error, RINGMOE_ERROR_ARGUMENT, "%s: a document has too many tokens", path);
+    *bytes = RM_MEGATRON_HEADER + 20 * file->ends.n_ends + 8;
+    *index = malloc((size_t)*bytes);
+    if (!*index)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its index", path);
+    if (fill_index(file, *index)) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "%s: a document has too many tokens", path);
+}
+
+/* An index never lies beside ids that it is not of: the old one goes first. */
+static ringmoe_status commit_with_index(file_sink *file, const char *path, const char *name,
+                                        rm_error *error)
+{
+    unsigned char *index;
+    int64_t bytes;
+    ringmoe_status status = make_index(file, path, &index, &bytes, error);
+    if (status == RINGMOE_OK && unlink(name) != 0 && errno != ENOENT)
+        status = rm_fail(error, RINGMOE_ERROR_FILE, "%s: cannot remove it: %s", name,
+                         strerror(errno));
+    if (status == RINGMOE_OK) status = rm_file_commit(&file->writer, error);
     if (status == RINGMOE_OK) status = rm_file_write_whole(name, index, bytes, error);
     free(index);
-    free(name);
     return status;
 }
 
+/* The texts but for the files that come into being meanwhile. */
+static ringmoe_status list_files(const file_sink *file, const char *path, const char *index,
+                                 const char *const *paths, int n_paths, char ***files,
+                                 rm_error *error)
+{
+    const char *outputs[] = {path, file->writer.temporary, index, NULL};
+    return rm_text_files(paths, n_paths, outputs, files, error);
+}
+
 static ringmoe_status write_all(file_sink *file, int n_threads,
-                                const ringmoe_tokenizer *tokenizer, const char *const *paths,
-                                int n_paths, const ringmoe_tokenize_settings *settings,
-                                const char *path, ringmoe_tokenize_result *result,
+                                const ringmoe_tokenizer *tokenizer, char *const *files,
+                                const ringmoe_tokenize_settings *settings, const char *path,
+                                const char *index, ringmoe_tokenize_result *result,
                                 rm_error *error)
 {
     static const unsigned char none[RM_LLMC_HEADER];
     bool is_llmc = file->format == RINGMOE_TOKENS_LLMC;
-    RM_TRY(rm_file_create(path, &file->writer, error));
     if (is_llmc) RM_TRY(rm_file_write(&file->writer, none, sizeof none, error));
-    RM_TRY(rm_tokenize(n_threads, tokenizer, paths, n_paths, settings, &file->sink, result,
-                       error));
+    RM_TRY(rm_tokenize(n_threads, tokenizer, files, settings, &file->sink, result, error));
     if (is_llmc) RM_TRY(write_llmc_header(file, path, error));
-    if (file->format == RINGMOE_TOKENS_MEGATRON) RM_TRY(write_index(file, path, error));
+    if (file->format == RINGMOE_TOKENS_MEGATRON)
+        return commit_with_index(file, path, index, error);
     return rm_file_commit(&file->writer, error);
+}
+
+/* --- which layout ---------------------------------------------------------------------------
+ */
+
+static bool has_end(const char *path, const char *end)
+{
+    size_t length = strlen(path), n = strlen(end);
+    return length > n && strcmp(path + length - n, end) == 0;
+}
+
+/* What nothing but ids is by its name; AUTO: either width. TEXT: it would be read as text. */
+static ringmoe_token_format format_by_name(const char *path)
+{
+    if (has_end(path, ".u16")) return RINGMOE_TOKENS_U16;
+    if (has_end(path, ".u32")) return RINGMOE_TOKENS_U32;
+    return has_end(path, ".bin") ? RINGMOE_TOKENS_AUTO : RINGMOE_TOKENS_TEXT;
+}
+
+static ringmoe_status refuse_name(const char *path, const char *what, rm_error *error)
+{
+    return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "%s: %s", path, what);
+}
+
+/* Only what is read again as what it is by its name. A .bin of nothing but ids is of 16 bits.
+ */
+static ringmoe_status choose_layout(file_sink *file, ringmoe_token_format wanted,
+                                    int vocab_size, const char *path, rm_error *error)
+{
+    ringmoe_token_format named = format_by_name(path);
+    bool has_header = wanted == RINGMOE_TOKENS_LLMC || wanted == RINGMOE_TOKENS_MEGATRON;
+    bool is_bin = named == RINGMOE_TOKENS_AUTO;
+    if (has_header && !is_bin)
+        return refuse_name(path, "a file of llm.c's or Megatron's layout ends in .bin", error);
+    file->format = wanted;
+    if (wanted == RINGMOE_TOKENS_AUTO) file->format = is_bin ? RINGMOE_TOKENS_U16 : named;
+    if (named == RINGMOE_TOKENS_TEXT)
+        return refuse_name(path,
+                           "would be read as text: end the name in .bin (ids of 16 bits), "
+                           ".u16 or .u32",
+                           error);
+    if (!has_header && !is_bin && named != file->format)
+        return refuse_name(path, "ends in the name of the other layout: .u16 or .u32", error);
+    if (is_bin && wanted == RINGMOE_TOKENS_U32)
+        return refuse_name(path,
+                           "a .bin of nothing but ids is read as ids of 16 bits: end the "
+                           "name in .u32",
+                           error);
+    if (file->format == RINGMOE_TOKENS_U16 && vocab_size > MOST_U16)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "%s: a vocabulary of %d ids does not fit 16 bits: end the name in .u32, "
+                       "or take the layout llmc or megatron",
+                       path, vocab_size);
+    return RINGMOE_OK;
 }
 
 /* Bytes of an id; Megatron's readers take uint16 below a vocabulary of 65500. */
@@ -236,6 +310,17 @@ static int width_of(ringmoe_token_format format, int vocab_size)
     return vocab_size < (format == RINGMOE_TOKENS_MEGATRON ? 65500 : MOST_U16 + 1) ? 2 : 4;
 }
 
+static ringmoe_status check_index_name(const file_sink *file, const char *path,
+                                       const char *index, rm_error *error)
+{
+    if (file->format == RINGMOE_TOKENS_MEGATRON || !index || access(index, F_OK) != 0)
+        return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                   "%s: %s beside it is the index of another file of this name: remove it, or "
+                   "take another name",
+                   path, index);
+}
+
 ringmoe_status ringmoe_tokens_write(ringmoe_context *context,
                                     const ringmoe_tokenizer *tokenizer,
                                     const char *const *paths, int n_paths,
@@ -244,15 +329,24 @@ ringmoe_status ringmoe_tokens_write(ringmoe_context *context,
 {
     rm_error *error = &context->error;
     file_sink file = {.sink.put = put_into_file, .writer = {.descriptor = -1}};
+    int vocab_size = ringmoe_tokenizer_vocab_size(tokenizer);
+    char **files = NULL;
     RM_TRY(check(tokenizer, n_paths, settings, error));
-    file.format = settings->format;
-    file.width = width_of(file.format, ringmoe_tokenizer_vocab_size(tokenizer));
-    if (file.format == RINGMOE_TOKENS_MEGATRON &&
-        (strlen(path) < 4 || strcmp(path + strlen(path) - 4, ".bin") != 0))
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "%s: Megatron's file ends in .bin", path);
-    ringmoe_status status = write_all(&file, context->compute.n_threads, tokenizer, paths,
-                                      n_paths, settings, path, result, error);
+    if (!path || !*path)
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "no name is given for the token file");
+    RM_TRY(choose_layout(&file, settings->format, vocab_size, path, error));
+    file.width = width_of(file.format, vocab_size);
+    char *index = rm_megatron_index(path);
+    ringmoe_status status = check_index_name(&file, path, index, error);
+    if (status == RINGMOE_OK) status = rm_file_create(path, &file.writer, error);
+    if (status == RINGMOE_OK)
+        status = list_files(&file, path, index, paths, n_paths, &files, error);
+    if (status == RINGMOE_OK)
+        status = write_all(&file, context->compute.n_threads, tokenizer, files, settings, path,
+                           index, result, error);
+    rm_text_files_free(&files);
     rm_file_abandon(&file.writer);
     free(file.ends.ends);
+    free(index);
     return status;
 }

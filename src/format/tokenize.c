@@ -2,30 +2,33 @@
  *
  * Many texts become ids, by several threads. The texts are cut into stretches, whatever the
  * number of threads: runs of whole lines where these are documents, else pieces of a file that
- * end where no token can reach across. A batch of stretches is encoded, each by one thread, and
- * put out in order.
+ * end where no token can reach across (text_cuts.h). A batch of stretches, of one file or of
+ * many small ones, is encoded, each by one thread, and put out in order.
  */
-#include <errno.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "format/json.h"
 #include "format/printable.h"
+#include "format/text_cuts.h"
 #include "format/tokenizer.h"
 #include "format/tokens.h"
 
-enum { STRETCH_BYTES = 1 << 20, STRETCHES_A_THREAD = 4, MOST_DOCUMENT_BYTES = 1 << 30 };
+enum { STRETCH_BYTES = 1 << 18, MOST_DOCUMENT_BYTES = 1 << 30 };
+/* Of a batch: it runs when it has so many stretches or bytes. */
+enum { STRETCHES_A_THREAD = 64, BYTES_A_THREAD = 16 * STRETCH_BYTES };
+/* Ids a stretch keeps memory for from one batch to the next. */
+enum { KEPT_IDS = STRETCH_BYTES / 16 };
 
 static const rm_json_limits line_limits = {
-    .bytes = (int64_t)1 << 30, .values = (int64_t)1 << 20, .depth = 64};
+    .bytes = (int64_t)1 << 30, .values = (int64_t)1 << 20, .depth = 64, .repairs = true};
 
 typedef struct text_stretch {
     const char *text;
     int64_t bytes;
     int64_t line; /* its first one's number */
-    bool ends_file;
+    bool begins_file, ends_file;
     const char *path;
     rm_id_run run;
     ringmoe_status status;
@@ -35,11 +38,14 @@ typedef struct text_stretch {
 typedef struct tokenize_work {
     const ringmoe_tokenizer *tokenizer;
     const ringmoe_tokenize_settings *settings;
-    bool may_cut;
+    rm_text_cuts cuts;
     int n_threads;
     rm_encoder **encoders; /* [n_threads] */
     text_stretch *batch;
     int n_batch, room;
+    int64_t batch_bytes;
+    rm_file_map *maps; /* [room] the batch's files */
+    int n_maps;
     rm_token_sink *sink;
     ringmoe_tokenize_result result;
     int64_t all_bytes; /* of all files, for the progress */
@@ -48,48 +54,18 @@ typedef struct tokenize_work {
 /* --- stretches ------------------------------------------------------------------------------
  */
 
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* Whether text may be cut between a letter of ASCII and the end of its line. The patterns that
- * have names end a match there, no form of Unicode reaches across, and no token that is looked
- * for does. */
-static bool may_cut_lines(const ringmoe_tokenizer *tokenizer, int flags)
-{
-    if (tokenizer->kind != RINGMOE_TOKENIZER_BYTES || !tokenizer->pattern_name ||
-        (flags & RINGMOE_ENCODE_FRAME))
-        return false;
-    for (int i = 0; i < tokenizer->n_cuts; i++)
-        if (tokenizer->cuts[i].front != RM_FRONT_NEVER) return false;
-    for (int i = 0; i < tokenizer->n_changes; i++)
-        if (tokenizer->changes[i].kind != RM_CHANGE_FORM) return false;
-    const rm_added_tokens *lists[] = {&tokenizer->raw, &tokenizer->normalized};
-    for (int list = 0; list < 2; list++)
-        for (int32_t i = 0; i < lists[list]->n_tokens; i++) {
-            const rm_added_token *token = &lists[list]->tokens[i];
-            if (token->takes_left || token->takes_right ||
-                strchr(tokenizer->tokens[token->id].spelling, '\n'))
-                return false;
-        }
-    return true;
-}
-
 /* Where the stretch that begins at `at` ends. */
 static int64_t end_of_stretch(const tokenize_work *work, const char *text, int64_t size,
                               int64_t at)
 {
-    bool by_lines = work->settings->documents != RINGMOE_DOCUMENTS_FILES;
-    if (size - at <= STRETCH_BYTES || (!by_lines && !work->may_cut)) return size;
-    for (int64_t from = at + STRETCH_BYTES; from < size;) {
-        const char *found = memchr(text + from, '\n', (size_t)(size - from));
-        if (!found) break;
-        if (by_lines) return found + 1 - text;
-        if (is_letter(found[-1])) return found - text;
-        from = found + 1 - text;
-    }
-    return size;
+    int64_t from = at + STRETCH_BYTES;
+    if (from >= size) return size;
+    if (work->settings->documents == RINGMOE_DOCUMENTS_FILES)
+        return rm_text_cuts_exist(&work->cuts)
+                   ? rm_text_cuts_find(&work->cuts, text, size, from)
+                   : size;
+    const char *found = memchr(text + from, '\n', (size_t)(size - from));
+    return found ? found + 1 - text : size;
 }
 
 static bool grow_ids(rm_id_run *run, int64_t n)
@@ -121,18 +97,22 @@ static bool put_end(rm_id_run *run, int end)
 /* --- one thread
  * ------------------------------------------------------------------------------- */
 
+/* `place`: of RM_ENCODE_GOES_ON and RM_ENCODE_HAS_MORE. */
 static ringmoe_status encode_piece(const tokenize_work *work, rm_encoder *encoder,
                                    text_stretch *stretch, const char *text, int64_t bytes,
-                                   bool ends_document)
+                                   int place)
 {
+    bool ends_document = !(place & RM_ENCODE_HAS_MORE);
     const int32_t *ids;
     int64_t n;
     rm_error *error = &stretch->error;
     if (bytes > MOST_DOCUMENT_BYTES)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "a document of %lld bytes: at most %d are possible", (long long)bytes,
-                       MOST_DOCUMENT_BYTES);
-    RM_TRY(rm_encoder_run(encoder, text, bytes, work->settings->flags, &ids, &n, error));
+                       "%lld bytes without a place to cut them: at most %d are possible; cut "
+                       "the text, or make each line a document",
+                       (long long)bytes, MOST_DOCUMENT_BYTES);
+    RM_TRY(
+        rm_encoder_run(encoder, text, bytes, work->settings->flags | place, &ids, &n, error));
     bool done = grow_ids(&stretch->run, n);
     if (done && n > 0) memcpy(stretch->run.ids + stretch->run.n, ids, (size_t)n * sizeof *ids);
     if (done) stretch->run.n += n;
@@ -152,7 +132,7 @@ static ringmoe_status encode_json(const tokenize_work *work, rm_encoder *encoder
         status = json_string_length(text) == 0
                      ? RINGMOE_OK
                      : encode_piece(work, encoder, stretch, json_string_value(text),
-                                    (int64_t)json_string_length(text), true);
+                                    (int64_t)json_string_length(text), 0);
     else
         status = rm_fail(&stretch->error, RINGMOE_ERROR_FORMAT, "no text under the key %.60s",
                          work->settings->key);
@@ -167,7 +147,7 @@ static ringmoe_status encode_line(const tokenize_work *work, rm_encoder *encoder
     if (bytes == 0) return RINGMOE_OK;
     if (work->settings->documents == RINGMOE_DOCUMENTS_JSON_LINES)
         return encode_json(work, encoder, stretch, line, bytes);
-    return encode_piece(work, encoder, stretch, line, bytes, true);
+    return encode_piece(work, encoder, stretch, line, bytes, 0);
 }
 
 static ringmoe_status encode_lines(const tokenize_work *work, rm_encoder *encoder,
@@ -190,14 +170,26 @@ static ringmoe_status encode_lines(const tokenize_work *work, rm_encoder *encode
 static void encode_stretch(const tokenize_work *work, rm_encoder *encoder,
                            text_stretch *stretch)
 {
-    stretch->status = work->settings->documents == RINGMOE_DOCUMENTS_FILES
-                          ? encode_piece(work, encoder, stretch, stretch->text, stretch->bytes,
-                                         stretch->ends_file)
-                          : encode_lines(work, encoder, stretch);
+    int place = (stretch->begins_file ? 0 : RM_ENCODE_GOES_ON) |
+                (stretch->ends_file ? 0 : RM_ENCODE_HAS_MORE);
+    stretch->status =
+        work->settings->documents == RINGMOE_DOCUMENTS_FILES
+            ? encode_piece(work, encoder, stretch, stretch->text, stretch->bytes, place)
+            : encode_lines(work, encoder, stretch);
 }
 
 /* --- batches
  * ------------------------------------------------------------------------------------ */
+
+/* Long ones are not kept, since each place in a batch may have had one. */
+static void empty_run(rm_id_run *run)
+{
+    run->n = run->n_ends = 0;
+    if (run->room <= KEPT_IDS) return;
+    free(run->ids);
+    run->ids = NULL;
+    run->room = 0;
+}
 
 static ringmoe_status put_out(tokenize_work *work, rm_error *error)
 {
@@ -211,9 +203,10 @@ static ringmoe_status put_out(tokenize_work *work, rm_error *error)
         work->result.tokens += stretch->run.n;
         work->result.documents += stretch->run.n_ends;
         work->result.bytes += stretch->bytes;
-        stretch->run.n = stretch->run.n_ends = 0;
+        empty_run(&stretch->run);
     }
     work->n_batch = 0;
+    work->batch_bytes = 0;
     const ringmoe_tokenize_settings *settings = work->settings;
     double all = work->all_bytes > 0 ? (double)work->all_bytes : 1;
     if (settings->progress &&
@@ -222,12 +215,23 @@ static ringmoe_status put_out(tokenize_work *work, rm_error *error)
     return RINGMOE_OK;
 }
 
+static void close_maps(tokenize_work *work, int kept)
+{
+    int n = work->n_maps - kept;
+    for (int i = 0; i < n; i++) rm_file_map_close(&work->maps[i]);
+    if (kept && n > 0) work->maps[0] = work->maps[n];
+    work->n_maps = kept;
+}
+
+/* The newest file may go on behind the batch. */
 static ringmoe_status run_batch(tokenize_work *work, rm_error *error)
 {
 #pragma omp parallel for num_threads(work->n_threads) schedule(dynamic)
     for (int i = 0; i < work->n_batch; i++)
         encode_stretch(work, work->encoders[omp_get_thread_num()], &work->batch[i]);
-    return put_out(work, error);
+    ringmoe_status status = put_out(work, error);
+    close_maps(work, work->n_maps > 0);
+    return status;
 }
 
 static int64_t count_lines(const char *text, int64_t bytes)
@@ -237,33 +241,39 @@ static int64_t count_lines(const char *text, int64_t bytes)
     return lines;
 }
 
-static ringmoe_status tokenize_map(tokenize_work *work, const char *path,
-                                   const rm_file_map *map, rm_error *error)
+static ringmoe_status add_stretch(tokenize_work *work, text_stretch wanted, rm_error *error)
 {
-    const char *text = (const char *)map->data;
-    int64_t line = 1;
-    for (int64_t at = 0, end; at < map->size; at = end) {
-        end = end_of_stretch(work, text, map->size, at);
-        text_stretch *stretch = &work->batch[work->n_batch++];
-        stretch->text = text + at;
-        stretch->bytes = end - at;
-        stretch->line = line;
-        stretch->ends_file = end == map->size;
-        stretch->path = path;
-        if (work->settings->documents != RINGMOE_DOCUMENTS_FILES)
-            line += count_lines(text + at, end - at);
-        if (work->n_batch == work->room) RM_TRY(run_batch(work, error));
-    }
+    text_stretch *stretch = &work->batch[work->n_batch++];
+    wanted.run = stretch->run;
+    *stretch = wanted;
+    work->batch_bytes += wanted.bytes;
+    if (work->n_batch < work->room &&
+        work->batch_bytes < (int64_t)work->n_threads * BYTES_A_THREAD)
+        return RINGMOE_OK;
     return run_batch(work, error);
 }
 
 static ringmoe_status tokenize_file(tokenize_work *work, const char *path, rm_error *error)
 {
     rm_file_map map;
+    int64_t line = 1;
+    bool by_lines = work->settings->documents != RINGMOE_DOCUMENTS_FILES;
+    if (work->n_maps == work->room) RM_TRY(run_batch(work, error));
     RM_TRY(rm_file_map_open(path, &map, error));
-    ringmoe_status status = map.size > 0 ? tokenize_map(work, path, &map, error) : RINGMOE_OK;
-    rm_file_map_close(&map);
-    return status;
+    if (map.size > 0) work->maps[work->n_maps++] = map;
+    const char *text = (const char *)map.data;
+    for (int64_t at = 0, end; at < map.size; at = end) {
+        end = end_of_stretch(work, text, map.size, at);
+        text_stretch stretch = {.text = text + at,
+                                .bytes = end - at,
+                                .line = line,
+                                .begins_file = at == 0,
+                                .ends_file = end == map.size,
+                                .path = path};
+        if (by_lines) line += count_lines(text + at, end - at);
+        RM_TRY(add_stretch(work, stretch, error));
+    }
+    return RINGMOE_OK;
 }
 
 /* --- the whole
@@ -274,7 +284,8 @@ static ringmoe_status begin(tokenize_work *work, rm_error *error)
     work->room = work->n_threads * STRETCHES_A_THREAD;
     work->encoders = calloc((size_t)work->n_threads, sizeof *work->encoders);
     work->batch = calloc((size_t)work->room, sizeof *work->batch);
-    if (!work->encoders || !work->batch)
+    work->maps = calloc((size_t)work->room, sizeof *work->maps);
+    if (!work->encoders || !work->batch || !work->maps)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory to tokenize");
     for (int i = 0; i < work->n_threads; i++) {
         RM_TRY(rm_encoder_create(work->tokenizer, &work->encoders[i], error));
@@ -291,55 +302,35 @@ static void end(tokenize_work *work)
         free(work->batch[i].run.ids);
         free(work->batch[i].run.ends);
     }
+    if (work->maps) close_maps(work, 0);
     free(work->encoders);
     free(work->batch);
+    free(work->maps);
 }
 
-static ringmoe_status add_size(const char *path, int64_t *bytes, rm_error *error)
+static ringmoe_status tokenize_files(tokenize_work *work, char *const *files, rm_error *error)
 {
-    struct stat about;
-    if (stat(path, &about) != 0)
-        return rm_fail(error, RINGMOE_ERROR_FILE, "%s: %s", path, strerror(errno));
-    *bytes += about.st_size;
-    return RINGMOE_OK;
-}
-
-static ringmoe_status for_each_file(tokenize_work *work, const char *const *paths, int n_paths,
-                                    bool measures, rm_error *error)
-{
-    for (int i = 0; i < n_paths; i++) {
-        char **files;
-        RM_TRY(rm_folder_files(paths[i], &files, error));
-        ringmoe_status status = RINGMOE_OK;
-        for (char **file = files; status == RINGMOE_OK && *file; file++) {
-            if (measures)
-                status = add_size(*file, &work->all_bytes, error);
-            else
-                status = tokenize_file(work, *file, error);
-        }
-        rm_folder_files_free(&files);
-        RM_TRY(status);
-    }
-    return RINGMOE_OK;
+    for (int64_t i = 0; files[i]; i++) RM_TRY(tokenize_file(work, files[i], error));
+    return run_batch(work, error);
 }
 
 ringmoe_status rm_tokenize(int n_threads, const ringmoe_tokenizer *tokenizer,
-                           const char *const *paths, int n_paths,
-                           const ringmoe_tokenize_settings *settings, rm_token_sink *sink,
-                           ringmoe_tokenize_result *result, rm_error *error)
+                           char *const *files, const ringmoe_tokenize_settings *settings,
+                           rm_token_sink *sink, ringmoe_tokenize_result *result,
+                           rm_error *error)
 {
     tokenize_work work = {.tokenizer = tokenizer,
                           .settings = settings,
-                          .may_cut = may_cut_lines(tokenizer, settings->flags),
+                          .cuts = rm_text_cuts_of(tokenizer),
                           .n_threads = n_threads,
                           .sink = sink};
     ringmoe_status status = begin(&work, error);
-    if (status == RINGMOE_OK) status = for_each_file(&work, paths, n_paths, true, error);
-    if (status == RINGMOE_OK) status = for_each_file(&work, paths, n_paths, false, error);
+    if (status == RINGMOE_OK) status = rm_files_size(files, &work.all_bytes, error);
+    if (status == RINGMOE_OK) status = tokenize_files(&work, files, error);
     end(&work);
     if (result) *result = work.result;
     if (status == RINGMOE_OK && work.result.tokens == 0 && !sink->words)
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: there is no text to tokenize",
-                       paths[0]);
+                       files[0] ? files[0] : "these folders");
     return status;
 }

@@ -194,6 +194,12 @@ typedef struct rm_encoder rm_encoder;
 ringmoe_status rm_encoder_create(const ringmoe_tokenizer *tokenizer, rm_encoder **encoder,
                                  rm_error *error);
 void rm_encoder_destroy(rm_encoder **encoder);
+/* Flags beside RINGMOE_ENCODE_*: the text is a piece of a longer one, cut where text_cuts.h
+ * says that one may be. */
+enum {
+    RM_ENCODE_GOES_ON = 1 << 8,  /* it does not begin a text */
+    RM_ENCODE_HAS_MORE = 1 << 9, /* it does not end one */
+};
 /* From now on the words of texts are counted, and make no ids. */
 void rm_encoder_count_words(rm_encoder *encoder, rm_word_counts *words);
 /* Ids of a text, which are the encoder's until its next call. */

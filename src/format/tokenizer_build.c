@@ -194,7 +194,7 @@ ringmoe_status rm_tokenizer_add(ringmoe_tokenizer *tokenizer, rm_added_token tok
                                 bool is_normalized, rm_error *error)
 {
     const rm_token *spelled = &tokenizer->tokens[token.id];
-    stretch text = {spelled->spelling, spelled->n_spelling, true};
+    stretch text = {spelled->spelling, spelled->n_spelling, true, false};
     if (!is_normalized)
         return rm_added_tokens_add(&tokenizer->raw, text.text, text.bytes, token, error);
     rm_bytes buffers[2] = {{0}, {0}};

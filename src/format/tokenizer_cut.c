@@ -9,7 +9,8 @@
 static ringmoe_status next(rm_encoder *encoder, int step, stretch text, int64_t begin,
                            int64_t end)
 {
-    stretch part = {text.text + begin, end - begin, text.is_first && begin == 0};
+    stretch part = {text.text + begin, end - begin, text.is_first && begin == 0,
+                    text.goes_on && begin == 0};
     return begin < end ? rm_encoder_cut(encoder, step + 1, part) : RINGMOE_OK;
 }
 
@@ -83,9 +84,16 @@ static bool begins_with(stretch text, const char *start, int64_t n)
 /* Of a step with `front`: whether the text gets it. */
 static bool wants_front(const rm_cut *cut, stretch text, const char *front)
 {
-    if (cut->front == RM_FRONT_NEVER || (cut->front == RM_FRONT_FIRST && !text.is_first))
+    if (cut->front == RM_FRONT_NEVER || text.goes_on ||
+        (cut->front == RM_FRONT_FIRST && !text.is_first))
         return false;
     return !begins_with(text, front, (int64_t)strlen(front));
+}
+
+static bool is_mark(stretch text, int64_t at)
+{
+    return text.bytes - at >= RM_BLANK_MARK_BYTES &&
+           !memcmp(text.text + at, RM_BLANK_MARK, RM_BLANK_MARK_BYTES);
 }
 
 /* The next place behind `from` where a blank's mark begins. */
@@ -123,8 +131,7 @@ static ringmoe_status cut_at_blanks(rm_encoder *encoder, const rm_cut *cut, int 
     text.bytes = to->count;
     if (!cut->splits) return next(encoder, step, text, 0, text.bytes);
     for (int64_t at = 0, end; at < text.bytes; at = end) {
-        bool at_mark = begins_with((stretch){text.text + at, text.bytes - at, false},
-                                   RM_BLANK_MARK, RM_BLANK_MARK_BYTES);
+        bool at_mark = is_mark(text, at);
         end = next_mark(text, at + (at_mark ? RM_BLANK_MARK_BYTES : 0));
         RM_TRY(next(encoder, step, text, at, end));
     }
@@ -152,9 +159,7 @@ static ringmoe_status put_words(rm_encoder *encoder, stretch text)
         return rm_encoder_word(encoder, text.text, text.bytes);
     for (int64_t at = 0, end; at < text.bytes; at = end) {
         end = at;
-        while (begins_with((stretch){text.text + end, text.bytes - end, false}, RM_BLANK_MARK,
-                           RM_BLANK_MARK_BYTES))
-            end += RM_BLANK_MARK_BYTES;
+        while (is_mark(text, end)) end += RM_BLANK_MARK_BYTES;
         end = next_mark(text, end);
         RM_TRY(rm_encoder_word(encoder, text.text + at, end - at));
     }

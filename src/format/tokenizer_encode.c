@@ -103,6 +103,7 @@ ringmoe_status rm_tokenizer_change(const ringmoe_tokenizer *tokenizer, rm_bytes 
     for (int i = 0, turn = 0; i < tokenizer->n_changes && text->bytes > 0; i++) {
         const rm_change *change = &tokenizer->changes[i];
         if (leaves_alone(change, *text)) continue;
+        if (change->kind == RM_CHANGE_PREPEND && text->goes_on) continue;
         rm_bytes *to = &buffers[turn];
         to->count = 0;
         if (!apply(change, *text, to)) return rm_encoder_fail_memory(error);
@@ -120,7 +121,8 @@ typedef ringmoe_status (*stretch_function)(rm_encoder *encoder, stretch text);
 static ringmoe_status put_stretch(rm_encoder *encoder, stretch text, int64_t begin, int64_t end,
                                   stretch_function next)
 {
-    stretch part = {text.text + begin, end - begin, text.is_first && begin == 0};
+    stretch part = {text.text + begin, end - begin, text.is_first && begin == 0,
+                    text.goes_on && begin == 0};
     return begin < end ? next(encoder, part) : RINGMOE_OK;
 }
 
@@ -160,6 +162,7 @@ static ringmoe_status encode(rm_encoder *encoder, const char *text, int64_t byte
 {
     const ringmoe_tokenizer *tokenizer = encoder->tokenizer;
     bool is_framed = encoder->flags & RINGMOE_ENCODE_FRAME;
+    bool goes_on = encoder->flags & RM_ENCODE_GOES_ON;
     encoder->repaired.count = 0;
     if (rm_utf8_valid(text, bytes) < bytes) {
         if (!rm_utf8_repair(text, bytes, &encoder->repaired))
@@ -167,9 +170,11 @@ static ringmoe_status encode(rm_encoder *encoder, const char *text, int64_t byte
         text = encoder->repaired.data;
         bytes = encoder->repaired.count;
     }
-    if (is_framed) RM_TRY(put_ids(encoder, tokenizer->before, tokenizer->n_before));
-    RM_TRY(find_tokens(encoder, &tokenizer->raw, (stretch){text, bytes, true}, change));
-    if (is_framed) RM_TRY(put_ids(encoder, tokenizer->after, tokenizer->n_after));
+    if (is_framed && !goes_on) RM_TRY(put_ids(encoder, tokenizer->before, tokenizer->n_before));
+    RM_TRY(find_tokens(encoder, &tokenizer->raw, (stretch){text, bytes, !goes_on, goes_on},
+                       change));
+    if (is_framed && !(encoder->flags & RM_ENCODE_HAS_MORE))
+        RM_TRY(put_ids(encoder, tokenizer->after, tokenizer->n_after));
     return RINGMOE_OK;
 }
 

@@ -12,6 +12,7 @@ typedef struct stretch {
     const char *text;
     int64_t bytes;
     bool is_first; /* begins where the whole text begins */
+    bool goes_on;  /* what is before it was encoded by another call: nothing is put in front */
 } stretch;
 
 /* Words seen lately and their ids, one cache line each; the place is the word's hash. */

@@ -42,12 +42,16 @@ static ringmoe_token_format format_of(const char *path)
 }
 
 /* Where the ids begin and how many bytes each has. */
-static ringmoe_status enter(const char *path, ringmoe_tokens *tokens, rm_error *error)
+static ringmoe_status enter(const char *path, int vocab_size, ringmoe_tokens *tokens,
+                            rm_error *error)
 {
     int64_t size = tokens->map.size;
     tokens->data = tokens->map.data;
-    if (size > 0 && tokens->format == RINGMOE_TOKENS_AUTO)
+    if (size > 0 && tokens->format == RINGMOE_TOKENS_AUTO) {
         tokens->format = rm_token_file_kind(path, &tokens->map);
+        if (tokens->format == RINGMOE_TOKENS_U16)
+            RM_TRY(rm_token_file_check_width(path, &tokens->map, vocab_size, error));
+    }
     if (tokens->format == RINGMOE_TOKENS_LLMC || tokens->format == RINGMOE_TOKENS_MEGATRON)
         return rm_token_file_enter(path, tokens, error);
     tokens->width = tokens->format == RINGMOE_TOKENS_TEXT  ? 1
@@ -61,7 +65,8 @@ static ringmoe_status enter(const char *path, ringmoe_tokens *tokens, rm_error *
     return RINGMOE_OK;
 }
 
-static ringmoe_status load_content(const char *path, ringmoe_tokens *tokens, rm_error *error)
+static ringmoe_status load_content(const char *path, int vocab_size, ringmoe_tokens *tokens,
+                                   rm_error *error)
 {
     if (tokens->format == RINGMOE_TOKENS_TEXT && rm_path_is_folder(path)) {
         RM_TRY(rm_folder_read_text(path, &tokens->own, &tokens->count, error));
@@ -69,7 +74,7 @@ static ringmoe_status load_content(const char *path, ringmoe_tokens *tokens, rm_
         tokens->width = 1;
     } else {
         RM_TRY(rm_file_map_open(path, &tokens->map, error));
-        RM_TRY(enter(path, tokens, error));
+        RM_TRY(enter(path, vocab_size, tokens, error));
     }
     if (tokens->count > 0) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: is empty; give a file with text or ids",
@@ -108,7 +113,7 @@ ringmoe_status ringmoe_tokens_open(ringmoe_context *context, const char *path,
     if (!opened) return fail_memory(error, path);
     opened->format = format == RINGMOE_TOKENS_AUTO ? format_of(path) : format;
     opened->entropy = NAN;
-    ringmoe_status status = load_content(path, opened, error);
+    ringmoe_status status = load_content(path, vocab_size, opened, error);
     if (status == RINGMOE_OK) status = check_ids(path, opened, vocab_size, error);
     if (status != RINGMOE_OK) ringmoe_tokens_destroy(&opened);
     *tokens = opened;

@@ -35,6 +35,9 @@ extern const char rm_megatron_word[RM_MEGATRON_WORD];
 
 /* Finds out what a mapped .bin file is. */
 ringmoe_token_format rm_token_file_kind(const char *path, const rm_file_map *map);
+/* FORMAT: a file that is taken for ids of 16 bits looks like one of 32. */
+ringmoe_status rm_token_file_check_width(const char *path, const rm_file_map *map,
+                                         int vocab_size, rm_error *error);
 /* Finds the ids in a mapped file of llm.c's or Megatron's: data, count and width. FORMAT, FILE,
  * MEMORY. */
 ringmoe_status rm_token_file_enter(const char *path, ringmoe_tokens *tokens, rm_error *error);
@@ -55,17 +58,20 @@ typedef struct rm_token_sink {
     struct rm_word_counts *words; /* [threads] where words are counted, and no ids made of them;
                                      NULL: they become ids */
 } rm_token_sink;
-/* Encodes all texts by so many threads and puts the ids out in order. FORMAT: no ids.
+/* Encodes all files by so many threads and puts the ids out in order. FORMAT: no ids.
  */
 ringmoe_status rm_tokenize(int n_threads, const ringmoe_tokenizer *tokenizer,
-                           const char *const *paths, int n_paths,
-                           const ringmoe_tokenize_settings *settings, rm_token_sink *sink,
-                           ringmoe_tokenize_result *result, rm_error *error);
+                           char *const *files, const ringmoe_tokenize_settings *settings,
+                           rm_token_sink *sink, ringmoe_tokenize_result *result,
+                           rm_error *error);
 
-/* The regular files of a folder, or the path itself, in new memory: a list that ends with NULL.
+/* The regular files of folders, and what is none as it is, in new memory: a list that ends with
+ * NULL. Files that are one of `outputs` (ends with NULL) are left out. ARGUMENT: a path is one.
  */
-ringmoe_status rm_folder_files(const char *path, char ***files, rm_error *error);
-void rm_folder_files_free(char ***files);
+ringmoe_status rm_text_files(const char *const *paths, int n_paths, const char *const *outputs,
+                             char ***files, rm_error *error);
+void rm_text_files_free(char ***files);
+ringmoe_status rm_files_size(char *const *files, int64_t *bytes, rm_error *error);
 
 /* Without a context's error. Copies ids; bounds are the caller's duty. */
 void rm_tokens_copy(const ringmoe_tokens *tokens, int64_t first, int64_t count, int32_t *ids);

@@ -209,6 +209,8 @@ static ringmoe_status drop_ids(rm_token_sink *sink, const rm_id_run *run, rm_err
 static ringmoe_status count_words(vocabulary_training *training, const char *const *paths,
                                   int n_paths, rm_error *error)
 {
+    static const char *const no_outputs[] = {NULL};
+    char **files;
     ringmoe_tokenize_settings settings;
     rm_token_sink sink = {drop_ids, training->words};
     ringmoe_tokenize_settings_default(&settings);
@@ -216,8 +218,11 @@ static ringmoe_status count_words(vocabulary_training *training, const char *con
     settings.key = training->settings->key;
     settings.progress = show_read;
     settings.user = (void *)training->settings;
-    RM_TRY(rm_tokenize(training->n_threads, training->cutter, paths, n_paths, &settings, &sink,
-                       &training->read, error));
+    RM_TRY(rm_text_files(paths, n_paths, no_outputs, &files, error));
+    ringmoe_status status = rm_tokenize(training->n_threads, training->cutter, files, &settings,
+                                        &sink, &training->read, error);
+    rm_text_files_free(&files);
+    RM_TRY(status);
     for (int i = 1; i < training->n_threads; i++) {
         if (!rm_word_counts_join(&training->words[0], &training->words[i]))
             return fail_memory(error);

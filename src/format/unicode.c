@@ -80,8 +80,7 @@ bool rm_utf8_repair(const char *text, int64_t n, rm_bytes *repaired)
     return true;
 }
 
-/* The code point of a valid character. */
-static int32_t code_point(const char *text, int length)
+int32_t rm_utf8_code(const char *text, int length)
 {
     static const unsigned char masks[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
     int32_t code = (unsigned char)text[0] & masks[length];
@@ -105,7 +104,7 @@ int64_t rm_utf8_blanks_before(const char *text, int64_t n)
     int64_t at = 0;
     while (at < n) {
         int length = rm_utf8_length((unsigned char)text[at]);
-        if (!is_blank(code_point(text + at, length))) break;
+        if (!is_blank(rm_utf8_code(text + at, length))) break;
         at += length;
     }
     return at;
@@ -117,7 +116,7 @@ int64_t rm_utf8_blanks_behind(const char *text, int64_t n)
     while (end > 0) {
         int64_t at = end - 1;
         while (at > 0 && ((unsigned char)text[at] & 0xC0) == 0x80) at--;
-        if (!is_blank(code_point(text + at, (int)(end - at)))) break;
+        if (!is_blank(rm_utf8_code(text + at, (int)(end - at)))) break;
         end = at;
     }
     return n - end;

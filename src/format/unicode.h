@@ -31,6 +31,8 @@ static inline int rm_utf8_length(unsigned char lead)
 {
     return lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
 }
+/* The code point of a valid character of so many bytes. */
+int32_t rm_utf8_code(const char *text, int length);
 /* The bytes of the blanks (White_Space) that a valid text begins with, and that it ends with.
  */
 int64_t rm_utf8_blanks_before(const char *text, int64_t n);

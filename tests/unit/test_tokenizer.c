@@ -1,38 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Tokenizers against the ids of the `tokenizers` library (tokenizers/make_tokenizers.py), from
- * files and from lists; streams of ids whatever the number of threads and the layout of the
- * file; vocabularies learned from texts; chat templates; refusals by name.
+ * files and from lists; vocabularies learned from texts; chat templates; refusals by name.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <ringmoe/data.h>
-
-#include "comm/context.h"
-#include "scratch.h"
+#include "tokenizer_fixture.h"
 
 enum { MOST_TEXT = 4096 };
-static struct ringmoe_context context;
-static const char *folder;
-
-static void must(ringmoe_status status)
-{
-    if (status != RINGMOE_OK) fail_msg("%s", context.error.text);
-}
-
-static ringmoe_tokenizer *opened(const char *name)
-{
-    char path[1024];
-    ringmoe_tokenizer *tokenizer;
-    snprintf(path, sizeof path, "%s/%s.json", folder, name);
-    must(ringmoe_tokenizer_open(&context, path, &tokenizer));
-    return tokenizer;
-}
-
 /* "6162 0 17 4": bytes, frame, ids. Returns the bytes. */
 static int read_case(const char *line, char *text, int *frame, int32_t *ids, int *n_ids)
 {
@@ -165,100 +138,6 @@ static void users_text_holds_no_special_tokens(void **state)
     ringmoe_tokenizer_destroy(&tokenizer);
 }
 
-/* --- streams
- * ---------------------------------------------------------------------------------- */
-
-static const char *long_text(void)
-{
-    const char *path = scratch_path("long.txt");
-    FILE *out = fopen(path, "w");
-    for (int i = 0; i < 60000; i++)
-        fprintf(out, "line %d of a text\nwith \xc3\xa9 and others, %d\n\n", i, i * 7919);
-    assert_int_equal(fclose(out), 0);
-    return path;
-}
-
-static void check_layout(const ringmoe_tokenizer *tokenizer, const char *text,
-                         const ringmoe_tokens *wanted, ringmoe_token_format format)
-{
-    ringmoe_tokenize_settings settings;
-    ringmoe_tokenize_result result;
-    ringmoe_tokens *tokens;
-    char hash[17], wanted_hash[17];
-    const char *path = scratch_path("written.bin");
-    ringmoe_tokenize_settings_default(&settings);
-    settings.format = format;
-    settings.end = 5;
-    must(ringmoe_tokens_write(&context, tokenizer, &text, 1, &settings, path, &result));
-    must(ringmoe_tokens_open(&context, path, RINGMOE_TOKENS_AUTO, 65536, &tokens));
-    assert_int_equal(ringmoe_tokens_format(tokens), format);
-    assert_int_equal(result.tokens, ringmoe_tokens_count(tokens));
-    assert_int_equal(result.documents, 1);
-    ringmoe_tokens_hash(tokens, hash);
-    ringmoe_tokens_hash(wanted, wanted_hash);
-    assert_string_equal(hash, wanted_hash);
-    ringmoe_tokens_destroy(&tokens);
-    unlink(path);
-    unlink(scratch_path("written.idx"));
-}
-
-/* As one call gives them, with any number of threads and in each layout. */
-static void threads_do_not_change_the_ids(void **state)
-{
-    const char *text = long_text();
-    ringmoe_tokenizer *tokenizer = opened("gpt2");
-    ringmoe_tokenize_settings settings;
-    ringmoe_tokens *tokens;
-    static char content[4 << 20];
-    FILE *in = fopen(text, "r");
-    int64_t bytes = (int64_t)fread(content, 1, sizeof content, in), n;
-    fclose(in);
-    int32_t *ids = malloc((size_t)bytes * sizeof *ids), id;
-    must(ringmoe_tokenizer_encode(tokenizer, content, bytes, 0, ids, bytes, &n));
-    ringmoe_tokenize_settings_default(&settings);
-    settings.end = 5;
-    for (context.compute.n_threads = 3; context.compute.n_threads > 0;
-         context.compute.n_threads--) {
-        must(ringmoe_tokens_encode(&context, tokenizer, &text, 1, &settings, &tokens, NULL));
-        assert_int_equal(ringmoe_tokens_count(tokens), n + 1);
-        for (int64_t i = 0; i < n; i++) {
-            ringmoe_tokens_read(tokens, i, 1, &id);
-            assert_int_equal(id, ids[i]);
-        }
-        if (context.compute.n_threads > 1) ringmoe_tokens_destroy(&tokens);
-    }
-    context.compute.n_threads = 2;
-    check_layout(tokenizer, text, tokens, RINGMOE_TOKENS_U16);
-    check_layout(tokenizer, text, tokens, RINGMOE_TOKENS_LLMC);
-    check_layout(tokenizer, text, tokens, RINGMOE_TOKENS_MEGATRON);
-    ringmoe_tokens_destroy(&tokens);
-    ringmoe_tokenizer_destroy(&tokenizer);
-    free(ids);
-}
-
-static void lines_are_documents(void **state)
-{
-    ringmoe_tokenizer *tokenizer = opened("gpt2");
-    ringmoe_tokenize_settings settings;
-    ringmoe_tokenize_result result;
-    ringmoe_tokens *tokens;
-    context.compute.n_threads = 2;
-    const char *text =
-        scratch_text("j.jsonl", "{\"text\": \"a\\nb\"}\n\n{\"text\": \"c\"}\r\n");
-    ringmoe_tokenize_settings_default(&settings);
-    settings.documents = RINGMOE_DOCUMENTS_JSON_LINES;
-    must(ringmoe_tokens_encode(&context, tokenizer, &text, 1, &settings, &tokens, &result));
-    assert_int_equal(result.documents, 2);
-    assert_int_equal(result.tokens, 4);
-    ringmoe_tokens_destroy(&tokens);
-    text = scratch_text("bad.jsonl", "{\"text\": \"a\"}\n{\"other\": 1}\n");
-    assert_int_equal(
-        ringmoe_tokens_encode(&context, tokenizer, &text, 1, &settings, &tokens, &result),
-        RINGMOE_ERROR_FORMAT);
-    assert_non_null(strstr(context.error.text, "line 2"));
-    ringmoe_tokenizer_destroy(&tokenizer);
-}
-
 /* --- training
  * --------------------------------------------------------------------------------- */
 
@@ -300,6 +179,7 @@ static void learns_the_most_frequent_pairs(void **state)
     static const char *const wanted[] = {"u g",         BLANK " p",   "u n",       "h ug",
                                          BLANK " hug",  BLANK "p un", "a a",       BLANK "p ug",
                                          BLANK "hug s", "b un",       BLANK " bun"};
+    context.compute.n_threads = 2;
     const char *text = training_text(), *path = scratch_path("trained.json");
     ringmoe_train_tokenizer_settings settings = small_training(1000);
     ringmoe_train_tokenizer_result result;
@@ -516,8 +396,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(saves_what_was_lists),
         cmocka_unit_test(decodes_what_it_encoded),
         cmocka_unit_test(users_text_holds_no_special_tokens),
-        cmocka_unit_test(threads_do_not_change_the_ids),
-        cmocka_unit_test(lines_are_documents),
         cmocka_unit_test(learns_the_most_frequent_pairs),
         cmocka_unit_test(threads_do_not_change_the_vocabulary),
         cmocka_unit_test(refuses_to_train),
