@@ -32,7 +32,8 @@ static const option_row rows[] = {
     ROW(seed, INTEGER, "seed", "N", "of the synthetic language", .low = -1e15, .high = 1e15),
     PLACEMENT_ROWS(eval_options),
     ROW(reproducible, FLAG, "reproducible", NULL, "the same bits for any --tp"),
-    ROW(weights, CHOICE, "weights", "auto|fp32|bf16|q8_0|q4_0", "how they are kept in memory"),
+    ROW(weights, CHOICE, "weights", WEIGHTS_WORDS, "how they are kept in memory",
+        .otherwise = "as --precision if given, else auto"),
     ROW(json, FLAG, "json", NULL, "the result as JSON"),
 };
 
@@ -47,9 +48,11 @@ static const option_set set = {
     .count = sizeof rows / sizeof rows[0],
 };
 
-static void print_text(const tool_session *session, const ringmoe_eval_result *result)
+static void print_text(const tool_session *session, const ringmoe_model *model,
+                       const ringmoe_eval_result *result)
 {
     printf("layout         %s\n", session_layout_words(session).text);
+    printf("weights        %s\n", source_forms_words(model).text);
     printf("loss           %.4f nats a token\n", result->loss);
     if (!isnan(result->bits_per_byte)) printf("bits per byte  %.4f\n", result->bits_per_byte);
     printf("perplexity     %.3f\n", result->perplexity);
@@ -64,10 +67,10 @@ static json_t *result_to_json(const ringmoe_eval_result *result)
 }
 
 static int print_result(const tool_session *session, const eval_options *options,
-                        const ringmoe_eval_result *result)
+                        const ringmoe_model *model, const ringmoe_eval_result *result)
 {
     if (options->json) return session_print_json(session, result_to_json(result));
-    print_text(session, result);
+    print_text(session, model, result);
     return EXIT_DONE;
 }
 
@@ -86,7 +89,7 @@ static int evaluate(tool_session *session, const eval_options *options, ringmoe_
             session_check(session, ringmoe_model_evaluate(model, last ? last : all,
                                                           options->seq_len, options->microbatch,
                                                           options->max_sequences, &result));
-    if (!status && session->rank == 0) status = print_result(session, options, &result);
+    if (!status && session->rank == 0) status = print_result(session, options, model, &result);
     ringmoe_tokens_destroy(&first);
     ringmoe_tokens_destroy(&last);
     return status;
@@ -128,7 +131,7 @@ int command_eval(tool_session *session, int argc, char **argv)
     ringmoe_load_settings_default(&load);
     load.max_tokens = options.seq_len * options.microbatch;
     load.reproducible = options.reproducible;
-    load.weights = (ringmoe_weights)options.weights;
+    load.weights = source_forms(&set, &given, options.weights, options.placement.precision);
     status = session_open(session, &options.placement);
     if (!status)
         status = source_model(session, &options.placement, options.model, &load, path, &model);

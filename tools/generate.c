@@ -37,7 +37,8 @@ static const option_row rows[] = {
     ROW(stops, TEXTS, "stop", "TEXT", "ends a text before this; may be given several times",
         .otherwise = "none"),
     ROW(no_end, FLAG, "no-end", NULL, "the tokenizer's end of text is a token like others"),
-    ROW(weights, CHOICE, "weights", "auto|fp32|bf16|q8_0|q4_0", "how they are kept in memory"),
+    ROW(weights, CHOICE, "weights", WEIGHTS_WORDS, "how they are kept in memory",
+        .otherwise = "as --precision if given, else auto"),
     ROW(load.experts_in_memory, INTEGER, "expert-memory", "MIB",
         "for experts; the others stay in their file", .high = 1e9, .otherwise = "all"),
     ROW(load.max_sequences, INTEGER, "max-sequences", "N", "texts made at the same time",
@@ -168,7 +169,8 @@ int command_generate(tool_session *session, int argc, char **argv)
         return session_fail(session, EXIT_USAGE,
                             "--prompt and --prompt-file: give only one of them");
     options.sampling.top_k = (int)options.top_k;
-    options.load.weights = (ringmoe_weights)options.weights;
+    options.load.weights =
+        source_forms(&set, &given, options.weights, options.placement.precision);
     options.load.reproducible = options.reproducible;
     options.load.experts_in_memory *= MEBIBYTE;
     return run(session, &options);

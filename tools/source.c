@@ -173,16 +173,45 @@ int source_weights(tool_session *session, const char *model, char folder[SOURCE_
     return session_settle(session, has_weights ? EXIT_DONE : EXIT_USAGE, text);
 }
 
-int source_model(tool_session *session, const tool_placement *placement, const char *model,
-                 const ringmoe_load_settings *settings, char path[SOURCE_PATH],
-                 ringmoe_model **loaded)
+ringmoe_weights source_forms(const option_set *set, const option_result *given, int weights,
+                             int precision)
+{
+    static const ringmoe_weights forms[] = {[RINGMOE_PRECISION_FP32] = RINGMOE_WEIGHTS_FP32,
+                                            [RINGMOE_PRECISION_BF16] = RINGMOE_WEIGHTS_BF16};
+    bool by_precision =
+        !options_given(set, given, "weights") && options_given(set, given, "precision");
+    return by_precision ? forms[precision] : (ringmoe_weights)weights;
+}
+
+forms_text source_forms_words(const ringmoe_model *model)
+{
+    static const char *const words[] = {"auto", "fp32", "bf16", "q8_0", "q4_0"};
+    ringmoe_weight_forms forms;
+    forms_text result;
+    ringmoe_model_get_forms(model, &forms);
+    if (forms.experts == forms.head && forms.head == forms.others)
+        snprintf(result.text, sizeof result.text, "%s", words[forms.head]);
+    else
+        snprintf(result.text, sizeof result.text, "experts %s, head %s, others %s",
+                 words[forms.experts], words[forms.head], words[forms.others]);
+    return result;
+}
+
+int source_lay_out(tool_session *session, const tool_placement *placement, const char *model,
+                   char path[SOURCE_PATH])
 {
     ringmoe_model_config config;
     int status = source_weights(session, model, path);
     if (status) return status;
     status = session_check(session, ringmoe_model_config_read(session->context, path, &config));
-    if (status) return status;
-    status = session_layout(session, placement, config.num_local_experts);
+    return status ? status : session_layout(session, placement, config.num_local_experts);
+}
+
+int source_model(tool_session *session, const tool_placement *placement, const char *model,
+                 const ringmoe_load_settings *settings, char path[SOURCE_PATH],
+                 ringmoe_model **loaded)
+{
+    int status = source_lay_out(session, placement, model, path);
     if (status) return status;
     return session_check(session, ringmoe_model_load(session->mesh, path, settings, loaded));
 }

@@ -45,7 +45,22 @@ int source_config(tool_session *session, const char *model, ringmoe_model_config
  * checkpoint of the run there. */
 int source_weights(tool_session *session, const char *model, char folder[SOURCE_PATH]);
 
-/* Loads them onto the mesh, which it lays out first. `path` becomes where they are. */
+/* The words of --weights, in the order of ringmoe_weights. */
+#define WEIGHTS_WORDS "auto|fp32|bf16|q8_0|q4_0"
+
+/* How weights are kept: as --weights says; if it does not, as --precision does; else auto. */
+ringmoe_weights source_forms(const option_set *set, const option_result *given, int weights,
+                             int precision);
+/* "experts q4_0, head q8_0, others bf16", or "bf16" if all are alike. */
+typedef struct forms_text {
+    char text[64];
+} forms_text;
+forms_text source_forms_words(const ringmoe_model *model);
+
+/* Finds them and lays out the mesh for them. `path` becomes where they are. */
+int source_lay_out(tool_session *session, const tool_placement *placement, const char *model,
+                   char path[SOURCE_PATH]);
+/* The same, and loads them onto it. */
 int source_model(tool_session *session, const tool_placement *placement, const char *model,
                  const ringmoe_load_settings *settings, char path[SOURCE_PATH],
                  ringmoe_model **loaded);

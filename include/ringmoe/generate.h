@@ -77,6 +77,8 @@ typedef struct ringmoe_generate_figures {
     double token_seconds;  /**< and how long that took, sampling and the token function
                                 included */
     int64_t token_passes;  /**< passes through the model in which that was done */
+    int64_t token_bytes;   /**< weights, keys and values that those passes read on this rank:
+                                each expert that was chosen once a pass */
 } ringmoe_generate_figures;
 
 /**

@@ -89,7 +89,7 @@ RINGMOE_API ringmoe_status ringmoe_model_config_preset(ringmoe_context *context,
 RINGMOE_API const char *const *ringmoe_model_preset_names(void);
 
 /**
- * Reads a config.json, or the one in a folder. Local.
+ * Reads a config.json, the one in a folder, or the header of a .gguf file. Local.
  * pad_token_id is not heeded: that token's embedding is trained as any other.
  * Returns OK; FILE; FORMAT (the message names the key, its value and its range); MEMORY.
  */
@@ -184,13 +184,16 @@ RINGMOE_API void ringmoe_load_settings_default(ringmoe_load_settings *settings);
  * model*.safetensors (fp32, bf16 or fp16), or a .gguf file. Collective over the mesh; each rank
  * reads its part, straight into the form that the products take. If the folder has a
  * manifest.json it is a checkpoint: the ranks together compare every byte of its files, the
- * optimizer's aside, with that first. settings  in  NULL: the defaults Of weights in blocks of
- * which a tensor rank would get a part, the blocks are made anew. With experts_in_memory the
- * files stay open, and must not be changed, while the model lives. Returns OK; ARGUMENT (names
- * the setting); FILE; FORMAT (a missing, extra or misshapen tensor, or a damaged file, is
- * named); LAYOUT; MEMORY; MPI.
+ * optimizer's aside, with that first.
+ *   settings  in   NULL: the defaults
+ *   model     out  NULL after a failure
+ * Of weights in blocks of which a tensor rank would get a part, the blocks are made anew. With
+ * experts_in_memory the files stay open, and must not be changed, while the model lives.
+ * Returns OK; ARGUMENT (names the setting, also if experts_in_memory is less than one expert
+ * takes); FILE; FORMAT (a missing, extra or misshapen tensor, or a damaged file, is named);
+ * LAYOUT; MEMORY; MPI.
  */
-RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *folder,
+RINGMOE_API ringmoe_status ringmoe_model_load(ringmoe_mesh *mesh, const char *path,
                                               const ringmoe_load_settings *settings,
                                               ringmoe_model **model);
 
@@ -204,6 +207,16 @@ typedef struct ringmoe_model_bytes {
 /** Local. */
 RINGMOE_API void ringmoe_model_get_bytes(const ringmoe_model *model,
                                          ringmoe_model_bytes *bytes);
+
+/** The forms a model's weights are kept in, none of them AUTO. */
+typedef struct ringmoe_weight_forms {
+    ringmoe_weights experts; /**< of a model without experts: as others */
+    ringmoe_weights head;
+    ringmoe_weights others; /**< attention, dense layers and shared experts */
+} ringmoe_weight_forms;
+/** Local. */
+RINGMOE_API void ringmoe_model_get_forms(const ringmoe_model *model,
+                                         ringmoe_weight_forms *forms);
 
 /** Frees a model. Collective over the expert axis of its mesh. NULL or *model NULL: nothing. */
 RINGMOE_API void ringmoe_model_destroy(ringmoe_model **model);

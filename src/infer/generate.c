@@ -24,6 +24,7 @@ typedef struct generation {
     void *user;
     ringmoe_text_result *results; /* or NULL */
     ringmoe_generate_figures figures;
+    int64_t experts_used, positions_read; /* by the passes that make tokens */
 
     rm_arena arena; /* what follows */
     rm_texts texts;
@@ -181,11 +182,21 @@ static ringmoe_status run_pass(generation *run)
     return status;
 }
 
+/* Positions whose keys and values a pass reads. */
+static int64_t count_positions(const rm_texts *texts)
+{
+    int64_t n = 0;
+    for (int i = 0; i < texts->n_runs; i++) n += texts->runs[i].n_past + texts->runs[i].n_new;
+    return n;
+}
+
 static ringmoe_status run_all(generation *run)
 {
     ringmoe_generate_figures *figures = &run->figures;
     while (rm_texts_next_pass(&run->texts)) {
         double start = rm_clock_seconds();
+        int64_t experts = rm_model_experts_used(run->model);
+        int64_t positions = count_positions(&run->texts);
         RM_TRY(run_pass(run));
         double seconds = rm_clock_seconds() - start;
         if (run->texts.reads_prompts) {
@@ -195,9 +206,22 @@ static ringmoe_status run_all(generation *run)
             figures->new_tokens += run->texts.n_rows;
             figures->token_seconds += seconds;
             figures->token_passes++;
+            run->experts_used += rm_model_experts_used(run->model) - experts;
+            run->positions_read += positions;
         }
     }
     return RINGMOE_OK;
+}
+
+static void report(const generation *run, ringmoe_generate_figures *figures)
+{
+    ringmoe_model_bytes bytes;
+    if (!figures) return;
+    ringmoe_model_get_bytes(run->model, &bytes);
+    *figures = run->figures;
+    figures->token_bytes =
+        rm_model_read_bytes(run->model, run->figures.token_passes, run->experts_used) +
+        run->positions_read * bytes.position;
 }
 
 ringmoe_status ringmoe_generate(ringmoe_model *model, const ringmoe_prompt *prompts,
@@ -224,7 +248,7 @@ ringmoe_status ringmoe_generate(ringmoe_model *model, const ringmoe_prompt *prom
     if (settings->max_new_tokens == 0) return RINGMOE_OK;
     ringmoe_status status = rm_agree(run.axis, allocate(&run, prompts, n_prompts), run.error);
     if (status == RINGMOE_OK) status = run_all(&run);
-    if (figures) *figures = run.figures;
+    report(&run, figures);
     rm_arena_free(&run.arena);
     return status;
 }

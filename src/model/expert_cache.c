@@ -12,12 +12,10 @@
 
 #include "model/pack_weights.h"
 
-enum { MATRICES = 3 };
-
 /* An expert of this rank. */
 typedef struct cached_expert {
-    rm_matrix_source sources[MATRICES];
-    rm_matrix *matrices[MATRICES];
+    rm_matrix_source sources[RM_EXPERT_MATRICES];
+    rm_matrix *matrices[RM_EXPERT_MATRICES];
     int n;    /* matrices found so far */
     int slot; /* -1: none */
 } cached_expert;
@@ -35,7 +33,7 @@ struct rm_expert_cache {
     int n_slots, n_local;
     cached_expert *experts;   /* [n_layers][n_local] */
     cache_slot *slots;        /* [n_slots] */
-    rm_matrix_source *wanted; /* [MATRICES * n_slots]: what is packed next */
+    rm_matrix_source *wanted; /* [RM_EXPERT_MATRICES * n_slots]: what is packed next */
     int64_t now;              /* a number for each use */
     ringmoe_status status;    /* of what failed */
 };
@@ -81,7 +79,7 @@ static ringmoe_status allocate_slots(rm_expert_cache *cache, int64_t bytes, int6
                        (long long)bytes, (long long)cache->slot_bytes);
     cache->n_slots = (int)n_slots;
     cache->slots = calloc((size_t)n_slots, sizeof *cache->slots);
-    cache->wanted = calloc((size_t)n_slots * MATRICES, sizeof *cache->wanted);
+    cache->wanted = calloc((size_t)n_slots * RM_EXPERT_MATRICES, sizeof *cache->wanted);
     if (!cache->slots || !cache->wanted)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a list of %lld experts",
                        (long long)n_slots);
@@ -96,7 +94,7 @@ static void place_expert(const rm_expert_cache *cache, cached_expert *expert, in
     const rm_compute *compute = &cache->model->mesh->context->compute;
     char *at = slot < 0 ? NULL : cache->arena.base + slot * cache->slot_bytes;
     expert->slot = slot;
-    for (int i = 0; i < MATRICES; i++) {
+    for (int i = 0; i < RM_EXPERT_MATRICES; i++) {
         expert->matrices[i]->forward.data = at;
         if (at) at += rm_matrix_packed_bytes(compute, expert->matrices[i]);
     }
@@ -149,7 +147,7 @@ static int bring(void *user, int layer, const int64_t *offsets, int first, int n
         cached_expert *expert = expert_of(cache, layer, e);
         if (offsets[e + 1] == offsets[e] || expert->slot >= 0) continue;
         take_slot(cache, expert);
-        for (int i = 0; i < MATRICES; i++) {
+        for (int i = 0; i < RM_EXPERT_MATRICES; i++) {
             cache->wanted[n_wanted] = expert->sources[i];
             cache->wanted[n_wanted++].matrix = expert->matrices[i];
         }

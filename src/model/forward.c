@@ -96,6 +96,16 @@ static void record(const rm_walk *walk, int layer, const ringmoe_moe_stats *stat
         walk->counts[(int64_t)layer * n_experts + expert] += model->layer_counts[expert];
 }
 
+/* Experts of this rank that had rows, which are those whose weights were read. */
+static int64_t count_used(const ringmoe_model *model)
+{
+    int n_local = model->config.num_local_experts / model->table.placement.expert_ranks;
+    const int64_t *counts = model->layer_counts + model->mesh->expert.rank * (int64_t)n_local;
+    int64_t used = 0;
+    for (int expert = 0; expert < n_local; expert++) used += counts[expert] > 0;
+    return used;
+}
+
 static ringmoe_status route_through_experts(const rm_walk *walk, int index, rm_real *y)
 {
     const rm_layer_weights *weights = rm_walk_weights(walk, index);
@@ -108,6 +118,7 @@ static ringmoe_status route_through_experts(const rm_walk *walk, int index, rm_r
                                 walk->n_tokens, saved->ffn_input, y, &stats,
                                 walk->model->layer_counts));
     record(walk, pass.label.layer, &stats);
+    if (walk->decode) walk->model->experts_used += count_used(walk->model);
     return RINGMOE_OK;
 }
 

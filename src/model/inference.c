@@ -163,14 +163,56 @@ int64_t rm_matrix_packed_bytes(const rm_compute *compute, const rm_matrix *matri
     return (int64_t)measuring.used;
 }
 
+/* Packed bytes that every pass reads, and those of all experts of this rank. */
+static void add_packed_bytes(const ringmoe_model *model, int64_t *always, int64_t *experts)
+{
+    const rm_compute *compute = &model->mesh->context->compute;
+    *always = *experts = 0;
+    for (int i = 0; i < model->n_matrices; i++)
+        *(model->matrix_parameters[i]->kind == RM_KIND_EXPERT ? experts : always) +=
+            rm_matrix_packed_bytes(compute, model->matrices[i]);
+}
+
+int64_t rm_model_read_bytes(const ringmoe_model *model, int64_t n_passes, int64_t n_experts)
+{
+    int64_t always, experts, n_listed = 0;
+    add_packed_bytes(model, &always, &experts);
+    for (int i = 0; i < model->n_matrices; i++)
+        n_listed += model->matrix_parameters[i]->kind == RM_KIND_EXPERT;
+    int64_t of_one = n_listed > 0 ? experts / (n_listed / RM_EXPERT_MATRICES) : 0;
+    return n_passes * always + n_experts * of_one;
+}
+
+static ringmoe_weights form_of(ringmoe_precision precision)
+{
+    static const ringmoe_weights forms[] = {[RINGMOE_PRECISION_FP32] = RINGMOE_WEIGHTS_FP32,
+                                            [RINGMOE_PRECISION_BF16] = RINGMOE_WEIGHTS_BF16,
+                                            [RINGMOE_PRECISION_Q8_0] = RINGMOE_WEIGHTS_Q8_0,
+                                            [RINGMOE_PRECISION_Q4_0] = RINGMOE_WEIGHTS_Q4_0};
+    return forms[precision];
+}
+
+RINGMOE_API void ringmoe_model_get_forms(const ringmoe_model *model,
+                                         ringmoe_weight_forms *forms)
+{
+    const rm_weight_formats *formats = &model->formats;
+    bool has_experts = rm_moe_layer_count(&model->config) > 0;
+    *forms = (ringmoe_weight_forms){
+        .experts = form_of(has_experts ? formats->experts : formats->dense),
+        .head = form_of(formats->head),
+        .others = form_of(formats->dense)};
+}
+
+int64_t rm_model_experts_used(const ringmoe_model *model)
+{
+    return model->experts_used;
+}
+
 RINGMOE_API void ringmoe_model_get_bytes(const ringmoe_model *model, ringmoe_model_bytes *bytes)
 {
     const ringmoe_model_config *config = &model->config;
-    const rm_compute *compute = &model->mesh->context->compute;
-    int64_t always = 0, experts = 0, n_layers = 0;
-    for (int i = 0; i < model->n_matrices; i++)
-        *(model->matrix_parameters[i]->kind == RM_KIND_EXPERT ? &experts : &always) +=
-            rm_matrix_packed_bytes(compute, model->matrices[i]);
+    int64_t always, experts, n_layers = 0;
+    add_packed_bytes(model, &always, &experts);
     for (int i = 0; i < config->num_hidden_layers; i++)
         n_layers += rm_model_has_layer(model, i);
     double share = config->num_local_experts > 0

@@ -282,6 +282,10 @@ ringmoe_status rm_model_decode(ringmoe_model *model, const rm_decode_batch *batc
 /* Elements of a position's keys in a layer on this rank: key-value heads are cut over the
  * tensor axis. */
 int64_t rm_model_kv_width(const ringmoe_model *model);
+/* What passes of generation have used so far: experts of this rank that had rows, each once a
+ * layer and pass; and the bytes of weights that n_passes with so many of them read here. */
+int64_t rm_model_experts_used(const ringmoe_model *model);
+int64_t rm_model_read_bytes(const ringmoe_model *model, int64_t n_passes, int64_t n_experts);
 /* True if the layer is on this rank. */
 bool rm_model_has_layer(const ringmoe_model *model, int layer);
 

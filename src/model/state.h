@@ -118,6 +118,9 @@ typedef struct rm_model_parts {
     rm_vocab_rows vocab;
 } rm_model_parts;
 
+/* Matrices of an expert. */
+enum { RM_EXPERT_MATRICES = 3 };
+
 struct ringmoe_model {
     ringmoe_mesh *mesh; /* NULL while measuring */
     ringmoe_model_config config;
@@ -155,6 +158,7 @@ struct ringmoe_model {
     rm_real *passed[2]; /* [N][d], input and output of a stage in evaluation; NULL: one stage */
 
     struct rm_expert_cache *expert_cache; /* NULL: all experts are in memory */
+    int64_t experts_used; /* by passes of generation so far, this rank's of each layer */
 
     rm_shared *exchange;     /* memory of the MoE layers' token exchange */
     int64_t moe_expected[2]; /* bytes expected of MoE layers: activations, exchange */

@@ -112,4 +112,35 @@ awk 'length > 100 { bad = 1 } END { exit bad }' out || fail "lines longer than 1
 [ -z "$(ls -d ringmoe-bench-* 2>/dev/null)" ] || fail "bench checkpoint leaves its folder"
 # shellcheck disable=SC2086
 refused 'nowhere to write' 1 'give --dir' "$ringmoe" $checkpoint --dir nowhere
+
+# Generation and loading, beside a program that answers as llama-bench does.
+# shellcheck disable=SC2086
+done_well 'a model to generate with' "$ringmoe" train --data synthetic --model small.json \
+    --seq-len 32 --microbatch 1 --global-batch 2 --steps 1 --threads 1 --out little
+done_well 'its GGUF' "$ringmoe" convert --model little --to gguf --out little.gguf
+cat >llama-bench <<'END'
+#!/bin/sh
+[ "$1 $2 $3 $4 $5 $6" = "-m little.gguf -t 1 -p 8" ] || exit 1
+echo '[{"n_prompt": 8, "n_gen": 0, "avg_ts": 100.5}, {"n_prompt": 0, "n_gen": 4, "avg_ts": 50}]'
+END
+chmod +x llama-bench
+generate="bench generate --model little.gguf --prompt-tokens 8 --new-tokens 4 --texts 3"
+generate="$generate --repeat 2 --threads 1"
+# shellcheck disable=SC2086
+done_well 'bench generate' "$ringmoe" $generate --llama-bench ./llama-bench --json
+positive cold warm bytes pass_bytes share_of_reading tokens_per_s prompt_tokens_per_s \
+    read_bytes_per_s weights_bytes
+has '"prompt_tokens_per_s": 100.5' out
+# shellcheck disable=SC2086
+done_well 'generation on the screen' "$mpiexec" -n 2 "$ringmoe" $generate
+has '^weights +fp32' out
+has '^loading the model +[0-9.]+ s +[0-9.]+ GB/s +[0-9.]+ s' out
+has '^3 texts +[0-9.]+ .*[0-9]+%' out
+awk 'length > 100 { bad = 1 } END { exit bad }' out || fail "lines longer than 100 columns"
+# shellcheck disable=SC2086
+refused 'another program' 1 'does not answer as llama' "$ringmoe" $generate --llama-bench true
+# shellcheck disable=SC2086
+refused 'no program' 2 'is no program' "$ringmoe" $generate --llama-bench ./nothing
+refused 'llama-bench for a folder' 2 'it reads GGUF' "$ringmoe" bench generate --model little \
+    --llama-bench ./llama-bench
 finish
