@@ -6,11 +6,13 @@
  *   \s \S     PCRE2 counts U+180E as a blank: written out by the property White_Space
  *   \w \W     other properties: written out
  *   \p{L} \d  of another version of Unicode: with the characters that came later
+ *   \p{Han}   characters of the script there, all that are used with it here
  *   \h \H     hexadecimal digits there, blanks here: refused; so are all other letters but
  *             those in the lists below
  *   [a[b]]    sets in sets, and &&: refused
  *   {n,m}+    greedy and repeated there, possessive here: refused; also {n}? and {,m}
  *   (?m) ...  other letters: only those groups that are listed below are taken
+ *   (?i:ss)   is one character there, too, such as U+00DF: refused, as other scripts there
  *
  * Nothing else is touched; PCRE2 says itself what it cannot read.
  */
@@ -27,6 +29,8 @@ typedef struct translator {
     rm_error *error;
     bool in_set;
     bool has_memory;
+    int depth,
+        folded; /* groups that are open; the one within which case does not count, or 0 */
 } translator;
 
 static const char blanks[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}"
@@ -35,6 +39,7 @@ static const char blanks[] = "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{200
 static const char word_characters[] = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
                                       "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 static const char *const word_categories[] = {"L", "M", "Nd", NULL};
+static const char *const no_category[] = {NULL};
 
 static ringmoe_status refuse(const translator *work, const char *what, int64_t bytes,
                              const char *why)
@@ -79,24 +84,58 @@ static ringmoe_status put_class(translator *work, const char *members,
     return RINGMOE_OK;
 }
 
-/* \p{X}, \P{X} of a category; other properties are left to PCRE2. */
+/* Properties with names. PCRE2 reads the name of a script alone as all characters that are used
+ * with it; beside them what came late. */
+static const struct {
+    const char *name, *members;
+} properties[] = {
+    {"White_Space", blanks},
+    {"Han", "\\p{sc:Han}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"},
+    {"Hiragana", "\\p{sc:Hiragana}\\x{1b132}"},
+    {"Katakana", "\\p{sc:Katakana}\\x{1b155}"},
+    {"Hangul", "\\p{sc:Hangul}"},
+    {"Latin", "\\p{sc:Latin}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}\\x{1df25}-\\x{1df2a}"},
+    {"Greek", "\\p{sc:Greek}"},
+    {"Cyrillic", "\\p{sc:Cyrillic}\\x{1c89}\\x{1c8a}\\x{1e030}-\\x{1e06d}\\x{1e08f}"},
+    {"Arabic", "\\p{sc:Arabic}\\x{897}\\x{10ec2}-\\x{10ec4}\\x{10efc}-\\x{10eff}"},
+    {"Hebrew", "\\p{sc:Hebrew}"},
+    {"Thai", "\\p{sc:Thai}"},
+    {"Devanagari", "\\p{sc:Devanagari}\\x{11b00}-\\x{11b09}"},
+};
+
+/* All but C and Cn: what has no meaning yet is another matter in each version. */
+static bool is_category(const char *name, int64_t bytes)
+{
+    static const char categories[] = "|L|Lu|Ll|Lt|Lm|Lo|M|Mn|Mc|Me|N|Nd|Nl|No|P|Pc|Pd|Ps|Pe|Pi|"
+                                     "Pf|Po|S|Sm|Sc|Sk|So|Z|Zs|Zl|Zp|Cc|Cf|Co|";
+    char wanted[5] = "|";
+    if (bytes < 1 || bytes > 2) return false;
+    memcpy(wanted + 1, name, (size_t)bytes);
+    wanted[1 + bytes] = '|';
+    return strstr(categories, wanted) != NULL;
+}
+
+/* \p{X}, \P{X} */
 static ringmoe_status put_property(translator *work)
 {
-    const char *close = memchr(work->at, '}', (size_t)(work->end - work->at));
-    const char *name = work->at + 3;
+    const char *begin = work->at, *name = begin + 3;
+    const char *close = memchr(begin, '}', (size_t)(work->end - begin));
     char category[3] = "", members[8];
-    if (!close || work->at[2] != '{')
-        return refuse(work, work->at, 2, "not followed by {name}");
+    bool negated = begin[1] == 'P';
+    if (!close || begin[2] != '{') return refuse(work, begin, 2, "not followed by {name}");
     int64_t bytes = close - name;
-    const char *begin = work->at;
     work->at = close + 1;
-    if (bytes < 1 || bytes > 2 || *name == '^') {
-        put(work, begin, close + 1 - begin);
-        return RINGMOE_OK;
+    if (is_category(name, bytes)) {
+        memcpy(category, name, (size_t)bytes);
+        snprintf(members, sizeof members, "\\p{%s}", category);
+        return put_class(work, members, (const char *const[]){category, NULL}, negated);
     }
-    memcpy(category, name, (size_t)bytes);
-    snprintf(members, sizeof members, "\\p{%s}", category);
-    return put_class(work, members, (const char *const[]){category, NULL}, begin[1] == 'P');
+    for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++)
+        if (bytes == (int64_t)strlen(properties[i].name) &&
+            !memcmp(name, properties[i].name, (size_t)bytes))
+            return put_class(work, properties[i].members, no_category, negated);
+    return refuse(work, begin, bytes < 40 ? bytes + 4 : 44,
+                  "this property is not done: categories but C and Cn, and a few scripts are");
 }
 
 /* \uHHHH */
@@ -112,7 +151,7 @@ static ringmoe_status put_unicode(translator *work)
     return RINGMOE_OK;
 }
 
-static const char *const no_category[] = {NULL}, *const digits[] = {"Nd", NULL};
+static const char *const digits[] = {"Nd", NULL};
 static const struct {
     char letter, opposite;
     const char *members;
@@ -169,6 +208,8 @@ static ringmoe_status in_set(translator *work)
     if (work->end - work->at > 1 && work->at[0] == '&' && work->at[1] == '&')
         return refuse(work, work->at, 2, "the intersection of sets is not done");
     if (*work->at == ']') work->in_set = false;
+    if (work->folded && (unsigned char)*work->at >= 0x80)
+        return refuse(work, "(?i:", 4, "is done of ASCII only");
     put(work, work->at++, 1);
     return RINGMOE_OK;
 }
@@ -178,6 +219,7 @@ static ringmoe_status open_group(translator *work)
 {
     static const char *const groups[] = {"(?:", "(?i:", "(?-i:", "(?=", "(?!",
                                          "(?>", "(?<=", "(?<!",  NULL};
+    work->depth++;
     if (work->end - work->at < 2 || (work->at[1] != '?' && work->at[1] != '*')) {
         put(work, work->at++, 1);
         return RINGMOE_OK;
@@ -188,10 +230,32 @@ static ringmoe_status open_group(translator *work)
             continue;
         put(work, work->at, bytes);
         work->at += bytes;
+        if (strcmp(groups[i], "(?i:") == 0 && !work->folded) work->folded = work->depth;
         return RINGMOE_OK;
     }
     return refuse(work, work->at, work->end - work->at < 4 ? work->end - work->at : 4,
                   "this kind of group is not done");
+}
+
+/* A character that stands for itself, or a sign. */
+static ringmoe_status put_character(translator *work)
+{
+    static const char *const pairs[] = {"ff", "fi", "fl", "ss", "st", NULL};
+    const char *at = work->at;
+    if (work->folded && (unsigned char)*at >= 0x80)
+        return refuse(work, "(?i:", 4, "is done of ASCII only");
+    for (int i = 0; work->folded && work->end - at > 1 && pairs[i]; i++)
+        if ((at[0] | 0x20) == pairs[i][0] && (at[1] | 0x20) == pairs[i][1])
+            return refuse(work, at, 2, "in (?i:) this is one character, too");
+    put(work, work->at++, 1);
+    return RINGMOE_OK;
+}
+
+static void close_group(translator *work)
+{
+    if (work->folded == work->depth) work->folded = 0;
+    if (work->depth > 0) work->depth--;
+    put(work, work->at++, 1);
 }
 
 /* At a brace: how often. */
@@ -228,10 +292,12 @@ ringmoe_status rm_pattern_translate(const char *text, int64_t bytes, rm_bytes *t
             RM_TRY(open_set(&work));
         else if (*work.at == '(')
             RM_TRY(open_group(&work));
+        else if (*work.at == ')')
+            close_group(&work);
         else if (*work.at == '{')
             RM_TRY(repeat(&work));
         else
-            put(&work, work.at++, 1);
+            RM_TRY(put_character(&work));
     }
     if (work.has_memory) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a pattern");

@@ -137,9 +137,15 @@ static ringmoe_status find_tokens(rm_encoder *encoder, const rm_added_tokens *ad
         if (!token) break;
         if (token->is_special && (encoder->flags & RINGMOE_ENCODE_PLAIN)) continue;
         int64_t first = begin, behind = end;
-        if (token->takes_left) first -= rm_utf8_blanks_behind(text.text, begin);
-        if (token->takes_right)
-            behind += rm_utf8_blanks_before(text.text + end, text.bytes - end);
+        if (token->takes_left) {
+            int64_t from_here = done < begin ? done : begin;
+            first -= rm_utf8_blanks_behind(text.text + from_here, begin - from_here);
+        }
+        if (token->takes_right) {
+            /* What another token took is not looked through again. */
+            behind = end > done ? end : done;
+            behind += rm_utf8_blanks_before(text.text + behind, text.bytes - behind);
+        }
         RM_TRY(put_stretch(encoder, text, done, first > done ? first : done, next));
         RM_TRY(put_ids(encoder, &token->id, 1));
         done = behind;

@@ -361,6 +361,12 @@ static void refuses_what_is_not_done(void **state)
         {"\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"[a&&b]\"}, "
          "\"behavior\": \"Isolated\"}",
          "intersection"},
+        {"\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"\\\\p{Cn}\"}, "
+         "\"behavior\": \"Isolated\"}",
+         "p{Cn}: this property"},
+        {"\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"(?i:'s|aSs)\"}, "
+         "\"behavior\": \"Isolated\"}",
+         "one character, too"},
         {"\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"a\"}, "
          "\"behavior\": \"Contiguous\"}",
          "Contiguous"},
