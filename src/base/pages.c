@@ -24,11 +24,6 @@ bool rm_pages_fetch(const void *data, int64_t bytes)
 #endif
 }
 
-void rm_pages_ask(const void *data, int64_t bytes)
-{
-    advise(data, bytes, MADV_WILLNEED);
-}
-
 void rm_pages_release(const void *data, int64_t bytes)
 {
     advise(data, bytes, MADV_DONTNEED);

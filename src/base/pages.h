@@ -14,8 +14,6 @@
  * between this call and the touch still does; where the system cannot bring pages in so, the
  * answer is true. */
 bool rm_pages_fetch(const void *data, int64_t bytes);
-/* Asks for pages that will be wanted soon; returns at once. */
-void rm_pages_ask(const void *data, int64_t bytes);
 /* Gives back the pages that these bytes of a read-only mapping lie on, whole; touching them
  * again brings them in again. */
 void rm_pages_release(const void *data, int64_t bytes);

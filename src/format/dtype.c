@@ -6,10 +6,12 @@
  */
 #include "format/dtype.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/pages.h"
 #include "format/quants.h"
+#include "format/tensor_source.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "stored tensors are little-endian, and so must be this machine"
@@ -149,16 +151,20 @@ static int64_t bytes_around(const rm_tensor *tensor, int64_t first, int64_t n,
                  : 0;
 }
 
+static ringmoe_status fail_file(const rm_tensor *tensor, rm_error *error)
+{
+    return rm_fail(error, RINGMOE_ERROR_FILE,
+                   "%s: tensor %.150s cannot be read; the file became shorter after it was "
+                   "opened, or its disk fails",
+                   tensor->path, tensor->name);
+}
+
 ringmoe_status rm_tensor_fetch(const rm_tensor *tensor, int64_t first, int64_t n,
                                rm_error *error)
 {
     const unsigned char *data;
     int64_t bytes = bytes_around(tensor, first, n, &data);
-    if (rm_pages_fetch(data, bytes)) return RINGMOE_OK;
-    return rm_fail(error, RINGMOE_ERROR_FILE,
-                   "%s: tensor %.150s cannot be read; the file became shorter after it was "
-                   "opened, or its disk fails",
-                   tensor->path, tensor->name);
+    return rm_pages_fetch(data, bytes) ? RINGMOE_OK : fail_file(tensor, error);
 }
 
 void rm_tensor_release(const rm_tensor *tensor, int64_t first, int64_t n)
@@ -166,4 +172,34 @@ void rm_tensor_release(const rm_tensor *tensor, int64_t first, int64_t n)
     const unsigned char *data;
     int64_t bytes = bytes_around(tensor, first, n, &data);
     rm_pages_release(data, bytes);
+}
+
+static ringmoe_status grow(rm_read_buffer *buffer, int64_t bytes, rm_error *error)
+{
+    if (bytes <= buffer->room) return RINGMOE_OK;
+    void *moved = realloc(buffer->bytes, (size_t)bytes);
+    if (!moved)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %lld bytes of a tensor",
+                       (long long)bytes);
+    *buffer = (rm_read_buffer){moved, bytes};
+    return RINGMOE_OK;
+}
+
+ringmoe_status rm_tensor_load(const rm_tensor *tensor, int64_t first, int64_t n,
+                              rm_read_buffer *buffer, rm_tensor_window *window, rm_error *error)
+{
+    const unsigned char *data;
+    int64_t bytes = bytes_around(tensor, first, n, &data),
+            block = rm_dtype_block(tensor->dtype);
+    *window = (rm_tensor_window){*tensor, first / block * block};
+    if (!tensor->source) {
+        window->tensor.data = data;
+        return rm_tensor_fetch(tensor, first, n, error);
+    }
+    RM_TRY(grow(buffer, bytes, error));
+    window->tensor.data = buffer->bytes;
+    int64_t at = data - tensor->source->map.data;
+    return rm_tensor_source_get(tensor->source, at, buffer->bytes, bytes)
+               ? RINGMOE_OK
+               : fail_file(tensor, error);
 }

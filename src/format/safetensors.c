@@ -118,6 +118,7 @@ static ringmoe_status read_entries(rm_safetensors *file, const unsigned char *da
         rm_tensor *tensor = &file->tensors[file->count];
         tensor->name = name;
         tensor->path = file->source.path;
+        tensor->source = &file->source;
         if (!json_is_object(entry) || json_object_size(entry) != 3)
             return bad(error, name, "must have dtype, shape and data_offsets, nothing else");
         RM_TRY(read_dtype(name, json_object_get(entry, "dtype"), tensor, error));

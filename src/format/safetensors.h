@@ -26,8 +26,10 @@ typedef struct rm_tensor {
     int n_dims;
     int64_t shape[RM_TENSOR_MAX_DIMS];
     int64_t n_elements;
-    const unsigned char *data; /* inside the mapping, any alignment */
-    const char *path;          /* of the file that has it, which owns this too */
+    const unsigned char *data;             /* inside the mapping, any alignment */
+    const char *path;                      /* of the file that has it, which owns this too */
+    const struct rm_tensor_source *source; /* that file, to read from; NULL: the data are all
+                                              there is */
 } rm_tensor;
 
 typedef struct rm_safetensors rm_safetensors;
@@ -79,5 +81,21 @@ void rm_tensor_read(const rm_kernels *kernels, const rm_tensor *tensor, int64_t 
 ringmoe_status rm_tensor_fetch(const rm_tensor *tensor, int64_t first, int64_t n,
                                rm_error *error);
 void rm_tensor_release(const rm_tensor *tensor, int64_t first, int64_t n);
+
+/* Memory of one thread to read into, which grows; zeroed at first, to be freed. */
+typedef struct rm_read_buffer {
+    void *bytes;
+    int64_t room;
+} rm_read_buffer;
+/* A stretch of a tensor in such memory. */
+typedef struct rm_tensor_window {
+    rm_tensor tensor; /* its element i is i + first of the whole */
+    int64_t first;
+} rm_tensor_window;
+/* Reads elements [first, first + n), with whole blocks around them, without touching the
+ * mapping. FILE if the file does not have them any more; MEMORY. */
+ringmoe_status rm_tensor_load(const rm_tensor *tensor, int64_t first, int64_t n,
+                              rm_read_buffer *buffer, rm_tensor_window *window,
+                              rm_error *error);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * A file of tensors as it is opened, whatever its format: its tensors' bytes are mapped, its
  * header is read into memory. What comes from a mapping must be there when it is touched; a
- * header is looked at with care, byte by byte, while somebody else may cut the file.
+ * header is looked at with care, byte by byte, while somebody else may cut the file. Reading is
+ * also the fastest way from a cold disk: the system reads ahead in large pages.
  */
 #ifndef RM_TENSOR_SOURCE_H
 #define RM_TENSOR_SOURCE_H
@@ -12,7 +13,7 @@
 typedef struct rm_tensor_source {
     char *path;
     rm_file_map map; /* its size is the file's when it was opened */
-    int descriptor;  /* while the header is read */
+    int descriptor;  /* reads it, until it is closed */
 } rm_tensor_source;
 
 /* Reads the header of `file`, which has the source; failures in words that follow its path. */
@@ -22,7 +23,9 @@ typedef ringmoe_status (*rm_header_reader)(void *file, rm_error *error);
  * that names the path. FILE, MEMORY, or what the reader says. */
 ringmoe_status rm_tensor_source_open(rm_tensor_source *source, const char *path,
                                      rm_header_reader read_header, void *file, rm_error *error);
-/* For a header's reader: n bytes from `at` on. FILE if they are not there any more. */
+/* n bytes from `at` on; false if they are not there any more or cannot be read. */
+bool rm_tensor_source_get(const rm_tensor_source *source, int64_t at, void *bytes, int64_t n);
+/* The same for a header's reader, with FILE. */
 ringmoe_status rm_tensor_source_read(const rm_tensor_source *source, int64_t at, void *bytes,
                                      int64_t n, rm_error *error);
 void rm_tensor_source_close(rm_tensor_source *source);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  *   file | rows of q | rows of k | ...          strips, dealt out to the threads one by one
- *            |  read, widened
+ *            |  read
+ *            v
+ *   the thread's buffer: rows as they are stored
+ *            |  widened
  *            v
  *   the thread's staging: rows in fp32
  *            |  packed: rounded to bf16 or blocks of 8 or 4 bits
@@ -9,7 +12,7 @@
  *   panels of the matrix
  *
  * What a file has in blocks of the form that the matrix takes is packed block by block, not
- * rounded again. While a strip is packed, the system reads the file ahead.
+ * rounded again. Strips come in the order of the file, so that the system reads it ahead.
  */
 #include "model/pack_weights.h"
 
@@ -17,18 +20,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/pages.h"
 #include "format/dtype.h"
 #include "model/part_read.h"
 
-/* Elements of a strip, about; and strips that the files are asked for ahead. */
-enum { STRIP_ELEMENTS = 1 << 18, STRIPS_AHEAD = 32 };
+/* Elements of a strip, about. */
+enum { STRIP_ELEMENTS = 1 << 18 };
 
 /* Rows [first, first + n) of one matrix. */
 typedef struct weight_strip {
     const rm_matrix_source *source;
     int64_t first, n;
 } weight_strip;
+
+/* Memory of a thread: rows in the form that is packed, and as the file has them. */
+typedef struct strip_room {
+    rm_real *staging;
+    rm_read_buffer buffer;
+} strip_room;
 
 typedef struct packing {
     const rm_compute *compute;
@@ -106,49 +114,39 @@ static bool lies_in_blocks(const rm_compute *compute, const rm_matrix_source *so
 
 /* Row by row, since rows may lie in another order and be cut. */
 static ringmoe_status pack_blocks(const rm_compute *compute, const weight_strip *strip,
-                                  const rm_parameter_part *part, unsigned char *staging,
+                                  const rm_parameter_part *part, strip_room *room,
                                   rm_error *error)
 {
     const rm_matrix_source *source = strip->source;
-    const rm_tensor *tensor = source->place->tensor;
-    int64_t row_bytes = rm_dtype_size(tensor->dtype, part->n_columns);
+    const rm_weight_place *place = source->place;
+    int64_t row_bytes = rm_dtype_size(place->tensor->dtype, part->n_columns);
+    unsigned char *rows = (unsigned char *)room->staging;
+    rm_tensor_window window;
+    RM_TRY(rm_part_load(place, source->parameter, part, strip->first * part->n_columns,
+                        strip->n * part->n_columns, &room->buffer, &window, error));
     for (int64_t i = 0; i < strip->n; i++) {
         int64_t row = part->first_row + strip->first + i;
-        int64_t begin =
-            rm_weight_place_row(source->place, source->parameter, row) + part->first_column;
-        RM_TRY(rm_tensor_fetch(tensor, begin, part->n_columns, error));
-        memcpy(staging + i * row_bytes, rm_tensor_at(tensor, begin), (size_t)row_bytes);
+        int64_t begin = rm_weight_place_row(place, source->parameter, row) + part->first_column;
+        memcpy(rows + i * row_bytes, rm_tensor_at(&window.tensor, begin - window.first),
+               (size_t)row_bytes);
     }
-    rm_matrix_pack_blocks(compute, source->matrix, strip->first, strip->n, staging, row_bytes);
+    rm_matrix_pack_blocks(compute, source->matrix, strip->first, strip->n, rows, row_bytes);
     return RINGMOE_OK;
 }
 
-/* Where a strip lies, about, where rows are in another order. */
-static void ask_for(const packing *work, int64_t index)
-{
-    if (index >= work->n_strips) return;
-    const rm_matrix_source *source = work->strips[index].source;
-    const rm_tensor *tensor = source->place->tensor;
-    int64_t width = source->parameter->shape[1];
-    rm_parameter_part part = rm_parameter_part_of(
-        source->parameter, work->placement->tensor_ranks, work->placement->tensor_rank);
-    int64_t begin = source->place->first + (part.first_row + work->strips[index].first) * width;
-    rm_pages_ask(rm_tensor_at(tensor, begin),
-                 rm_dtype_size(tensor->dtype, work->strips[index].n * width));
-}
-
 static ringmoe_status pack_strip(const packing *work, const weight_strip *strip,
-                                 rm_real *staging, rm_error *error)
+                                 strip_room *room, rm_error *error)
 {
     const rm_matrix_source *source = strip->source;
     int64_t width = source->matrix->in;
     rm_parameter_part part = rm_parameter_part_of(
         source->parameter, work->placement->tensor_ranks, work->placement->tensor_rank);
     if (lies_in_blocks(work->compute, source, &part))
-        return pack_blocks(work->compute, strip, &part, (unsigned char *)staging, error);
+        return pack_blocks(work->compute, strip, &part, room, error);
     RM_TRY(rm_part_read_here(work->compute->kernels, source->place, source->parameter, &part,
-                             strip->first * width, strip->n * width, staging, error));
-    rm_matrix_pack_from(work->compute, source->matrix, strip->first, strip->n, staging);
+                             strip->first * width, strip->n * width, room->staging,
+                             &room->buffer, error));
+    rm_matrix_pack_from(work->compute, source->matrix, strip->first, strip->n, room->staging);
     return RINGMOE_OK;
 }
 
@@ -161,14 +159,16 @@ static void note_failure(packing *work, ringmoe_status status, const rm_error *w
 
 static void pack_strips(packing *work)
 {
-    for (int64_t i = 0; i < STRIPS_AHEAD; i++) ask_for(work, i);
-#pragma omp parallel for num_threads(work->compute->n_threads) schedule(dynamic)
-    for (int64_t i = 0; i < work->n_strips; i++) {
-        rm_error why = {""};
-        ask_for(work, i + STRIPS_AHEAD);
-        rm_real *staging = work->staging + omp_get_thread_num() * work->most_elements;
-        ringmoe_status status = pack_strip(work, &work->strips[i], staging, &why);
-        if (status != RINGMOE_OK) note_failure(work, status, &why);
+#pragma omp parallel num_threads(work->compute->n_threads)
+    {
+        strip_room room = {work->staging + omp_get_thread_num() * work->most_elements, {0}};
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < work->n_strips; i++) {
+            rm_error why = {""};
+            ringmoe_status status = pack_strip(work, &work->strips[i], &room, &why);
+            if (status != RINGMOE_OK) note_failure(work, status, &why);
+        }
+        free(room.buffer.bytes);
     }
 }
 

@@ -2,9 +2,18 @@
 #include "model/part_read.h"
 
 #include <omp.h>
+#include <stdlib.h>
+
+/* What is read. */
+typedef struct part_reading {
+    const rm_kernels *kernels;
+    const rm_weight_place *place;
+    const rm_parameter *parameter;
+    const rm_parameter_part *part;
+} part_reading;
 
 /* Elements of the file a thread has in memory at a time; runs as long as that or half of it are
- * brought in one by one, shorter ones with what lies between them. */
+ * read one by one, shorter ones with what lies between them. */
 enum { SPAN_ELEMENTS = 1 << 18, LONG_RUN_ELEMENTS = 1 << 14 };
 
 int64_t rm_weight_place_row(const rm_weight_place *place, const rm_parameter *parameter,
@@ -53,32 +62,40 @@ static int64_t block_elements(const rm_parameter *parameter, const rm_parameter_
     return n > part->n_columns ? n : part->n_columns;
 }
 
-/* Elements [at, at + n) of the part, which lie in `span` or so elements of the file. */
-static ringmoe_status read_window(const rm_kernels *kernels, const rm_weight_place *place,
-                                  const rm_parameter *parameter, const rm_parameter_part *part,
-                                  int64_t at, int64_t n, rm_real *values, rm_error *error)
+ringmoe_status rm_part_load(const rm_weight_place *place, const rm_parameter *parameter,
+                            const rm_parameter_part *part, int64_t at, int64_t n,
+                            rm_read_buffer *buffer, rm_tensor_window *window, rm_error *error)
 {
     int64_t begin, span = span_of(place, parameter, part, at, n, &begin);
-    RM_TRY(rm_tensor_fetch(place->tensor, begin, span, error));
+    return rm_tensor_load(place->tensor, begin, span, buffer, window, error);
+}
+
+/* One read, for a window of the part. */
+static ringmoe_status read_window(const part_reading *reading, int64_t at, int64_t n,
+                                  rm_real *values, rm_read_buffer *buffer, rm_error *error)
+{
+    rm_tensor_window window;
+    RM_TRY(rm_part_load(reading->place, reading->parameter, reading->part, at, n, buffer,
+                        &window, error));
     for (int64_t done = 0; done < n;) {
-        rm_part_run run = run_at(place, parameter, part, at + done, n - done);
-        rm_tensor_read(kernels, place->tensor, run.global, run.n, values + done);
+        rm_part_run run =
+            run_at(reading->place, reading->parameter, reading->part, at + done, n - done);
+        rm_tensor_read(reading->kernels, &window.tensor, run.global - window.first, run.n,
+                       values + done);
         done += run.n;
     }
-    rm_tensor_release(place->tensor, begin, span);
     return RINGMOE_OK;
 }
 
-static ringmoe_status read_block(const rm_kernels *kernels, const rm_weight_place *place,
-                                 const rm_parameter *parameter, const rm_parameter_part *part,
-                                 int64_t at, int64_t n, rm_real *values, rm_error *error)
+static ringmoe_status read_block(const part_reading *reading, int64_t at, int64_t n,
+                                 rm_real *values, rm_read_buffer *buffer, rm_error *error)
 {
-    bool long_runs = part->n_columns >= LONG_RUN_ELEMENTS;
+    bool long_runs = reading->part->n_columns >= LONG_RUN_ELEMENTS;
     for (int64_t done = 0; done < n;) {
-        int64_t left = n - done;
-        int64_t window = long_runs ? rm_part_run_at(parameter, part, at + done, left).n : left;
-        RM_TRY(read_window(kernels, place, parameter, part, at + done, window, values + done,
-                           error));
+        int64_t left = n - done, window = left;
+        if (long_runs)
+            window = rm_part_run_at(reading->parameter, reading->part, at + done, left).n;
+        RM_TRY(read_window(reading, at + done, window, values + done, buffer, error));
         done += window;
     }
     return RINGMOE_OK;
@@ -86,12 +103,14 @@ static ringmoe_status read_block(const rm_kernels *kernels, const rm_weight_plac
 
 ringmoe_status rm_part_read_here(const rm_kernels *kernels, const rm_weight_place *place,
                                  const rm_parameter *parameter, const rm_parameter_part *part,
-                                 int64_t first, int64_t n, rm_real *values, rm_error *error)
+                                 int64_t first, int64_t n, rm_real *values,
+                                 rm_read_buffer *buffer, rm_error *error)
 {
+    part_reading reading = {kernels, place, parameter, part};
     int64_t block = block_elements(parameter, part);
     for (int64_t done = 0; done < n; done += block)
-        RM_TRY(read_block(kernels, place, parameter, part, first + done,
-                          n - done < block ? n - done : block, values + done, error));
+        RM_TRY(read_block(&reading, first + done, n - done < block ? n - done : block,
+                          values + done, buffer, error));
     return RINGMOE_OK;
 }
 
@@ -100,20 +119,26 @@ ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *pl
                             int64_t first, int64_t n, rm_real *values, rm_error *error)
 {
     if (n <= 0) return RINGMOE_OK;
+    part_reading reading = {compute->kernels, place, parameter, part};
     int64_t block = block_elements(parameter, part);
     ringmoe_status status = RINGMOE_OK;
     omp_lock_t lock;
     omp_init_lock(&lock);
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
-    for (int64_t done = 0; done < n; done += block) {
-        rm_error why = {""};
-        ringmoe_status found =
-            read_block(compute->kernels, place, parameter, part, first + done,
-                       n - done < block ? n - done : block, values + done, &why);
-        if (found == RINGMOE_OK) continue;
-        omp_set_lock(&lock);
-        status = rm_fail(error, found, "%s", why.text);
-        omp_unset_lock(&lock);
+#pragma omp parallel num_threads(compute->n_threads)
+    {
+        rm_read_buffer buffer = {0};
+#pragma omp for schedule(dynamic)
+        for (int64_t done = 0; done < n; done += block) {
+            rm_error why = {""};
+            int64_t count = n - done < block ? n - done : block;
+            ringmoe_status found =
+                read_block(&reading, first + done, count, values + done, &buffer, &why);
+            if (found == RINGMOE_OK) continue;
+            omp_set_lock(&lock);
+            status = rm_fail(error, found, "%s", why.text);
+            omp_unset_lock(&lock);
+        }
+        free(buffer.bytes);
     }
     omp_destroy_lock(&lock);
     return status;

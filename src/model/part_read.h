@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A rank's part of a parameter, from the file that has the whole: in threads, a stretch of the
- * file at a time, whose pages are given back before the next.
+ * file at a time.
  */
 #ifndef RM_PART_READ_H
 #define RM_PART_READ_H
@@ -14,9 +14,16 @@
 ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *place,
                             const rm_parameter *parameter, const rm_parameter_part *part,
                             int64_t first, int64_t n, rm_real *values, rm_error *error);
-/* The same by the calling thread alone; any number of threads may call it at once. */
+/* The same by the calling thread alone; any number of threads may call it at once, each with a
+ * buffer of its own. */
 ringmoe_status rm_part_read_here(const rm_kernels *kernels, const rm_weight_place *place,
                                  const rm_parameter *parameter, const rm_parameter_part *part,
-                                 int64_t first, int64_t n, rm_real *values, rm_error *error);
+                                 int64_t first, int64_t n, rm_real *values,
+                                 rm_read_buffer *buffer, rm_error *error);
+/* The stretch of the file that has these elements of the part, as it is stored; their number is
+ * the caller's to bound. */
+ringmoe_status rm_part_load(const rm_weight_place *place, const rm_parameter *parameter,
+                            const rm_parameter_part *part, int64_t at, int64_t n,
+                            rm_read_buffer *buffer, rm_tensor_window *window, rm_error *error);
 
 #endif

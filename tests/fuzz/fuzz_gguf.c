@@ -57,6 +57,7 @@ static void read_parameters(const char *path, const ringmoe_model_config *config
     rm_weight_source *source;
     static rm_weight_place places[MOST_PARAMETERS];
     if (config->num_local_experts > 64 || config->num_hidden_layers > 16) return;
+    rm_read_buffer buffer = {0};
     FUZZ_CHECK(rm_parameter_table_create(config, &(rm_placement){0}, &table, &error) ==
                RINGMOE_OK);
     FUZZ_CHECK(rm_weight_source_open(path, &source, &error) == RINGMOE_OK);
@@ -69,9 +70,11 @@ static void read_parameters(const char *path, const ringmoe_model_config *config
         rm_real *values = malloc((size_t)parameter->n_elements * sizeof *values);
         FUZZ_CHECK(values);
         FUZZ_CHECK(rm_part_read_here(rm_kernels_best(), &places[i], parameter, &whole, 0,
-                                     parameter->n_elements, values, &error) == RINGMOE_OK);
+                                     parameter->n_elements, values, &buffer,
+                                     &error) == RINGMOE_OK);
         free(values);
     }
+    free(buffer.bytes);
     rm_weight_source_close(&source);
     rm_parameter_table_free(&table);
 }
