@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "comm/mail.h"
 
+#include <math.h>
 #include <stddef.h>
+
+#include "base/clock.h"
 
 /* --- pieces --- */
 
@@ -34,28 +37,93 @@ static ringmoe_status begin_pieces(const rm_mail *mail, rm_message *message, rm_
     return RINGMOE_OK;
 }
 
-/* Completes what has arrived and begins what may follow. */
-static ringmoe_status advance_message(const rm_mail *mail, rm_message *message, rm_error *error)
+/* Pieces that are asked for at a time, of several messages. */
+enum { MOST_ASKED = 64 };
+
+typedef struct rm_asking {
+    int n;
+    MPI_Request *places[MOST_ASKED], requests[MOST_ASKED];
+} rm_asking;
+
+/* The oldest pieces on the way, as many as there is room for. */
+static void ask_for(rm_message *message, int most, rm_asking *asking)
 {
-    while (message->n_done < message->n_pieces) {
-        int done = 0;
-        MPI_Request *oldest = &message->requests[message->n_done % RM_MAIL_WINDOW];
-        RM_TRY(rm_mpi_check(MPI_Test(oldest, &done, MPI_STATUS_IGNORE), "messages of tokens",
-                            error));
-        if (!done) return RINGMOE_OK;
+    for (int64_t i = message->n_done; i < message->n_begun && most > 0; i++) {
+        MPI_Request *request = &message->requests[i % RM_MAIL_WINDOW];
+        if (*request == MPI_REQUEST_NULL) continue;
+        asking->places[asking->n] = request;
+        asking->requests[asking->n++] = *request;
+        most--;
+    }
+}
+
+/* One call for all: it is the call that costs, since MPI looks at all its connections in each.
+ * The requests of pieces that are there become MPI_REQUEST_NULL. */
+static ringmoe_status ask(rm_asking *asking, rm_error *error)
+{
+    MPI_Status statuses[MOST_ASKED];
+    int n_done, done[MOST_ASKED];
+    if (asking->n == 0) return RINGMOE_OK;
+    int code = MPI_Testsome(asking->n, asking->requests, &n_done, done, statuses);
+    for (int i = 0; i < asking->n; i++) *asking->places[i] = asking->requests[i];
+    for (int i = 0; code == MPI_ERR_IN_STATUS && i < n_done; i++)
+        if (statuses[i].MPI_ERROR != MPI_SUCCESS) code = statuses[i].MPI_ERROR;
+    return rm_mpi_check(code, "messages of tokens", error);
+}
+
+/* Counts what is there and begins what may follow. */
+static ringmoe_status go_on(const rm_mail *mail, rm_message *message, int *n_moved,
+                            rm_error *error)
+{
+    while (message->n_done < message->n_begun &&
+           message->requests[message->n_done % RM_MAIL_WINDOW] == MPI_REQUEST_NULL) {
         message->n_done++;
+        ++*n_moved;
         rm_progress_tick(mail->axis->progress);
-        RM_TRY(begin_pieces(mail, message, error));
+    }
+    return begin_pieces(mail, message, error);
+}
+
+static bool is_there(const rm_message *message)
+{
+    return message->n_done == message->n_pieces;
+}
+
+static ringmoe_status advance_messages(const rm_mail *mail, int *n_moved, rm_error *error)
+{
+    int n_left = 0;
+    for (int i = 0; i < mail->n; i++) n_left += !is_there(&mail->messages[i]);
+    int most = n_left > 0 && n_left < MOST_ASKED ? MOST_ASKED / n_left : 1;
+    for (int i = 0, first = 0; i < mail->n; first = i) {
+        rm_asking asking = {.n = 0};
+        for (; i < mail->n && asking.n + most <= MOST_ASKED; i++)
+            ask_for(&mail->messages[i], most, &asking);
+        RM_TRY(ask(&asking, error));
+        for (; first < i; first++) RM_TRY(go_on(mail, &mail->messages[first], n_moved, error));
     }
     return RINGMOE_OK;
+}
+
+/* Between the tasks of a product a poll is time lost, most of it when little has come: the next
+ * one is to find a quarter of the window, or half of it at most. */
+static void set_pace(rm_mail *mail, double now, int n_moved)
+{
+    static const double STEP = 50e-6, LONGEST = 400e-6; /* seconds */
+    if (n_moved < RM_MAIL_WINDOW / 4) mail->pause = fmin(mail->pause + STEP, LONGEST);
+    if (n_moved > RM_MAIL_WINDOW / 2) mail->pause /= 2;
+    mail->next_poll = now + mail->pause;
 }
 
 static ringmoe_status advance(rm_background *self, bool has_threads, rm_error *error)
 {
     rm_mail *mail = (rm_mail *)((char *)self - offsetof(rm_mail, background));
-    (void)has_threads;
-    for (int i = 0; i < mail->n; i++) RM_TRY(advance_message(mail, &mail->messages[i], error));
-    return RINGMOE_OK;
+    int n_moved = 0;
+    if (has_threads) return advance_messages(mail, &n_moved, error);
+    double now = rm_clock_seconds();
+    if (now < mail->next_poll) return RINGMOE_OK;
+    ringmoe_status status = advance_messages(mail, &n_moved, error);
+    set_pace(mail, now, n_moved);
+    return status;
 }
 
 /* --- messages --- */
@@ -123,11 +191,6 @@ ringmoe_status rm_mail_send(rm_mail *mail, int to, rm_mail_kind kind, const rm_r
 }
 
 /* --- waiting --- */
-
-static bool is_there(const rm_message *message)
-{
-    return message->n_done == message->n_pieces;
-}
 
 /* An error that a poll in the background was told of is that of whoever waits. */
 static ringmoe_status behind_the_scenes(const rm_mail *mail, const char *what, rm_error *error)

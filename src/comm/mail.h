@@ -43,7 +43,8 @@ typedef struct rm_mail {
     rm_message *messages; /* [most] */
     int n, most;
     int first_tag;
-    int64_t far_piece; /* elements of a piece between nodes; tests make them smaller */
+    double next_poll, pause; /* between the tasks of products */
+    int64_t far_piece;       /* elements of a piece between nodes; tests make them smaller */
 } rm_mail;
 
 /* Opens a set of up to `most` messages with rows of `width` elements. `messages` and the rows
