@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "launcher.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#ifndef MSG_NOSIGNAL /* macOS: a rank that mpiexec has left may end of it, which is as well */
+#define MSG_NOSIGNAL 0
+#endif
 
 static int number_of(const char *variable)
 {
@@ -36,4 +43,17 @@ int launcher_lone_tasks(int size)
 bool launcher_is_first_task(void)
 {
     return number_of("SLURM_PROCID") == 0;
+}
+
+/* Hydra, MPICH's mpiexec, gives each rank a line to itself, on which MPI speaks PMI-1 to it:
+ * one command a line of text. This is what MPI_Abort says there, which may only be called in
+ * the thread that is stuck. */
+void launcher_end_job(int status)
+{
+    char command[64];
+    const struct timespec patience = {.tv_sec = 1};
+    if (!getenv("MPI_LOCALNRANKS") || !getenv("PMI_FD")) return;
+    int n = snprintf(command, sizeof command, "cmd=abort exitcode=%d\n", status);
+    if (send(number_of("PMI_FD"), command, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
+        nanosleep(&patience, NULL);
 }

@@ -2,6 +2,8 @@
  *
  * What started the ranks. srun without a process manager that MPI speaks with starts N programs
  * of one rank each without a word, and each would train a copy of the model into one folder.
+ * MPICH's mpiexec waits for ever for a stopped process of another node, and of several ranks
+ * that end hands on the status of any.
  */
 #ifndef TOOLS_LAUNCHER_H
 #define TOOLS_LAUNCHER_H
@@ -13,5 +15,10 @@
 int launcher_lone_tasks(int size);
 /* Of such tasks one speaks for all. */
 bool launcher_is_first_task(void);
+
+/* Asks mpiexec to end all ranks, wherever they are, with a status, and gives it a second; where
+ * it does not know how to ask it comes back at once. From any thread, whatever MPI does
+ * meanwhile. */
+void launcher_end_job(int status);
 
 #endif

@@ -21,6 +21,7 @@ void session_must(const tool_session *session, int code)
     MPI_Error_string(code, text, &length);
     fprintf(stderr, "ringmoe%s%s: MPI failed on rank %d: %s: start the job again\n",
             *session->command ? " " : "", session->command, session->rank, text);
+    if (session->is_watched) watchdog_last_word();
     MPI_Abort(MPI_COMM_WORLD, EXIT_FAILED);
 }
 

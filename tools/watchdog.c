@@ -4,11 +4,15 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { TEXT_BYTES = 8192, PATIENCE_MILLISECONDS = 300 };
+#include "launcher.h"
+
+enum { TEXT_BYTES = 8192, PATIENCE_MILLISECONDS = 300, LAST_WORD_SECONDS = 3 };
 
 /* In pieces that a pipe takes whole when it takes anything. */
 void watchdog_write(const char *text, size_t n)
@@ -45,7 +49,10 @@ static void take_alarm(void *user, const ringmoe_alarm *alarm)
 {
     char text[TEXT_BYTES];
     const char *command = user;
-    if (alarm->is_over) _exit(EXIT_STUCK);
+    if (alarm->is_over) {
+        launcher_end_job(EXIT_STUCK);
+        _exit(EXIT_STUCK);
+    }
     size_t used = 0;
     if (alarm->is_witness) used = add_lines(text, used, command, "", alarm->verdict);
     used = add_lines(text, used, command, "", alarm->here);
@@ -53,8 +60,27 @@ static void take_alarm(void *user, const ringmoe_alarm *alarm)
     watchdog_write(text, used);
 }
 
+void watchdog_last_word(void)
+{
+    struct timespec left = {.tv_sec = LAST_WORD_SECONDS};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
+}
+
+/* UCX ends a process by abort() when another, of whose memory it was copying, is no more: at
+ * the same moment as the watchdog's thread hears of that, and it would be cut short with the
+ * rank's name on its tongue. That thread goes on while this one sleeps, and has the process end
+ * well before the signal takes effect. */
+static void on_abort(int number)
+{
+    watchdog_last_word();
+    raise(number); /* has its usual effect when the handler returns */
+}
+
 void watchdog_set(ringmoe_context_settings *settings, double seconds, const char *command)
 {
+    struct sigaction action = {.sa_handler = on_abort, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    if (seconds > 0) sigaction(SIGABRT, &action, NULL);
     settings->watchdog_seconds = seconds;
     settings->alarm = take_alarm;
     settings->alarm_user = (void *)command;

@@ -14,8 +14,12 @@ enum { EXIT_STUCK = 75, WATCHDOG_SECONDS = 120 };
  * moment, since whoever reads may have been stopped. */
 void watchdog_write(const char *text, size_t n);
 
+/* Before a process is ended because of an error that the end of another may have caused: time
+ * for the watchdog to find out, to say which rank it was, and to end the process itself. */
+void watchdog_last_word(void);
+
 /* Puts a watchdog of so many seconds into the settings, 0: none. `command` ("train") must
- * outlive the context. */
+ * outlive the context. From now on abort() leaves the watchdog the last word. */
 void watchdog_set(ringmoe_context_settings *settings, double seconds, const char *command);
 
 #endif

@@ -80,20 +80,21 @@ ended() {
     echo "$1: $((SECONDS - begin)) s"
 }
 
-# failed NAME: so does the job.
+# failed NAME: so does the job, with all that is left of it.
 failed() {
     local status
+    wait_until 10 is_over "$job" || fail "$1: mpiexec goes on"
+    kill -KILL "$job" 2>/dev/null
     wait "$job"
     status=$?
-    [ "$status" -ne 0 ] || fail "$1: status 0"
+    [ "$status" -eq 75 ] || fail "$1: status $status, not 75"
+    [ -z "$(rank_on 1)" ] || fail "$1: the other rank is still there"
 }
 
-# Hydra asks the stopped process of the other node to end, and waits until it does.
+# Left to itself, Hydra would wait for the stopped process of the other node.
 endless stopped
-victim=$(rank_on 1)
-kill -STOP "$victim"
+kill -STOP "$(rank_on 1)"
 ended stopped
-kill -KILL "$victim"
 failed stopped
 
 endless cut

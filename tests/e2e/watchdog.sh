@@ -50,10 +50,7 @@ struck() {
 
 silent='has not been heard of for [0-9.]+ s: it is stopped or cut off; before, it was '
 struck stopped 3 STOP "$silent"
-# Hydra kills the stopped rank when the first of the others has left; which of the two statuses it
-# hands on is up to who comes first.
-[ "$status" -eq 75 ] || [ "$status" -eq 9 ] ||
-    fail "a job with a stopped rank ends with status $status, not 75 or 9"
+[ "$status" -eq 75 ] || fail "a job with a stopped rank ends with status $status, not 75"
 has 'ringmoe train: watchdog: rank [0-9] is (computing|waiting in .* for rank.*) since' stopped.all
 has 'before: .* with ranks 0 to 2, done [0-9.]+ s ago after' stopped.all
 struck stopped-pair 2 STOP "$silent"
@@ -63,7 +60,7 @@ gone='has ended without a word; it was last heard of '
 struck dead 3 KILL "$gone" 'PID VICTIM RUNNING AT'
 if "$mpiexec" --version 2>/dev/null | grep -q HYDRA; then
     launch_options=-disable-auto-cleanup
-    struck dead-alone 3 KILL "$gone" 'process_vm_[a-z]*\(pid=VICTIM' # UCX was copying from it
+    struck dead-alone 3 KILL "$gone"
     launch_options=
 fi
 
