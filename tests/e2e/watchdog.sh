@@ -9,12 +9,13 @@ small_config >small.json
 small_run=${small_run/--global-batch 8/--global-batch 12}
 
 launch_options=
+own_words=() # what makes a rank write its last words to a file, not by way of mpiexec
 
 # start NAME RANKS MINUTES: a run in the background that would last so long. Leaves its process in
 # $job and, once it is past its first step, those of its ranks in $ranks.
 start() {
     # shellcheck disable=SC2086
-    "$mpiexec" $launch_options -n "$2" "$ringmoe" train $small_run --steps 1000000 --minutes "$3" --save-every 0 --eval-every 0 \
+    "$mpiexec" $launch_options -n "$2" "${own_words[@]}" "$ringmoe" train $small_run --steps 1000000 --minutes "$3" --save-every 0 --eval-every 0 \
         --sample-tokens 0 --threads 1 --watchdog "$limit" --out "$work/$1" \
         >"$1.out" 2>"$1.err" &
     job=$!
@@ -33,6 +34,8 @@ wait_for_job() {
     took=$((SECONDS - begin))
 }
 
+none_left() { ! pgrep -r S,R,D -f -- "^$ringmoe train .*--out $work/$1\$"; }
+
 # struck NAME RANKS SIGNAL PATTERN [OR]: one rank gets the signal at some moment of the run. The
 # watchdog says PATTERN of it, or somebody says OR.
 struck() {
@@ -41,10 +44,12 @@ struck() {
     sleep "0.$((RANDOM % 10))"
     kill "-$3" "$victim"
     wait_for_job
+    wait_until 10 none_left "$1" || fail "$1: ranks go on after mpiexec has ended"
     kill -KILL "$victim" 2>/dev/null
     [ "$status" -ne 0 ] || fail "$1: status 0"
     [ "$took" -le $((limit + 5)) ] || fail "$1: ended only after $took s"
     cat "$1.out" "$1.err" >"$1.all"
+    [ ! -e words ] || cat words >>"$1.all"
     has "ringmoe train: watchdog: rank [0-9] \(process $victim on [^)]*\) $4${or:+|${or/VICTIM/$victim}}" "$1.all"
 }
 
@@ -55,12 +60,16 @@ has 'ringmoe train: watchdog: rank [0-9] is (computing|waiting in .* for rank.*)
 has 'before: .* with ranks 0 to 2, done [0-9.]+ s ago after' stopped.all
 struck stopped-pair 2 STOP "$silent"
 # Hydra ends the others as soon as one has died, maybe before they can say a word, and names the
-# process itself; told to leave them alone, it is the watchdog that ends the job.
+# process itself; told to leave them alone, it is the watchdog that ends the job. (A proxy of Hydra
+# that was just answering the one that died may end of it, and what it was to hand on with it.)
 gone='has ended without a word; it was last heard of '
 struck dead 3 KILL "$gone" 'PID VICTIM RUNNING AT'
 if "$mpiexec" --version 2>/dev/null | grep -q HYDRA; then
     launch_options=-disable-auto-cleanup
+    # shellcheck disable=SC2016
+    own_words=(sh -c 'exec "$@" 2>>"$0"' "$work/words")
     struck dead-alone 3 KILL "$gone"
+    own_words=()
     launch_options=
 fi
 
