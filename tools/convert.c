@@ -4,6 +4,7 @@
  */
 #include "command.h"
 
+#include "interrupt.h"
 #include "progress.h"
 #include "source.h"
 #include "text.h"
@@ -50,7 +51,7 @@ typedef struct shown_progress {
 } shown_progress;
 
 /* A bar on a terminal; else a line every few seconds. */
-static void show(void *user, int64_t done, int64_t total)
+static int show(void *user, int64_t done, int64_t total)
 {
     static const double pause = 5;
     shown_progress *shown = user;
@@ -63,6 +64,7 @@ static void show(void *user, int64_t done, int64_t total)
         fprintf(stderr, "%s\n", line);
         shown->lined = clock_seconds();
     }
+    return interrupt_requested();
 }
 
 static int convert(tool_session *session, const convert_options *options, const char *model)
@@ -78,6 +80,7 @@ static int convert(tool_session *session, const convert_options *options, const 
     settings.seed = options->seed;
     settings.progress = show;
     settings.progress_user = &shown;
+    interrupt_watch();
     progress_begin(&shown.bar, session->rank == 0 ? stderr : NULL, 0, 0, 0);
     int result = session_check(
         session, ringmoe_convert(session->context, model, options->out, &settings));

@@ -10,7 +10,7 @@
 #define ROW(member, ...) OPTION_ROW(info_options, member, __VA_ARGS__)
 
 static const option_row rows[] = {
-    ROW(model, TEXT, "model", "NAME", "tiny, small, base, config.json or folder",
+    ROW(model, TEXT, "model", "NAME", "tiny, small, base, config.json, folder or .gguf",
         .otherwise = "none"),
     ROW(train.seq_len, INTEGER, "seq-len", "N", "tokens of a sequence", .low = 1, .high = 1e9),
     ROW(train.microbatch, INTEGER, "microbatch", "N", "sequences of a microbatch", .low = 1,
@@ -24,15 +24,14 @@ static const option_row rows[] = {
 };
 
 static const option_set set = {
-    .usage = "ringmoe info [RUN | CHECKPOINT] [options]",
+    .usage = "ringmoe info [RUN | CHECKPOINT | MODEL] [options]",
     .summary =
         "Tells what this machine is, which settings are in force, and which of them will\n"
-        "hurt; with --model the parameters and the memory of training on each rank. With the\n"
-        "folder of a checkpoint, or of a run for its newest: step, model, files, position in "
-        "the\n"
-        "data, settings and the layout that wrote it; with --verify whether every byte is "
-        "what\n"
-        "was written.",
+        "hurt; with --model, or of a model's folder or .gguf file, its family, sizes, tensors\n"
+        "and tokenizer, and the memory of training on each rank. With the folder of a\n"
+        "checkpoint, or of a run for its newest: step, model, files, position in the data,\n"
+        "settings and the layout that wrote it; with --verify whether every byte is what was\n"
+        "written.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
     .word = "FOLDER",
@@ -56,6 +55,9 @@ int command_info(tool_session *session, int argc, char **argv)
     if (status) return status;
     status = session_open(session, &options.placement);
     if (status) return status;
-    if (options.folder) return info_checkpoint(session, &options);
+    if (options.folder && !options.verify && info_is_model(options.folder))
+        options.model = options.folder;
+    else if (options.folder)
+        return info_checkpoint(session, &options);
     return options.model ? info_model(session, &options) : info_machine(session, &options);
 }

@@ -15,6 +15,23 @@ typedef struct info_options {
     int verify, json;
 } info_options;
 
+/* What is known of a model's files; nothing of a preset's or a config.json's. */
+typedef struct info_files {
+    bool has_weights;
+    ringmoe_model_files files;
+    ringmoe_tokenizer *tokenizer; /* NULL: none */
+} info_files;
+
+int info_files_open(tool_session *session, const char *model, int vocab_size,
+                    info_files *found);
+void info_files_close(info_files *found);
+void info_files_print(const info_files *found);
+/* Adds members. */
+void info_files_to_json(const info_files *found, json_t *object);
+/* Whether the path is a model's, and neither a run's nor a checkpoint's. */
+bool info_is_model(const char *path);
+void info_print_config(const ringmoe_model_config *config);
+
 int info_machine(tool_session *session, const info_options *options);
 int info_checkpoint(tool_session *session, const info_options *options);
 int info_model(tool_session *session, const info_options *options);

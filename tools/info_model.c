@@ -43,20 +43,11 @@ static int64_t plan_value(const ringmoe_memory_plan *plan, const plan_row *row)
 
 static void print_text(const tool_session *session, const info_options *options,
                        const ringmoe_model_config *config, const ringmoe_mesh_dims *dims,
-                       const ringmoe_memory_plan *plan)
+                       const ringmoe_memory_plan *plan, const info_files *found)
 {
     printf("model        %s\n", options->model);
-    printf("parameters   %s, %s active a token\n",
-           text_count((double)ringmoe_model_config_parameters(config)).text,
-           text_count((double)ringmoe_model_config_active_parameters(config)).text);
-    printf("layers       %d of %d features, %d heads of %d, %d key-value heads\n",
-           config->num_hidden_layers, config->hidden_size, config->num_attention_heads,
-           config->head_dim, config->num_key_value_heads);
-    if (config->num_local_experts)
-        printf("experts      %d of %d, top-%d\n", config->num_local_experts,
-               config->intermediate_size, config->num_experts_per_tok);
-    else
-        printf("dense        %d\n", config->dense_intermediate_size);
+    info_print_config(config);
+    info_files_print(found);
     printf("batch        %lld sequences of %lld tokens, microbatches of %lld, %s\n",
            (long long)options->train.global_batch, (long long)options->train.seq_len,
            (long long)options->train.microbatch,
@@ -75,17 +66,22 @@ static void print_text(const tool_session *session, const info_options *options,
 
 static int print_json(const tool_session *session, const info_options *options,
                       const ringmoe_model_config *config, const ringmoe_mesh_dims *dims,
-                      const ringmoe_memory_plan *plan)
+                      const ringmoe_memory_plan *plan, const info_files *found)
 {
     json_t *memory = json_object();
     for (int i = 0; i < N_PLAN_ROWS; i++)
         json_object_set_new(memory, plan_rows[i].name,
                             json_integer(plan_value(plan, &plan_rows[i])));
     json_t *object = json_pack(
-        "{s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:o}", "model", options->model, "parameters",
+        "{s:s, s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o}", "model",
+        options->model, "family", ringmoe_family_name(config->family), "parameters",
         (json_int_t)ringmoe_model_config_parameters(config), "active_parameters",
-        (json_int_t)ringmoe_model_config_active_parameters(config), "pp", dims->pipeline, "dp",
-        dims->data, "ep", dims->expert, "tp", dims->tensor, "memory", memory);
+        (json_int_t)ringmoe_model_config_active_parameters(config), "layers",
+        config->num_hidden_layers, "experts", config->num_local_experts, "experts_per_token",
+        config->num_experts_per_tok, "context_length", config->max_position_embeddings,
+        "vocab_size", config->vocab_size, "pp", dims->pipeline, "dp", dims->data, "ep",
+        dims->expert, "tp", dims->tensor, "memory", memory);
+    info_files_to_json(found, object);
     char warning[256];
     if (lacks_memory(session, plan, warning, sizeof warning))
         json_object_set_new(object, "warning", json_string(warning));
@@ -126,8 +122,12 @@ int info_model(tool_session *session, const info_options *options)
             session, ringmoe_model_memory_plan(session->context, &config, &dims,
                                                (ringmoe_precision)options->placement.precision,
                                                &batch, &plan));
-    if (status || session->rank != 0) return status;
-    if (options->json) return print_json(session, options, &config, &dims, &plan);
-    print_text(session, options, &config, &dims, &plan);
-    return EXIT_DONE;
+    info_files found = {.tokenizer = NULL};
+    if (!status) status = info_files_open(session, options->model, config.vocab_size, &found);
+    if (!status && session->rank == 0 && options->json)
+        status = print_json(session, options, &config, &dims, &plan, &found);
+    else if (!status && session->rank == 0)
+        print_text(session, options, &config, &dims, &plan, &found);
+    info_files_close(&found);
+    return status;
 }

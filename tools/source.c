@@ -157,14 +157,24 @@ static bool is_gguf(const char *path, const struct stat *about)
     return S_ISREG(about->st_mode) && length > 5 && strcmp(path + length - 5, ".gguf") == 0;
 }
 
-int source_weights(tool_session *session, const char *model, char folder[SOURCE_PATH])
+int source_find(tool_session *session, const char *model, char path[SOURCE_PATH],
+                bool *has_weights)
 {
     struct stat about;
+    *has_weights = false;
+    path[0] = '\0';
+    int status = is_preset(model) ? EXIT_DONE : find_model(session, model, path);
+    if (status || is_preset(model)) return status;
+    *has_weights = stat(path, &about) == 0 && (S_ISDIR(about.st_mode) || is_gguf(path, &about));
+    return EXIT_DONE;
+}
+
+int source_weights(tool_session *session, const char *model, char folder[SOURCE_PATH])
+{
     char text[SOURCE_PATH + 512] = "";
-    int status = is_preset(model) ? EXIT_DONE : find_model(session, model, folder);
+    bool has_weights;
+    int status = source_find(session, model, folder, &has_weights);
     if (status) return status;
-    bool has_weights = !is_preset(model) && stat(folder, &about) == 0 &&
-                       (S_ISDIR(about.st_mode) || is_gguf(folder, &about));
     if (!has_weights)
         snprintf(text, sizeof text,
                  "--model %s: this is not a folder with trained weights: give a run's folder, "

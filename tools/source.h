@@ -45,6 +45,10 @@ int source_config(tool_session *session, const char *model, ringmoe_model_config
  * checkpoint of the run there. */
 int source_weights(tool_session *session, const char *model, char folder[SOURCE_PATH]);
 
+/* The same, where a preset (path "") or a config.json is no error. */
+int source_find(tool_session *session, const char *model, char path[SOURCE_PATH],
+                bool *has_weights);
+
 /* The words of --weights, in the order of ringmoe_weights. */
 #define WEIGHTS_WORDS "auto|fp32|bf16|q8_0|q4_0"
 

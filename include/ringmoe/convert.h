@@ -18,8 +18,9 @@ typedef enum ringmoe_model_format {
     RINGMOE_MODEL_GGUF = 1, /**< one file, as llama.cpp loads it */
 } ringmoe_model_format;
 
-/** Called on rank 0 now and then: bytes written of how many. */
-typedef void (*ringmoe_convert_progress)(void *user, int64_t done, int64_t total);
+/** Called on rank 0 now and then: bytes written of how many. Not 0: the conversion stops and
+ * leaves nothing behind. */
+typedef int (*ringmoe_convert_progress)(void *user, int64_t done, int64_t total);
 
 typedef struct ringmoe_convert_settings {
     ringmoe_model_format format; /**< to be written; default a folder */
@@ -50,11 +51,11 @@ RINGMOE_API void ringmoe_convert_settings_default(ringmoe_convert_settings *sett
  *   model     in  a folder, or a file whose name ends in .gguf
  *   out       in  a folder or file that is not there yet
  *   settings  in  NULL: the defaults
- * The tokenizer goes along: from folder to folder its files, to GGUF as lists. A folder made
- * from a GGUF file has none.
+ * The tokenizer goes along: from folder to folder its files, to GGUF as lists, and of lists
+ * tokenizer.json and tokenizer_config.json are made.
  * Returns OK; ARGUMENT (names the setting, or what llama.cpp has not); FILE; FORMAT (the model
- * or its tokenizer is damaged or not known here); NUMERIC (a number that the type cannot hold);
- * MEMORY; MPI.
+ * or its tokenizer is damaged or not known here); INTERRUPTED (progress said so); NUMERIC (a
+ * number that the type cannot hold); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_convert(ringmoe_context *context, const char *model,
                                            const char *out,

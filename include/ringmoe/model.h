@@ -31,12 +31,31 @@ typedef enum ringmoe_family {
     RINGMOE_FAMILY_QWEN3 = 5      /**< dense; query and key norms of each head */
 } ringmoe_family;
 
+/** Its model_type in config.json; NULL: it is no value of ringmoe_family. Local. */
+RINGMOE_API const char *ringmoe_family_name(int family);
+
 /** RMSNorm of queries and keys before their rotation. */
 typedef enum ringmoe_qk_norm {
     RINGMOE_QK_NORM_NONE = 0,
     RINGMOE_QK_NORM_HEAD = 1, /**< each head by itself, one weight of head_dim for all */
     RINGMOE_QK_NORM_ROW = 2   /**< all heads of a token together, a weight for each element */
 } ringmoe_qk_norm;
+
+/** How rotary positions reach behind those a model was first trained on (key rope_type). */
+typedef enum ringmoe_rope_type {
+    RINGMOE_ROPE_DEFAULT = 0,
+    RINGMOE_ROPE_LINEAR = 1, /**< all frequencies are divided by rope_factor */
+    RINGMOE_ROPE_LLAMA3 = 2  /**< low ones are, high ones are not, between them in part */
+} ringmoe_rope_type;
+
+#define RINGMOE_MAX_TOKEN_IDS 8
+
+/** Ids with a meaning, which only who writes texts heeds; a key of config.json with null, a
+ * number or a list. */
+typedef struct ringmoe_token_ids {
+    int n; /**< 0..RINGMOE_MAX_TOKEN_IDS; 0: null */
+    int ids[RINGMOE_MAX_TOKEN_IDS];
+} ringmoe_token_ids;
 
 /** The fields have Mixtral's keys of config.json as names; what is not in a file gets the
  * stated default, or that of its family. */
@@ -75,6 +94,15 @@ typedef struct ringmoe_model_config {
                                   by the sum of the chosen (key norm_topk_prob, reversed) */
     int shared_expert_intermediate_size; /**< d_ff of an expert that every token passes, times
                                               sigmoid(w x); 0: none */
+    int rope_type;          /**< a ringmoe_rope_type; default RINGMOE_ROPE_DEFAULT */
+    double rope_factor;     /**< 1..65536; 0 with the default type */
+    double rope_low_factor; /**< llama3's low_freq_factor: what turns less often in the original
+                                 positions is divided; else 0 */
+    double rope_high_factor;     /**< llama3's high_freq_factor: what turns more often is not */
+    int rope_original_positions; /**< llama3's original_max_position_embeddings */
+    ringmoe_token_ids bos_token_id; /**< kept with the model; nothing here looks at them */
+    ringmoe_token_ids eos_token_id;
+    ringmoe_token_ids pad_token_id;
 } ringmoe_model_config;
 
 /**
@@ -103,6 +131,29 @@ RINGMOE_API ringmoe_status ringmoe_model_config_check(ringmoe_context *context,
 /** Parameters in all, and those one token passes through (k experts of each layer). Local. */
 RINGMOE_API int64_t ringmoe_model_config_parameters(const ringmoe_model_config *config);
 RINGMOE_API int64_t ringmoe_model_config_active_parameters(const ringmoe_model_config *config);
+
+/** Tensors of one type of numbers. */
+typedef struct ringmoe_type_share {
+    const char *name; /**< "F32", "F16", "BF16", "Q8_0" or "Q4_0" */
+    int64_t n_tensors, bytes;
+} ringmoe_type_share;
+
+/** What a model's files hold. */
+typedef struct ringmoe_model_files {
+    int n_files;
+    int n_types;
+    ringmoe_type_share types[8]; /**< those there are */
+    int64_t n_tensors, bytes;    /**< of all types */
+} ringmoe_model_files;
+
+/**
+ * Looks at the files of a model (a folder, or a name ending in .gguf) without reading its
+ * weights: that every tensor is there, with the right shape, and none left over. Local.
+ * Returns OK; FILE; FORMAT (names the key or tensor); MEMORY.
+ */
+RINGMOE_API ringmoe_status ringmoe_model_files_describe(ringmoe_context *context,
+                                                        const char *path,
+                                                        ringmoe_model_files *files);
 
 /** Bytes one rank needs, by purpose: memory that is touched, not address space. Left out are
  * the mapped text, program, libraries and MPI's own buffers (about 25 MiB), tokens and figures

@@ -156,8 +156,10 @@ static ringmoe_status write_parameter(rm_conversion *conversion,
         RM_TRY(make_rows(conversion, tensor, index, first, n, block));
         RM_TRY(take(user, block->data, n * block->row_bytes, conversion->error));
         conversion->done += n * block->row_bytes;
-        if (settings->progress)
-            settings->progress(settings->progress_user, conversion->done, conversion->total);
+        if (settings->progress &&
+            settings->progress(settings->progress_user, conversion->done, conversion->total))
+            return rm_fail(conversion->error, RINGMOE_ERROR_INTERRUPTED,
+                           "%s: converting was stopped", conversion->out);
     }
     return RINGMOE_OK;
 }

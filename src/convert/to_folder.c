@@ -4,6 +4,7 @@
  * tokenizer's files. It is made under another name, which it gives up when it is complete.
  */
 #include <jansson.h>
+#include <ringmoe/tokenizer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,15 +156,36 @@ static ringmoe_status copy_file(const rm_conversion *conversion, const char *fol
     return status;
 }
 
+/* The lists of a GGUF file as a tokenizer's files; it may have none. */
+static ringmoe_status write_tokenizer(const rm_conversion *conversion, const char *folder)
+{
+    ringmoe_tokenizer *tokenizer = NULL;
+    rm_error kept = *conversion->error;
+    ringmoe_status status =
+        ringmoe_tokenizer_open(conversion->context, conversion->model, &tokenizer);
+    if (status == RINGMOE_ERROR_STATE) {
+        *conversion->error = kept;
+        return RINGMOE_OK;
+    }
+    if (status == RINGMOE_OK) status = ringmoe_tokenizer_save(tokenizer, folder);
+    ringmoe_tokenizer_destroy(&tokenizer);
+    return status;
+}
+
+static ringmoe_status write_companions(const rm_conversion *conversion, const char *folder)
+{
+    if (!rm_path_is_folder(conversion->model)) return write_tokenizer(conversion, folder);
+    for (int i = 0; i < N_COMPANIONS; i++) RM_TRY(copy_file(conversion, folder, companions[i]));
+    return RINGMOE_OK;
+}
+
 static ringmoe_status fill_folder(rm_conversion *conversion, const char *folder)
 {
     char *config = rm_path_join(folder, "config.json");
     ringmoe_status status = config ? rm_config_write(&conversion->to, config, conversion->error)
                                    : fail_memory(conversion);
     free(config);
-    for (int i = 0; status == RINGMOE_OK && i < N_COMPANIONS; i++)
-        if (rm_path_is_folder(conversion->model))
-            status = copy_file(conversion, folder, companions[i]);
+    if (status == RINGMOE_OK) status = write_companions(conversion, folder);
     if (status == RINGMOE_OK && count_files(conversion) > 1)
         status = write_index(conversion, folder);
     return status == RINGMOE_OK ? write_files(conversion, folder) : status;

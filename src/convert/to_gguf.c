@@ -8,6 +8,7 @@
 #include "convert/conversion.h"
 #include "convert/tokenizer_keys.h"
 #include "format/gguf_config.h"
+#include "format/gguf_rope.h"
 
 /* llama.cpp's number for a file whose matrices have this type. */
 static uint32_t file_type(rm_dtype type)
@@ -50,11 +51,32 @@ static ringmoe_status put_all(const rm_conversion *conversion, rm_gguf_writer *w
     if (source)
         rm_tokenizer_copy_keys(source, writer);
     else
-        RM_TRY(rm_tokenizer_put_keys(conversion->context, conversion->model,
-                                     conversion->to.vocab_size, writer));
+        RM_TRY(rm_tokenizer_put_keys(conversion->context, conversion->model, &conversion->to,
+                                     writer));
     for (int i = 0; i < conversion->n_tensors; i++)
         RM_TRY(rm_gguf_put_tensor(writer, &conversion->tensors[i].entry, error));
-    return RINGMOE_OK;
+    if (conversion->to.rope_type != RINGMOE_ROPE_LLAMA3) return RINGMOE_OK;
+    rm_tensor_entry divisors = {.name = RM_GGUF_ROPE_TENSOR,
+                                .dtype = RM_DTYPE_F32,
+                                .n_dims = 1,
+                                .shape = {conversion->to.head_dim / 2}};
+    return rm_gguf_put_tensor(writer, &divisors, error);
+}
+
+/* The tensor behind those of parameters, if there is one. */
+static ringmoe_status append_rope(const rm_conversion *conversion, rm_gguf_writer *writer)
+{
+    int64_t n = conversion->to.head_dim / 2;
+    if (conversion->to.rope_type != RINGMOE_ROPE_LLAMA3) return RINGMOE_OK;
+    float *divisors = calloc((size_t)n, sizeof *divisors);
+    if (!divisors)
+        return rm_fail(conversion->error, RINGMOE_ERROR_MEMORY, "%s: no memory to write it",
+                       conversion->out);
+    rm_gguf_rope_divisors(&conversion->to, divisors);
+    ringmoe_status status =
+        rm_gguf_append(writer, divisors, n * (int64_t)sizeof *divisors, conversion->error);
+    free(divisors);
+    return status;
 }
 
 static ringmoe_status append(void *writer, const void *data, int64_t bytes, rm_error *error)
@@ -71,6 +93,7 @@ ringmoe_status rm_conversion_to_gguf(rm_conversion *conversion)
         status = rm_gguf_begin(writer, conversion->out, conversion->error);
     for (int i = 0; status == RINGMOE_OK && i < conversion->n_tensors; i++)
         status = rm_conversion_write(conversion, &conversion->tensors[i], append, writer);
+    if (status == RINGMOE_OK) status = append_rope(conversion, writer);
     if (status == RINGMOE_OK) return rm_gguf_commit(&writer, conversion->error);
     rm_gguf_abandon(&writer);
     return status;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "format/config_ids.h"
 
 #define KEY(name) "tokenizer.ggml." name
 enum { PADDING_BYTES = 24 };
@@ -68,9 +69,22 @@ static void put_id(rm_gguf_writer *writer, const char *key, int id)
     if (id >= 0) rm_gguf_put_u32(writer, key, (uint32_t)id);
 }
 
-static void put_parts(const ringmoe_tokenizer_parts *parts, const padded_lists *lists,
-                      int vocab_size, rm_gguf_writer *writer)
+/* The ids that config.json names too, which count where the tokenizer names none. */
+static void put_common_ids(const ringmoe_model_config *config, const int own[RM_N_ID_KEYS],
+                           rm_gguf_writer *writer)
 {
+    for (int i = 0; i < RM_N_ID_KEYS; i++) {
+        const ringmoe_token_ids *ids =
+            rm_config_ids_in((ringmoe_model_config *)config, &rm_id_keys[i]);
+        bool has_one = ids->n > 0 && ids->ids[0] < config->vocab_size;
+        put_id(writer, rm_id_keys[i].gguf, own[i] >= 0 || !has_one ? own[i] : ids->ids[0]);
+    }
+}
+
+static void put_parts(const ringmoe_tokenizer_parts *parts, const padded_lists *lists,
+                      const ringmoe_model_config *config, rm_gguf_writer *writer)
+{
+    int vocab_size = config->vocab_size;
     bool is_bytes = parts->kind == RINGMOE_TOKENIZER_BYTES;
     rm_gguf_put_text(writer, KEY("model"), is_bytes ? "gpt2" : "llama");
     if (is_bytes) rm_gguf_put_text(writer, KEY("pre"), parts->pattern);
@@ -80,10 +94,8 @@ static void put_parts(const ringmoe_tokenizer_parts *parts, const padded_lists *
         rm_gguf_put_texts(writer, KEY("merges"), parts->merges, parts->n_merges);
     else
         rm_gguf_put_numbers(writer, KEY("scores"), RM_GGUF_F32, lists->scores, vocab_size);
-    put_id(writer, KEY("bos_token_id"), parts->bos);
-    put_id(writer, KEY("eos_token_id"), parts->eos);
+    put_common_ids(config, (const int[]){parts->bos, parts->eos, parts->padding}, writer);
     put_id(writer, KEY("unknown_token_id"), parts->unknown);
-    put_id(writer, KEY("padding_token_id"), parts->padding);
     rm_gguf_put_bool(writer, KEY("add_bos_token"), parts->adds_bos);
     rm_gguf_put_bool(writer, KEY("add_eos_token"), parts->adds_eos);
     if (!is_bytes) rm_gguf_put_bool(writer, KEY("add_space_prefix"), parts->adds_blank);
@@ -92,11 +104,12 @@ static void put_parts(const ringmoe_tokenizer_parts *parts, const padded_lists *
 }
 
 static ringmoe_status put_tokenizer(ringmoe_context *context, const char *folder,
-                                    ringmoe_tokenizer *tokenizer, int vocab_size,
-                                    rm_gguf_writer *writer)
+                                    ringmoe_tokenizer *tokenizer,
+                                    const ringmoe_model_config *config, rm_gguf_writer *writer)
 {
     ringmoe_tokenizer_parts parts;
     padded_lists lists;
+    int vocab_size = config->vocab_size;
     RM_TRY(ringmoe_tokenizer_describe(tokenizer, &parts));
     if (parts.n_tokens > vocab_size)
         return rm_fail(&context->error, RINGMOE_ERROR_FORMAT,
@@ -109,13 +122,13 @@ static ringmoe_status put_tokenizer(ringmoe_context *context, const char *folder
                        "without",
                        folder);
     ringmoe_status status = pad_lists(tokenizer, &parts, vocab_size, &lists, &context->error);
-    if (status == RINGMOE_OK) put_parts(&parts, &lists, vocab_size, writer);
+    if (status == RINGMOE_OK) put_parts(&parts, &lists, config, writer);
     free_lists(&lists);
     return status;
 }
 
 ringmoe_status rm_tokenizer_put_keys(ringmoe_context *context, const char *folder,
-                                     int vocab_size, rm_gguf_writer *writer)
+                                     const ringmoe_model_config *config, rm_gguf_writer *writer)
 {
     char *path = rm_path_join(folder, "tokenizer.json");
     ringmoe_tokenizer *tokenizer = NULL;
@@ -126,11 +139,12 @@ ringmoe_status rm_tokenizer_put_keys(ringmoe_context *context, const char *folde
     free(path);
     if (!is_there) {
         rm_gguf_put_text(writer, KEY("model"), "none");
+        put_common_ids(config, (const int[]){-1, -1, -1}, writer);
         return RINGMOE_OK;
     }
     ringmoe_status status = ringmoe_tokenizer_open(context, folder, &tokenizer);
     if (status == RINGMOE_OK)
-        status = put_tokenizer(context, folder, tokenizer, vocab_size, writer);
+        status = put_tokenizer(context, folder, tokenizer, config, writer);
     ringmoe_tokenizer_destroy(&tokenizer);
     return status;
 }

@@ -9,6 +9,8 @@
 
 #include "comm/context.h"
 #include "format/config_fields.h"
+#include "format/config_ids.h"
+#include "format/config_rope.h"
 
 /* More parameters than this are a mistake in the file, not a model. */
 static const double max_parameters = 0x1p48;
@@ -31,6 +33,12 @@ static const preset presets[] = {
     {"tiny-qwen3", RINGMOE_FAMILY_QWEN3, 128, 4, 4, 2, 0, 256},
 };
 enum { N_PRESETS = sizeof presets / sizeof *presets };
+
+const char *ringmoe_family_name(int family)
+{
+    const rm_family *row = rm_family_of(family);
+    return row ? row->model_type : NULL;
+}
 
 const char *const *ringmoe_model_preset_names(void)
 {
@@ -176,6 +184,8 @@ ringmoe_status rm_config_check(const ringmoe_model_config *config, rm_error *err
     for (int i = 0; i < rm_n_config_fields; i++)
         RM_TRY(check_field(rm_family_of(config->family), &rm_config_fields[i], config, error));
     RM_TRY(check_heads(config, error));
+    RM_TRY(rm_rope_check(config, error));
+    RM_TRY(rm_config_ids_check(config, error));
     RM_TRY(check_layers(config, error));
     double parameters = parameter_estimate(config);
     if (parameters > max_parameters)

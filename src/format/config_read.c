@@ -9,7 +9,9 @@
 
 #include "base/files.h"
 #include "format/config.h"
-#include "format/config_fields.h"
+#include "format/config_ids.h"
+#include "format/config_rope.h"
+#include "format/config_values.h"
 #include "format/gguf_config.h"
 #include "format/json.h"
 #include "format/printable.h"
@@ -21,9 +23,6 @@ static const char *const ignored_keys[] = {
     "architectures",
     "torch_dtype",
     "dtype",
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
     "transformers_version",
     "use_cache",
     "output_router_logits",
@@ -51,83 +50,23 @@ static const fixed_key fixed_keys[] = {
 };
 
 /* Keys with a function of their own below. */
-static const char *const special_keys[] = {"model_type", "sliding_window", "rope_scaling",
-                                           "rope_parameters", "layer_types"};
+static const char *const special_keys[] = {"model_type",      "sliding_window", "rope_scaling",
+                                           "rope_parameters", "layer_types",    "bos_token_id",
+                                           "eos_token_id",    "pad_token_id"};
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
-
-/* A value as JSON text in a message, cut to what fits in a line. */
-typedef struct value_text {
-    char text[64];
-} value_text;
-
-static value_text describe(const json_t *value)
-{
-    value_text result = {"?"};
-    const int room = sizeof result.text - sizeof "...";
-    char *json = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII |
-                                       JSON_REAL_PRECISION(10));
-    if (!json) return result;
-    snprintf(result.text, sizeof result.text, "%.*s%s", room, json,
-             strlen(json) > (size_t)room ? "..." : "");
-    free(json);
-    return result;
-}
-
-static ringmoe_status refuse(rm_error *error, const char *key, const json_t *value,
-                             const char *must)
-{
-    return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s is %s; it must be %s", key,
-                   describe(value).text, must);
-}
-
-/* A key's value; NULL if it is absent or null. */
-static const json_t *value_of(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_null(value) ? NULL : value;
-}
-
-static ringmoe_status read_word(const rm_config_field *field, const json_t *json,
-                                double *number, rm_error *error)
-{
-    const char *word = json_string_value(json);
-    for (*number = 0; word && *number <= field->maximum; (*number)++)
-        if (!strcmp(word, rm_config_field_word(field, *number))) return RINGMOE_OK;
-    return refuse(error, field->key, json, "\"microbatch\" or \"global\"");
-}
-
-static ringmoe_status read_number(const rm_config_field *field, const json_t *json,
-                                  double *number, rm_error *error)
-{
-    bool is_bool = field->kind == RM_FIELD_BOOL || field->kind == RM_FIELD_NOT;
-    if (field->kind == RM_FIELD_SCOPE) return read_word(field, json, number, error);
-    if (is_bool && json_is_boolean(json)) {
-        *number = json_is_true(json) == (field->kind == RM_FIELD_BOOL);
-        return RINGMOE_OK;
-    }
-    if (is_bool) return refuse(error, field->key, json, "true or false");
-    if (field->kind == RM_FIELD_INT && !json_is_integer(json)) {
-        char must[96];
-        snprintf(must, sizeof must, "a whole number, %.0f..%.0f", field->minimum,
-                 field->maximum);
-        return refuse(error, field->key, json, must);
-    }
-    if (!json_is_number(json)) return refuse(error, field->key, json, "a number");
-    *number = json_number_value(json);
-    return rm_config_field_check(field, *number, error);
-}
 
 /* A field's value under one of its two keys; MISMATCHing ones are refused. */
 static ringmoe_status find_value(const rm_config_field *field, const json_t *root,
                                  const json_t **json, rm_error *error)
 {
-    const json_t *other = field->alias ? value_of(root, field->alias) : NULL;
-    *json = field->key ? value_of(root, field->key) : NULL;
+    const json_t *other = field->alias ? rm_value_of(root, field->alias) : NULL;
+    *json = field->key ? rm_value_of(root, field->key) : NULL;
     if (!*json) *json = other;
     if (!other || json_equal(*json, other)) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s is %s, but %s is %s; keep one of them",
-                   field->key, describe(*json).text, field->alias, describe(other).text);
+                   field->key, rm_value_describe(*json).text, field->alias,
+                   rm_value_describe(other).text);
 }
 
 static ringmoe_status read_field(const rm_config_field *field, const json_t *root,
@@ -137,7 +76,7 @@ static ringmoe_status read_field(const rm_config_field *field, const json_t *roo
     double number = field->fallback;
     RM_TRY(find_value(field, root, &json, error));
     if (json)
-        RM_TRY(read_number(field, json, &number, error));
+        RM_TRY(rm_value_number(field, json, &number, error));
     else if (field->presence == RM_FIELD_REQUIRED)
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s is missing; it must be %.0f..%.0f",
                        field->key, field->minimum, field->maximum);
@@ -197,12 +136,12 @@ static ringmoe_status check_keys(const rm_family *family, const json_t *root, rm
                            "the key %.100s (%s) is not known here in a %s model and might "
                            "change the arithmetic; remove it, or begin its name with _ if it "
                            "does not",
-                           key, describe(value).text, family->model_type);
+                           key, rm_value_describe(value).text, family->model_type);
     }
     for (int i = 0; i < COUNT(fixed_keys); i++) {
-        const json_t *found = value_of(root, fixed_keys[i].key);
+        const json_t *found = rm_value_of(root, fixed_keys[i].key);
         if (found && !says(found, fixed_keys[i].json))
-            return refuse(error, fixed_keys[i].key, found, fixed_keys[i].json);
+            return rm_value_refuse(error, fixed_keys[i].key, found, fixed_keys[i].json);
     }
     return RINGMOE_OK;
 }
@@ -210,14 +149,14 @@ static ringmoe_status check_keys(const rm_family *family, const json_t *root, rm
 static ringmoe_status read_family(const json_t *root, ringmoe_model_config *config,
                                   rm_error *error)
 {
-    const json_t *type = value_of(root, "model_type");
+    const json_t *type = rm_value_of(root, "model_type");
     if (!type)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "model_type is missing; it must be " RM_FAMILY_NAMES);
     int family = json_is_string(type) ? rm_family_find(json_string_value(type)) : -1;
     if (family < 0)
-        return refuse(error, "model_type", type,
-                      RM_FAMILY_NAMES ", the only families known here");
+        return rm_value_refuse(error, "model_type", type,
+                               RM_FAMILY_NAMES ", the only families known here");
     config->family = family;
     config->qk_norm = (int)rm_family_of(family)->qk_norm;
     return RINGMOE_OK;
@@ -227,77 +166,34 @@ static ringmoe_status read_family(const json_t *root, ringmoe_model_config *conf
 static ringmoe_status read_window_switch(const rm_family *family, const json_t *root,
                                          bool *counts, rm_error *error)
 {
-    const json_t *use = value_of(root, "use_sliding_window");
+    const json_t *use = rm_value_of(root, "use_sliding_window");
     *counts = !family->window_has_switch || json_is_true(use);
     if (!use || json_is_boolean(use)) return RINGMOE_OK;
-    return refuse(error, "use_sliding_window", use, "true or false");
+    return rm_value_refuse(error, "use_sliding_window", use, "true or false");
 }
 
 static ringmoe_status check_window(const rm_family *family, const json_t *root,
                                    const ringmoe_model_config *config, rm_error *error)
 {
-    const json_t *window = value_of(root, "sliding_window");
-    const json_t *types = value_of(root, "layer_types");
+    const json_t *window = rm_value_of(root, "sliding_window");
+    const json_t *types = rm_value_of(root, "layer_types");
     bool counts;
     RM_TRY(read_window_switch(family, root, &counts, error));
     if (counts && window &&
         (!json_is_integer(window) ||
          json_integer_value(window) < config->max_position_embeddings))
-        return refuse(error, "sliding_window", window,
-                      "null or at least max_position_embeddings, since attention here sees all "
-                      "positions");
+        return rm_value_refuse(
+            error, "sliding_window", window,
+            "null or at least max_position_embeddings, since attention here sees all "
+            "positions");
     if (types && json_array_size(types) != (size_t)config->num_hidden_layers)
-        return refuse(error, "layer_types", types, "a list with an entry for each layer");
+        return rm_value_refuse(error, "layer_types", types,
+                               "a list with an entry for each layer");
     for (size_t i = 0; i < json_array_size(types); i++) {
         const char *type = json_string_value(json_array_get(types, i));
         if (!type || strcmp(type, "full_attention") != 0)
-            return refuse(error, "layer_types", types, "\"full_attention\" in all layers");
-    }
-    return RINGMOE_OK;
-}
-
-/* One entry of rope_parameters (or of rope_scaling, its older name). */
-static ringmoe_status read_rope_entry(const char *key, const json_t *value, const json_t *root,
-                                      ringmoe_model_config *config, rm_error *error)
-{
-    const rm_config_field *theta = rm_config_fields;
-    while (strcmp(theta->key, "rope_theta") != 0) theta++; /* in every family */
-    if (json_is_null(value)) return RINGMOE_OK;
-    if (!strcmp(key, "rope_theta")) {
-        double number;
-        RM_TRY(read_number(theta, value, &number, error));
-        if (value_of(root, key) && number != config->rope_theta)
-            return rm_fail(
-                error, RINGMOE_ERROR_FORMAT,
-                "rope_theta is %.10g, but %.10g in rope_parameters; keep one of them",
-                config->rope_theta, number);
-        config->rope_theta = number;
-        return RINGMOE_OK;
-    }
-    if (!strcmp(key, "rope_type") || !strcmp(key, "type"))
-        return json_is_string(value) && !strcmp(json_string_value(value), "default")
-                   ? RINGMOE_OK
-                   : refuse(error, key, value,
-                            "\"default\"; scaled rotary positions are not "
-                            "supported");
-    if (!strcmp(key, "partial_rotary_factor") && json_number_value(value) == 1)
-        return RINGMOE_OK;
-    return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                   "%.100s (%s) of the rotary positions is not supported; only rope_theta is",
-                   key, describe(value).text);
-}
-
-static ringmoe_status read_rope(const json_t *root, const char *name,
-                                ringmoe_model_config *config, rm_error *error)
-{
-    const json_t *object = value_of(root, name);
-    if (!object) return RINGMOE_OK;
-    if (!json_is_object(object)) return refuse(error, name, object, "an object or null");
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)object, key, value)
-    {
-        RM_TRY(read_rope_entry(key, value, root, config, error));
+            return rm_value_refuse(error, "layer_types", types,
+                                   "\"full_attention\" in all layers");
     }
     return RINGMOE_OK;
 }
@@ -305,16 +201,16 @@ static ringmoe_status read_rope(const json_t *root, const char *name,
 static ringmoe_status read_dense_layers(const json_t *root, ringmoe_model_config *config,
                                         rm_error *error)
 {
-    const json_t *list = value_of(root, "mlp_only_layers");
+    const json_t *list = rm_value_of(root, "mlp_only_layers");
     if (!list) return RINGMOE_OK;
     char must[64];
     snprintf(must, sizeof must, "a list of layers, 0..%d", config->num_hidden_layers - 1);
-    if (!json_is_array(list)) return refuse(error, "mlp_only_layers", list, must);
+    if (!json_is_array(list)) return rm_value_refuse(error, "mlp_only_layers", list, must);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *entry = json_array_get(list, i);
         json_int_t layer = json_is_integer(entry) ? json_integer_value(entry) : -1;
         if (layer < 0 || layer >= config->num_hidden_layers)
-            return refuse(error, "mlp_only_layers", list, must);
+            return rm_value_refuse(error, "mlp_only_layers", list, must);
         config->is_dense_layer[layer] = 1;
     }
     return RINGMOE_OK;
@@ -324,10 +220,11 @@ static ringmoe_status read_dense_layers(const json_t *root, ringmoe_model_config
 static ringmoe_status read_sparse_step(const rm_family *family, const json_t *root,
                                        ringmoe_model_config *config, rm_error *error)
 {
-    const json_t *json = value_of(root, "decoder_sparse_step");
+    const json_t *json = rm_value_of(root, "decoder_sparse_step");
     if (!family->has_sparse_step || !json) return RINGMOE_OK;
     json_int_t step = json_is_integer(json) ? json_integer_value(json) : 0;
-    if (step < 1) return refuse(error, "decoder_sparse_step", json, "a whole number from 1 on");
+    if (step < 1)
+        return rm_value_refuse(error, "decoder_sparse_step", json, "a whole number from 1 on");
     for (int layer = 0; layer < config->num_hidden_layers; layer++)
         if ((layer + 1) % step != 0) config->is_dense_layer[layer] = 1;
     return RINGMOE_OK;
@@ -359,8 +256,8 @@ static ringmoe_status read_object(const json_t *root, ringmoe_model_config *conf
     RM_TRY(check_head_division(config, error));
     rm_config_derive(config);
     RM_TRY(check_window(family, root, config, error));
-    RM_TRY(read_rope(root, "rope_parameters", config, error));
-    RM_TRY(read_rope(root, "rope_scaling", config, error));
+    RM_TRY(rm_rope_read(root, config, error));
+    RM_TRY(rm_config_ids_read(root, config, error));
     RM_TRY(read_dense_layers(root, config, error));
     RM_TRY(read_sparse_step(family, root, config, error));
     return rm_config_check(config, error);

@@ -12,6 +12,8 @@
 #include "base/number.h"
 #include "format/config.h"
 #include "format/config_fields.h"
+#include "format/config_ids.h"
+#include "format/config_rope.h"
 
 /* transformers takes 0 for an integer where it wants 0.0. */
 static void print_double(FILE *out, double value)
@@ -69,20 +71,19 @@ static void print_config(FILE *out, const ringmoe_model_config *config)
             family->architecture, family->model_type);
     for (int i = 0; i < RM_FAMILY_WRITTEN && family->written[i]; i++)
         fprintf(out, ",\n  %s", family->written[i]);
-    /* No id begins or ends a text, and null says so. */
     fputs(",\n  \"torch_dtype\": \"float32\",\n"
           "  \"hidden_act\": \"silu\",\n"
-          "  \"attention_dropout\": 0.0,\n"
-          "  \"bos_token_id\": null,\n"
-          "  \"eos_token_id\": null,\n"
-          "  \"pad_token_id\": null",
+          "  \"attention_dropout\": 0.0",
           out);
+    /* Also those that are null: transformers has defaults of its own. */
+    rm_config_ids_write(out, config);
     for (int i = 0; i < rm_n_config_fields; i++) {
         rm_config_field field = rm_config_field_in(family, &rm_config_fields[i]);
         double value = rm_config_field_get(&field, config);
         if (!field.key || (field.ours && value == default_of(&field, config))) continue;
         print_field(out, &field, config);
     }
+    rm_rope_write(out, config);
     print_dense_layers(out, family, config);
     fputs("\n}\n", out);
 }

@@ -8,9 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/pages.h"
 #include "format/gguf_file.h"
-#include "format/printable.h"
 
 static const int64_t first_bytes = (int64_t)1 << 20, most_header_bytes = (int64_t)1 << 30;
 
@@ -23,7 +21,7 @@ static void forget(rm_gguf *file)
     free(file->tensors);
     free(file->names);
     free(file->header);
-    *file = (rm_gguf){.map = file->map, .path = file->path};
+    *file = (rm_gguf){.source = file->source};
 }
 
 static ringmoe_status read_header(rm_gguf *file, rm_gguf_cursor *cursor, rm_error *error)
@@ -54,18 +52,14 @@ static ringmoe_status copy_beginning(rm_gguf *file, int64_t bytes, rm_error *err
     forget(file);
     file->header = malloc((size_t)bytes + 1);
     if (!file->header) return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for its header");
-    if (!rm_pages_fetch(file->map.data, bytes))
-        return rm_fail(error, RINGMOE_ERROR_FILE,
-                       "its header cannot be read; the file became shorter meanwhile, or its "
-                       "disk fails");
-    if (bytes > 0) memcpy(file->header, file->map.data, (size_t)bytes);
-    rm_pages_release(file->map.data, bytes);
-    return RINGMOE_OK;
+    return rm_tensor_source_read(&file->source, 0, file->header, bytes, error);
 }
 
-static ringmoe_status read_file(rm_gguf *file, rm_error *error)
+static ringmoe_status read_file(void *opened, rm_error *error)
 {
-    int64_t size = file->map.size, most = size < most_header_bytes ? size : most_header_bytes;
+    rm_gguf *file = opened;
+    int64_t size = file->source.map.size,
+            most = size < most_header_bytes ? size : most_header_bytes;
     for (int64_t bytes = first_bytes;; bytes *= 4) {
         if (bytes > most) bytes = most;
         RM_TRY(copy_beginning(file, bytes, error));
@@ -83,50 +77,63 @@ static ringmoe_status read_file(rm_gguf *file, rm_error *error)
     }
 }
 
-ringmoe_status rm_gguf_open(const char *path, rm_gguf **file, rm_error *error)
+ringmoe_status rm_gguf_open_one(const char *path, rm_gguf **file, rm_error *error)
 {
     *file = NULL;
     rm_gguf *opened = calloc(1, sizeof *opened);
-    if (opened) opened->path = strdup(path);
-    if (!opened || !opened->path) {
-        free(opened);
-        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory to open it", path);
-    }
-    ringmoe_status status = rm_file_map_open(path, &opened->map, error);
-    if (status == RINGMOE_OK) {
-        rm_error why = {""};
-        status = read_file(opened, &why);
-        rm_text_make_printable(why.text);
-        if (status != RINGMOE_OK) rm_fail(error, status, "%s: %s", path, why.text);
-    }
+    if (!opened) return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory to open it", path);
+    ringmoe_status status =
+        rm_tensor_source_open(&opened->source, path, read_file, opened, error);
     if (status != RINGMOE_OK) rm_gguf_close(&opened);
     *file = opened;
+    return status;
+}
+
+ringmoe_status rm_gguf_open(const char *path, rm_gguf **file, rm_error *error)
+{
+    RM_TRY(rm_gguf_open_one(path, file, error));
+    ringmoe_status status = rm_gguf_open_parts(*file, error);
+    if (status == RINGMOE_OK) status = rm_gguf_check_names(*file, error);
+    if (status != RINGMOE_OK) rm_gguf_close(file);
     return status;
 }
 
 void rm_gguf_close(rm_gguf **file)
 {
     if (!file || !*file) return;
+    for (int i = 0; i < (*file)->n_parts; i++) rm_gguf_close(&(*file)->parts[i]);
+    free((*file)->parts);
     forget(*file);
-    rm_file_map_close(&(*file)->map);
-    free((*file)->path);
+    rm_tensor_source_close(&(*file)->source);
     free(*file);
     *file = NULL;
 }
 
 const char *rm_gguf_path(const rm_gguf *file)
 {
-    return file->path;
+    return file->source.path;
+}
+
+int rm_gguf_file_count(const rm_gguf *file)
+{
+    return 1 + file->n_parts;
 }
 
 int rm_gguf_count(const rm_gguf *file)
 {
-    return file->n_tensors;
+    int n = file->n_tensors;
+    for (int i = 0; i < file->n_parts; i++) n += file->parts[i]->n_tensors;
+    return n;
 }
 
 const rm_tensor *rm_gguf_tensor(const rm_gguf *file, int index)
 {
-    return &file->tensors[index];
+    const rm_gguf *part = file;
+    for (int i = 0; index >= part->n_tensors; i++) {
+        index -= part->n_tensors;
+        part = file->parts[i];
+    }
+    return &part->tensors[index];
 }
 
 bool rm_path_is_gguf(const char *path)

@@ -48,17 +48,19 @@ typedef struct rm_gguf_value {
 
 typedef struct rm_gguf rm_gguf;
 
-/* FILE; FORMAT, naming the key or tensor and the rule; MEMORY. */
+/* Of a model in several files the first is given. FILE; FORMAT, naming the key or tensor and
+ * the rule; MEMORY. */
 ringmoe_status rm_gguf_open(const char *path, rm_gguf **file, rm_error *error);
 void rm_gguf_close(rm_gguf **file);
 const char *rm_gguf_path(const rm_gguf *file);
+int rm_gguf_file_count(const rm_gguf *file);
 
-/* Tensors in the order of the file; shapes are row-major, so GGUF's turned round. Types other
+/* Tensors in the order of the files; shapes are row-major, so GGUF's turned round. Types other
  * than F32, F16, BF16, Q8_0 and Q4_0 were refused. */
 int rm_gguf_count(const rm_gguf *file);
 const rm_tensor *rm_gguf_tensor(const rm_gguf *file, int index);
 
-/* Values in the order of the file. */
+/* Values in the order of the (first) file. */
 int rm_gguf_value_count(const rm_gguf *file);
 const rm_gguf_value *rm_gguf_value_at(const rm_gguf *file, int index);
 /* NULL if the key is not there. */

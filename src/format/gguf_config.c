@@ -12,6 +12,8 @@
 
 #include "format/config.h"
 #include "format/config_fields.h"
+#include "format/config_ids.h"
+#include "format/gguf_rope.h"
 #include "format/printable.h"
 
 #define AT(member) offsetof(ringmoe_model_config, member)
@@ -46,6 +48,7 @@ typedef enum key_use {
     KEY_OPTIONAL, /* gets `fallback` */
     KEY_SAME,     /* may be there, and says what the field says */
     KEY_FIXED,    /* may be there, and is `fallback` */
+    KEY_OF_ROPE,  /* gguf_rope.c has it */
 } key_use;
 
 typedef enum key_scope {
@@ -87,7 +90,8 @@ static const key_row keys[] = {
      KEY_REQUIRED, OF_SHARED_EXPERT, 0},
     {"expert_weights_scale", 0, true, KEY_FIXED, OF_EXPERTS, 1},
     {"expert_gating_func", 0, false, KEY_FIXED, OF_EXPERTS, 1},
-    {"rope.scaling.factor", 0, true, KEY_FIXED, OF_ALL, 1},
+    {RM_GGUF_ROPE_TYPE, 0, false, KEY_OF_ROPE, OF_ALL, 0},
+    {RM_GGUF_ROPE_FACTOR, 0, true, KEY_OF_ROPE, OF_ALL, 0},
 };
 enum { N_KEYS = sizeof keys / sizeof *keys, KEY_BYTES = 96 };
 
@@ -276,22 +280,24 @@ static void set_defaults(const architecture *arch, ringmoe_model_config *config)
     config->router_unnormalized = arch->is_unnormalized;
 }
 
-/* A part of a model in several files. */
-static ringmoe_status refuse_split(const rm_gguf *file, rm_error *error)
+/* The tokenizer's keys say these of the model as well. */
+static ringmoe_status read_ids(const rm_gguf *file, ringmoe_model_config *config,
+                               rm_error *error)
 {
-    const rm_gguf_value *count = rm_gguf_find(file, "split.count");
-    int64_t n;
-    if (!count || (rm_gguf_integer(count, 0, &n) && n <= 1)) return RINGMOE_OK;
-    return rm_fail(
-        error, RINGMOE_ERROR_FORMAT,
-        "is one of several files of a model; join them with llama-gguf-split --merge");
+    for (int i = 0; i < RM_N_ID_KEYS; i++) {
+        const rm_gguf_value *value = rm_gguf_find(file, rm_id_keys[i].gguf);
+        double number;
+        if (!value) continue;
+        RM_TRY(read_number(value, rm_id_keys[i].gguf, false, &number, error));
+        *rm_config_ids_in(config, &rm_id_keys[i]) = (ringmoe_token_ids){1, {(int)number}};
+    }
+    return RINGMOE_OK;
 }
 
 static ringmoe_status read_config(const rm_gguf *file, ringmoe_model_config *config,
                                   rm_error *error)
 {
     const architecture *arch;
-    RM_TRY(refuse_split(file, error));
     RM_TRY(find_architecture(file, &arch, error));
     RM_TRY(check_unknown(file, arch, error));
     set_defaults(arch, config);
@@ -301,8 +307,10 @@ static ringmoe_status read_config(const rm_gguf *file, ringmoe_model_config *con
             RM_TRY(read_key(file, arch, &keys[i], config, error));
     rm_config_derive(config);
     for (int i = 0; i < N_KEYS; i++)
-        if (applies(arch, &keys[i]) && keys[i].use > KEY_OPTIONAL)
+        if (applies(arch, &keys[i]) && (keys[i].use == KEY_SAME || keys[i].use == KEY_FIXED))
             RM_TRY(check_key(file, arch, &keys[i], config, error));
+    RM_TRY(rm_gguf_rope_read(file, arch->name, config, error));
+    RM_TRY(read_ids(file, config, error));
     return rm_config_check(config, error);
 }
 
@@ -344,6 +352,8 @@ static ringmoe_status check_settings(const architecture *arch,
         return lacks("layers without experts (mlp_only_layers)", error);
     if (arch->has_experts && config->num_local_experts == 0)
         return lacks("layers, which are all without experts", error);
+    if (config->rope_type == RINGMOE_ROPE_LLAMA3 && strcmp(arch->name, "llama") != 0)
+        return lacks("rope_type llama3", error);
     if (config->clip_qkv != 0) return lacks("clip_qkv", error);
     if (config->capacity_factor != 0) return lacks("capacity_factor", error);
     if (config->router_bias_rate != 0) return lacks("router_bias_rate", error);
@@ -368,7 +378,7 @@ ringmoe_status rm_gguf_put_config(rm_gguf_writer *writer, const ringmoe_model_co
     rm_gguf_put_text(writer, "general.architecture", arch->name);
     for (int i = 0; i < N_KEYS; i++) {
         char key[KEY_BYTES];
-        if (!applies(arch, &keys[i]) || keys[i].use == KEY_FIXED) continue;
+        if (!applies(arch, &keys[i]) || keys[i].use >= KEY_FIXED) continue;
         snprintf(key, sizeof key, "%s.%s", arch->name, keys[i].name);
         double value = field_value(arch, &keys[i], config);
         if (keys[i].is_double)
@@ -376,5 +386,6 @@ ringmoe_status rm_gguf_put_config(rm_gguf_writer *writer, const ringmoe_model_co
         else
             rm_gguf_put_u32(writer, key, (uint32_t)value);
     }
+    rm_gguf_rope_put(writer, arch->name, config);
     return RINGMOE_OK;
 }

@@ -8,6 +8,7 @@
 
 #include "format/dtype.h"
 #include "format/gguf_file.h"
+#include "format/printable.h"
 
 enum { LEAST_TENSOR_BYTES = 33, MOST_ALIGNMENT = 1 << 16, NOT_READ = -1 };
 
@@ -140,19 +141,23 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static ringmoe_status check_names(const rm_gguf *file, rm_error *error)
+ringmoe_status rm_gguf_check_names(const rm_gguf *file, rm_error *error)
 {
-    const char *twice = NULL;
-    const char **sorted = calloc((size_t)file->n_tensors + 1, sizeof *sorted);
+    char twice[RM_GGUF_NAME_BYTES] = "";
+    int n = rm_gguf_count(file);
+    const char **sorted = calloc((size_t)n + 1, sizeof *sorted);
     if (!sorted)
-        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for its tensors' names");
-    for (int i = 0; i < file->n_tensors; i++) sorted[i] = file->names[i];
-    qsort(sorted, (size_t)file->n_tensors, sizeof *sorted, compare_names);
-    for (int i = 1; i < file->n_tensors; i++)
-        if (!strcmp(sorted[i - 1], sorted[i])) twice = sorted[i];
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its tensors' names",
+                       file->source.path);
+    for (int i = 0; i < n; i++) sorted[i] = rm_gguf_tensor(file, i)->name;
+    qsort(sorted, (size_t)n, sizeof *sorted, compare_names);
+    for (int i = 1; i < n; i++)
+        if (!strcmp(sorted[i - 1], sorted[i])) memcpy(twice, sorted[i], strlen(sorted[i]) + 1);
     free(sorted);
-    if (!twice) return RINGMOE_OK;
-    return rm_fail(error, RINGMOE_ERROR_FORMAT, "tensor %s: is there twice", twice);
+    if (!twice[0]) return RINGMOE_OK;
+    rm_text_make_printable(twice);
+    return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: tensor %s: is there twice",
+                   file->source.path, twice);
 }
 
 /* The data begin at the first multiple of the alignment behind the header, and are all of the
@@ -162,7 +167,7 @@ static ringmoe_status place_data(rm_gguf *file, int64_t header, const data_place
 {
     data_place place = {.alignment = last->alignment};
     int64_t begin = (header + place.alignment - 1) / place.alignment * place.alignment;
-    int64_t left = file->map.size > begin ? file->map.size - begin : 0;
+    int64_t left = file->source.map.size > begin ? file->source.map.size - begin : 0;
     if (left < last->end || left > last->next)
         return rm_fail(error, RINGMOE_ERROR_FORMAT,
                        "its tensors take %lld bytes, and %lld are there behind its header; it "
@@ -171,7 +176,7 @@ static ringmoe_status place_data(rm_gguf *file, int64_t header, const data_place
                        left < last->end ? " or cut short" : "");
     for (int i = 0; i < file->n_tensors; i++) {
         pass_data(&place, &file->tensors[i]);
-        file->tensors[i].data = file->map.data + begin + place.begin;
+        file->tensors[i].data = file->source.map.data + begin + place.begin;
     }
     return RINGMOE_OK;
 }
@@ -191,10 +196,9 @@ ringmoe_status rm_gguf_read_tensors(rm_gguf *file, rm_gguf_cursor *cursor, uint6
         rm_tensor *tensor = &file->tensors[i];
         RM_TRY(read_name(cursor, file->names[i], error));
         tensor->name = file->names[i];
-        tensor->path = file->path;
+        tensor->path = file->source.path;
         RM_TRY(read_tensor(cursor, &place, tensor, error));
         file->n_tensors++;
     }
-    RM_TRY(check_names(file, error));
     return place_data(file, cursor->at - cursor->begin, &place, error);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "format/config.h"
+#include "format/config_rope.h"
 
 /* The settings of a MoE layer. Its auxiliary losses are averaged over the MoE layers by the
  * aux_scale of the backward pass (model/backward.c). */
@@ -273,7 +274,10 @@ void rm_model_layout(ringmoe_model *model, const rm_compute *compute)
     choose_formats(model, compute);
     lay_out_weights(model);
     lay_out_packed(model, compute);
-    rm_rope_layout(&model->rope, model->config.rope_theta, model->config.head_dim,
-                   model->config.max_position_embeddings, &model->packed_arena);
+    model->rope = (rm_rope){.theta = model->config.rope_theta,
+                            .scaling = rm_rope_scaling_of(&model->config),
+                            .head_dim = model->config.head_dim,
+                            .max_positions = model->config.max_position_embeddings};
+    rm_rope_layout(&model->rope, &model->packed_arena);
     rm_activations_layout(model);
 }

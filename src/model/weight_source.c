@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/gguf_rope.h"
 #include "format/printable.h"
 #include "format/tensor_names.h"
 
@@ -40,6 +41,11 @@ void rm_weight_source_close(rm_weight_source **source)
     free((*source)->path);
     free(*source);
     *source = NULL;
+}
+
+const rm_weight_files *rm_weight_source_files(const rm_weight_source *source)
+{
+    return &source->files;
 }
 
 const rm_gguf *rm_weight_source_gguf(const rm_weight_source *source)
@@ -171,12 +177,20 @@ static ringmoe_status find_place(const rm_weight_source *source,
                    source->files.gguf ? "its header" : "config.json");
 }
 
+/* The configuration was made of it. */
+static bool is_of_config(const rm_weight_source *source, const rm_tensor *tensor)
+{
+    return source->files.gguf && !strcmp(tensor->name, RM_GGUF_ROPE_TENSOR);
+}
+
 /* No tensor is left that nobody asked for. */
 static ringmoe_status check_surplus(const rm_weight_source *source, const bool *is_wanted,
                                     rm_error *error)
 {
     int64_t i = 0;
-    while (i < source->files.n_tensors && is_wanted[i]) i++;
+    while (i < source->files.n_tensors &&
+           (is_wanted[i] || is_of_config(source, source->files.tensors[i].tensor)))
+        i++;
     if (i == source->files.n_tensors) return RINGMOE_OK;
     const rm_stored_tensor *left = &source->files.tensors[i];
     rm_fail(error, RINGMOE_ERROR_FORMAT,

@@ -16,6 +16,7 @@ typedef struct rm_weight_source rm_weight_source;
 ringmoe_status rm_weight_source_open(const char *path, rm_weight_source **source,
                                      rm_error *error);
 void rm_weight_source_close(rm_weight_source **source);
+const rm_weight_files *rm_weight_source_files(const rm_weight_source *source);
 /* NULL if it is a folder. */
 const rm_gguf *rm_weight_source_gguf(const rm_weight_source *source);
 

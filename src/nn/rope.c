@@ -3,11 +3,26 @@
 
 #include <math.h>
 
-void rm_rope_layout(rm_rope *rope, double theta, int64_t head_dim, int64_t max_positions,
-                    rm_arena *arena)
+double rm_rope_divisor(const rm_rope_scaling *scaling, double frequency)
 {
-    int64_t n = max_positions * (head_dim / 2);
-    *rope = (rm_rope){.theta = theta, .head_dim = head_dim, .max_positions = max_positions};
+    if (scaling->kind == RM_ROPE_PLAIN) return 1;
+    if (scaling->kind == RM_ROPE_LINEAR) return scaling->factor;
+    double turns = scaling->original * frequency / (2 * acos(-1));
+    if (turns > scaling->high) return 1;
+    if (turns < scaling->low) return scaling->factor;
+    double share = (turns - scaling->low) / (scaling->high - scaling->low);
+    return 1 / ((1 - share) / scaling->factor + share);
+}
+
+double rm_rope_frequency(double theta, int64_t head_dim, int64_t i)
+{
+    return pow(theta, -2.0 * (double)i / (double)head_dim);
+}
+
+void rm_rope_layout(rm_rope *rope, rm_arena *arena)
+{
+    int64_t n = rope->max_positions * (rope->head_dim / 2);
+    rope->n_filled = 0;
     rope->cosine = RM_TAKE(arena, n, rm_real);
     rope->sine = RM_TAKE(arena, n, rm_real);
 }
@@ -18,7 +33,8 @@ void rm_rope_prepare(rm_rope *rope, const rm_compute *compute, int64_t n_positio
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
     for (int64_t position = rope->n_filled; position < n_positions; position++) {
         for (int64_t i = 0; i < half; i++) {
-            double frequency = pow(rope->theta, -2.0 * (double)i / (double)rope->head_dim);
+            double frequency = rm_rope_frequency(rope->theta, rope->head_dim, i);
+            frequency /= rm_rope_divisor(&rope->scaling, frequency);
             double angle = (double)position * frequency;
             rope->cosine[position * half + i] = (rm_real)cos(angle);
             rope->sine[position * half + i] = (rm_real)sin(angle);

@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "format/config_fields.h"
+#include "format/config_rope.h"
 
 static void add_item(rm_recipe *recipe, rm_subject subject, const char *name, const char *value,
                      bool is_word)
@@ -54,6 +55,13 @@ static void add_model(rm_recipe *recipe, const ringmoe_model_config *config)
         rm_number_format(value, text);
         add_item(recipe, RM_OF_MODEL, rm_config_fields[i].key, word ? word : text,
                  word != NULL);
+    }
+    add_item(recipe, RM_OF_MODEL, "rope_type", rm_rope_type_name(config->rope_type), true);
+    for (int i = 0; i < RM_ROPE_FIELDS; i++) {
+        char name[sizeof recipe->items[0].name];
+        snprintf(name, sizeof name, "rope_%s", rm_rope_fields[i].key);
+        rm_number_format(rm_config_field_get(&rm_rope_fields[i], config), text);
+        add_item(recipe, RM_OF_MODEL, name, text, false);
     }
     format_dense_layers(config, text);
     add_item(recipe, RM_OF_MODEL, "layer_kinds", text, true);
@@ -111,7 +119,8 @@ ringmoe_status rm_recipe_agree(const rm_recipe *recipe, const rm_axis *axis, rm_
 static bool is_without(const rm_recipe_item *item)
 {
     return item->subject == RM_OF_MODEL &&
-           (!strcmp(item->value, "0") || !strcmp(item->value, "mixtral"));
+           (!strcmp(item->value, "0") || !strcmp(item->value, "mixtral") ||
+            !strcmp(item->value, "default"));
 }
 
 ringmoe_status rm_recipe_check(const rm_recipe *own, const rm_recipe *found, const char *folder,

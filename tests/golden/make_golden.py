@@ -59,6 +59,11 @@ CASES = {
                       mlp_only_layers=[0], moe_intermediate_size=10, intermediate_size=14,
                       tie_word_embeddings=True),
     "llama": dict(SMALL, model_type="llama", num_key_value_heads=1),
+    # Some frequencies are divided, some are not, two are in part.
+    "llama3": dict(SMALL, model_type="llama", head_dim=16, bos_token_id=1, eos_token_id=[2, 3],
+                   rope_parameters={"rope_theta": 100.0, "rope_type": "llama3", "factor": 8.0,
+                                    "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                                    "original_max_position_embeddings": 32}),
     "qwen3": dict(SMALL, model_type="qwen3", head_dim=6, tie_word_embeddings=True),
 }
 Z_COEF = {"tied": 0.01, "olmoe": 0.01}

@@ -157,11 +157,11 @@ enum { ROPE_DIM = 6, ROPE_HEADS = 2, ROPE_SEQUENCE = 5, ROPE_ROWS = 2 * ROPE_SEQ
 
 static rm_rope make_rope(rm_arena *arena)
 {
-    rm_rope rope;
+    rm_rope rope = {.theta = 100, .head_dim = ROPE_DIM, .max_positions = 16};
     rm_error error;
-    rm_rope_layout(&rope, 100, ROPE_DIM, 16, arena);
+    rm_rope_layout(&rope, arena);
     assert_int_equal(rm_arena_reserve(arena, arena->used, &error), RINGMOE_OK);
-    rm_rope_layout(&rope, 100, ROPE_DIM, 16, arena);
+    rm_rope_layout(&rope, arena);
     rm_rope_prepare(&rope, &compute, 3);
     rm_rope_prepare(&rope, &compute, 16);
     return rope;

@@ -126,7 +126,26 @@ static void refuses_bad_values(void **state)
         {"hidden_act", "\"gelu\"", "hidden_act is \"gelu\"; it must be \"silu\""},
         {"attention_dropout", "0.1", "attention_dropout is 0.1; it must be 0"},
         {"sliding_window", "64", "sliding_window is 64; it must be null or at least"},
-        {"rope_scaling", "{\"type\": \"linear\", \"factor\": 2.0}", "type is \"linear\""},
+        {"rope_scaling", "{\"type\": \"dynamic\", \"factor\": 2.0}", "type is \"dynamic\""},
+        {"rope_scaling", "{\"type\": \"linear\"}",
+         "rope_scaling: factor is missing; the rope_type"},
+        {"rope_scaling", "{\"type\": \"linear\", \"factor\": 0.5}",
+         "factor is 0.5; it must be 1.."},
+        {"rope_scaling", "{\"type\": \"linear\", \"factor\": 2, \"low_freq_factor\": 1}",
+         "low_freq_factor (1) of the rotary positions is not supported with the rope_type"},
+        {"rope_scaling", "{\"type\": \"linear\", \"rope_type\": \"llama3\", \"factor\": 2}",
+         "type is \"linear\""},
+        {"rope_parameters",
+         "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1}",
+         "high_freq_factor is missing"},
+        {"rope_parameters",
+         "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, "
+         "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 64}",
+         "high_freq_factor is 4; it must be larger than low_freq_factor (4)"},
+        {"bos_token_id", "\"1\"", "bos_token_id is \"1\"; it must be null, an id, or a list"},
+        {"eos_token_id", "[1, 1.5]", "eos_token_id is [1,1.5]"},
+        {"eos_token_id", "[1, 2, 3, 4, 5, 6, 7, 8, 9]", "a list of at most 8 ids"},
+        {"pad_token_id", "-2", "pad_token_id is -2"},
         {"rope_parameters", "{\"rope_type\": \"yarn\"}", "rope_type is \"yarn\""},
         {"rope_parameters", "{\"factor\": 2}", "factor (2) of the rotary positions"},
         {"rope_parameters", "{\"rope_theta\": 5000}", "rope_theta is 10000, but 5000"},
@@ -168,7 +187,10 @@ static void accepts_harmless_values(void **state)
         {"rope_scaling", "{\"type\": \"default\"}", NULL},
         {"rope_parameters", "{\"rope_theta\": 10000.0, \"rope_type\": \"default\"}", NULL},
         {"dtype", "\"bfloat16\"", NULL},
+        {"rope_scaling", "{\"type\": \"linear\", \"factor\": 2}", NULL},
         {"pad_token_id", "null", NULL},
+        {"pad_token_id", "-1", NULL},
+        {"eos_token_id", "[]", NULL},
         {"_name_or_path", "\"anything\"", NULL},
         {"_attn_implementation_autoset", "true", NULL},
         {"mlp_only_layers", "[]", NULL},
@@ -197,6 +219,38 @@ static void reads_new_rope_parameters(void **state)
     assert_int_equal(rm_config_read(scratch_text("rope.json", text), &config, &error),
                      RINGMOE_OK);
     assert_true(config.rope_theta == 1234.5);
+}
+
+/* Both names of the object, ids and a list of them: what is read is written, and read again. */
+static void keeps_scaling_and_ids(void **state)
+{
+    ringmoe_model_config config, again;
+    rm_error error = {""};
+    const char *path = scratch_path("kept.json");
+    static const char text[] =
+        "{\"model_type\": \"llama\", \"vocab_size\": 50, \"hidden_size\": 8, "
+        "\"intermediate_size\": 4, \"num_hidden_layers\": 2, \"num_attention_heads\": 2, "
+        "\"bos_token_id\": 1, \"eos_token_id\": [2, 40], "
+        "\"rope_parameters\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
+        "\"low_freq_factor\": 1, "
+        "\"high_freq_factor\": 4.5, \"original_max_position_embeddings\": 64}, "
+        "\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, "
+        "\"high_freq_factor\": %s, \"original_max_position_embeddings\": 64}}";
+    char filled[1024];
+    for (int i = 0; i < 2; i++) {
+        snprintf(filled, sizeof filled, text, i == 0 ? "4.5" : "5");
+        ringmoe_status status = rm_config_read(scratch_text("rope.json", filled),
+                                               i == 0 ? &config : &again, &error);
+        if (status != (i == 0 ? RINGMOE_OK : RINGMOE_ERROR_FORMAT)) fail_msg("%s", error.text);
+    }
+    assert_non_null(strstr(error.text, "rope_scaling and rope_parameters say different"));
+    assert_int_equal(config.rope_type, RINGMOE_ROPE_LLAMA3);
+    assert_true(config.rope_factor == 8 && config.rope_low_factor == 1 &&
+                config.rope_high_factor == 4.5 && config.rope_original_positions == 64);
+    assert_true(config.eos_token_id.n == 2 && config.eos_token_id.ids[1] == 40);
+    assert_int_equal(rm_config_write(&config, path, &error), RINGMOE_OK);
+    assert_int_equal(rm_config_read(path, &again, &error), RINGMOE_OK);
+    assert_memory_equal(&config, &again, sizeof config);
 }
 
 static void refuses_broken_files(void **state)
@@ -346,10 +400,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_a_mixtral),           cmocka_unit_test(fills_defaults),
         cmocka_unit_test(refuses_bad_values),        cmocka_unit_test(accepts_harmless_values),
-        cmocka_unit_test(reads_new_rope_parameters), cmocka_unit_test(refuses_broken_files),
-        cmocka_unit_test(refuses_absurd_totals),     cmocka_unit_test(writes_what_it_reads),
-        cmocka_unit_test(writes_floats_as_floats),   cmocka_unit_test(presets_have_their_sizes),
-        cmocka_unit_test(survives_mutations),
+        cmocka_unit_test(reads_new_rope_parameters), cmocka_unit_test(keeps_scaling_and_ids),
+        cmocka_unit_test(refuses_broken_files),      cmocka_unit_test(refuses_absurd_totals),
+        cmocka_unit_test(writes_what_it_reads),      cmocka_unit_test(writes_floats_as_floats),
+        cmocka_unit_test(presets_have_their_sizes),  cmocka_unit_test(survives_mutations),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -125,7 +125,7 @@ static void refuses(void **state)
         {"\"mlp_bias\": true, " LLAMA, "mlp_bias is true; it must be false"},
         {"\"pretraining_tp\": 2, " LLAMA, "pretraining_tp is 2; it must be 1"},
         {"\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0}, " LLAMA,
-         "rope_type is \"llama3\"; it must be \"default\""},
+         "low_freq_factor is missing; the rope_type \"llama3\" needs it"},
         {"\"decoder_sparse_step\": 0, " QWEN2_MOE, "decoder_sparse_step is 0; it must be"},
         {"\"decoder_sparse_step\": 2, " OLMOE, "the key decoder_sparse_step"},
         {"\"use_sliding_window\": true, \"sliding_window\": 16, " QWEN3,
