@@ -30,6 +30,16 @@ well 6 --steps 2 --layouts \
     pp2xep3:zb-h1:selective,pp3xdp2:interleaved:chunks2,dp3xep2:nodes3,ep3xtp2:reproducible:nodes2
 well 8 --steps 2 --layouts pp2xdp2xep2:1f1b:full,pp2xep2xtp2:reproducible,pp8:zb-h1,ep8:nodes4
 
+# The other families, which have layers of their own: norms and limits of queries and keys, biases,
+# shared experts, scaled positions. Their models are those of the golden tests, for bytes.
+for family in olmoe qwen2_moe qwen3_moe llama3 qwen3; do
+    sed 's/"vocab_size": 32/"vocab_size": 256/' "$source_root/tests/golden/data/$family/config.json" \
+        >"$family.json"
+    well 2 --steps 2 --model "$family.json"
+done
+has 'finite differences: [0-9]+ derivatives' out
+well 4 --steps 1 --model olmoe.json --layouts tp2xdp2:reproducible,pp2xtp2:zb-h1:reproducible,ep2xtp2:full
+
 # differs PATTERN RANKS OPTIONS...: status 1, a verdict that names the layout, nothing on stderr.
 differs() {
     local pattern=$1 ranks=$2
