@@ -55,7 +55,7 @@ void rm_balance_losses(const rm_compute *compute, const ringmoe_moe_settings *se
 {
     int64_t n = routing->n_tokens;
     int n_experts = settings->n_experts;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 64)
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 64) if (n > 64)
     for (int64_t t = 0; t < n; t++)
         routing->token_balance[t] =
             balance_of_token(settings, routing->fractions, routing->scores + t * n_experts);

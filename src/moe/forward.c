@@ -14,12 +14,14 @@
 static void combine_tokens(const rm_moe_call *call, rm_real *y)
 {
     int64_t width = call->settings->d_model;
+    int64_t n = call->saved->routing.n_tokens;
     bool add = call->settings->d_ff_shared > 0;
-#pragma omp parallel for num_threads(call->compute->n_threads) schedule(dynamic, 16)
-    for (int64_t t = 0; t < call->saved->routing.n_tokens; t++) {
+#pragma omp parallel for num_threads(call->compute->n_threads)                                 \
+    schedule(dynamic, RM_ROWS_AT_ONCE) if (n > RM_ROWS_AT_ONCE)
+    for (int64_t t = 0; t < n; t++) {
         rm_term *terms = rm_combine_terms(call->compute);
-        int n = rm_dispatch_terms(call, t, terms);
-        rm_combine(call->compute, width, n, terms, add, y + t * width);
+        int n_terms = rm_dispatch_terms(call, t, terms);
+        rm_combine(call->compute, width, n_terms, terms, add, y + t * width);
     }
 }
 

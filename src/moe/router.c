@@ -5,8 +5,6 @@
  */
 #include "moe/router.h"
 
-enum { TOKENS_AT_ONCE = 16 };
-
 void rm_routing_layout(rm_routing *routing, const ringmoe_moe_settings *settings,
                        bool with_backward, rm_arena *arena)
 {
@@ -46,7 +44,7 @@ static const rm_real *router_input(const rm_router *router, const rm_real *x)
     int64_t width = router->settings->d_model;
     if (!has_noise(router, RINGMOE_NOISE_JITTER)) return x;
 #pragma omp parallel for num_threads(router->compute->n_threads)                               \
-    schedule(dynamic, TOKENS_AT_ONCE)
+    schedule(dynamic, RM_ROWS_AT_ONCE)
     for (int64_t t = 0; t < router->routing->n_tokens; t++)
         rm_noise_jitter(router->settings, router->pass, t, x + t * width, input + t * width);
     return input;
@@ -93,7 +91,8 @@ void rm_router_forward(const rm_router *router, const rm_real *x, ringmoe_moe_st
     rm_linear(compute, &router->weights->router, n, input, routing->logits, false);
     if (has_noise(router, RINGMOE_NOISE_NOISY_TOPK))
         rm_linear(compute, &router->weights->router_noise, n, input, routing->spread, false);
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, TOKENS_AT_ONCE)
+#pragma omp parallel for num_threads(compute->n_threads)                                       \
+    schedule(dynamic, RM_ROWS_AT_ONCE) if (n > RM_ROWS_AT_ONCE)
     for (int64_t t = 0; t < n; t++) route_token(router, t);
     rm_balance_count(settings, routing);
     bool global = settings->balance_scope == RINGMOE_BALANCE_GLOBAL;
@@ -130,7 +129,7 @@ void rm_router_backward_inputs(const rm_router *router, rm_real aux_scale, rm_re
     const rm_moe_weights *weights = router->weights;
     const rm_routing *routing = router->routing;
     int64_t n = routing->n_tokens, width = router->settings->d_model;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, TOKENS_AT_ONCE)
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, RM_ROWS_AT_ONCE)
     for (int64_t t = 0; t < n; t++) backward_token(router, aux_scale, t);
 
     rm_linear_backward_input(compute, &weights->router, n, routing->d_logits, d_x, false);
@@ -138,7 +137,7 @@ void rm_router_backward_inputs(const rm_router *router, rm_real aux_scale, rm_re
         rm_linear_backward_input(compute, &weights->router_noise, n, routing->d_spread, d_x,
                                  true);
     if (!has_noise(router, RINGMOE_NOISE_JITTER)) return;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, TOKENS_AT_ONCE)
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, RM_ROWS_AT_ONCE)
     for (int64_t t = 0; t < n; t++)
         rm_noise_jitter(router->settings, router->pass, t, d_x + t * width, d_x + t * width);
 }

@@ -81,12 +81,14 @@ ringmoe_status rm_heads_forward(const rm_compute *compute, const rm_heads *heads
     int64_t width = own_width(heads);
     if (!heads->bias && heads->norm == RINGMOE_QK_NORM_NONE && !(heads->limit > 0))
         return RINGMOE_OK;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
+#pragma omp parallel for num_threads(compute->n_threads)                                       \
+    schedule(dynamic, RM_ROWS_AT_ONCE) if (heads->n_rows > RM_ROWS_AT_ONCE)
     for (int64_t row = 0; row < heads->n_rows; row++)
         forward_row(compute->kernels, heads, row, x + row * width, rstd, y + row * width);
     if (heads->norm != RINGMOE_QK_NORM_ROW) return RINGMOE_OK;
     RM_TRY(rm_sum(heads->tensor, rstd, heads->n_rows, compute, heads->times, error));
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
+#pragma omp parallel for num_threads(compute->n_threads)                                       \
+    schedule(dynamic, RM_ROWS_AT_ONCE) if (heads->n_rows > RM_ROWS_AT_ONCE)
     for (int64_t row = 0; row < heads->n_rows; row++)
         normalize_row(heads, x + row * width, &rstd[row], y + row * width);
     return RINGMOE_OK;

@@ -21,7 +21,8 @@ bool rm_norm_forward(const rm_compute *compute, rm_norm_shape shape, const rm_re
 {
     int64_t width = shape.width;
     int bad = 0;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
+#pragma omp parallel for num_threads(compute->n_threads)                                       \
+    schedule(dynamic, RM_ROWS_AT_ONCE) if (shape.n_rows > RM_ROWS_AT_ONCE)
     for (int64_t row = 0; row < shape.n_rows; row++) {
         rstd[row] = compute->kernels->rmsnorm(width, shape.eps, x + row * width, weight,
                                               y + row * width);
@@ -40,7 +41,8 @@ bool rm_norm_add_forward(const rm_compute *compute, rm_norm_shape shape,
     const rm_kernels *kernels = compute->kernels;
     int64_t width = shape.width;
     int bad = 0;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
+#pragma omp parallel for num_threads(compute->n_threads)                                       \
+    schedule(dynamic, RM_ROWS_AT_ONCE) if (shape.n_rows > RM_ROWS_AT_ONCE)
     for (int64_t row = 0; row < shape.n_rows; row++) {
         rm_real *x_row = x + row * width;
         kernels->add(width, residual + row * width, x_row);

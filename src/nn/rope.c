@@ -30,7 +30,8 @@ void rm_rope_layout(rm_rope *rope, rm_arena *arena)
 void rm_rope_prepare(rm_rope *rope, const rm_compute *compute, int64_t n_positions)
 {
     int64_t half = rope->head_dim / 2;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
+#pragma omp parallel for num_threads(compute->n_threads)                                       \
+    schedule(dynamic, RM_ROWS_AT_ONCE) if (n_positions - rope->n_filled > RM_ROWS_AT_ONCE)
     for (int64_t position = rope->n_filled; position < n_positions; position++) {
         for (int64_t i = 0; i < half; i++) {
             double frequency = rm_rope_frequency(rope->theta, rope->head_dim, i);
@@ -47,7 +48,8 @@ void rm_rope_apply(const rm_rope *rope, const rm_compute *compute, rm_rope_rows 
                    rm_real sign, rm_real *x)
 {
     int64_t dim = rope->head_dim, half = dim / 2;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
+#pragma omp parallel for num_threads(compute->n_threads)                                       \
+    schedule(dynamic, RM_ROWS_AT_ONCE) if (rows.n_rows > RM_ROWS_AT_ONCE)
     for (int64_t row = 0; row < rows.n_rows; row++) {
         int64_t position = rows.positions ? rows.positions[row] : row % rows.seq_len;
         const rm_real *cosine = rope->cosine + position * half;

@@ -5,7 +5,10 @@
  *
  * Loops over threads are written
  *   #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
- * so that the process's own OpenMP settings are never touched.
+ * so that the process's own OpenMP settings are never touched. Loops over rows that are quickly
+ * done deal them out in chunks of RM_ROWS_AT_ONCE, and one chunk stays with the caller,
+ *   schedule(dynamic, RM_ROWS_AT_ONCE) if (n_rows > RM_ROWS_AT_ONCE)
+ * since a new token's row would cost more on its way to another thread than the work.
  */
 #ifndef RM_COMPUTE_H
 #define RM_COMPUTE_H
@@ -16,6 +19,8 @@
 #include "base/status.h"
 #include "simd/kernels.h"
 #include "tensor/inner.h"
+
+enum { RM_ROWS_AT_ONCE = 16 };
 
 typedef struct rm_compute {
     const rm_kernels *kernels;
