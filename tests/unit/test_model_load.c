@@ -4,6 +4,8 @@
  * missing, surplus, misshapen, there twice or elsewhere than the index says is named; the
  * selection biases come from state.json.
  */
+#include <math.h>
+
 #include "format/config.h"
 #include "format/router_biases.h"
 #include "format/safetensors.h"
@@ -296,8 +298,9 @@ static void test_router_bias(void **state)
     close_fixture(&f);
 }
 
-/* Logits of some texts by a model that has room for so many bytes of experts. */
-static void decode_texts(int64_t experts_in_memory, rm_real logits[2 * FIXTURE_VOCAB])
+/* Logits of some texts by a model of these forms that has room for so many bytes of experts. */
+static void decode_texts(ringmoe_weights weights, int64_t experts_in_memory,
+                         rm_real logits[2 * FIXTURE_VOCAB])
 {
     static const int32_t tokens[] = {3, 14, 15, 9, 26, 5, 35, 8, 9, 7};
     const rm_decode_run runs[] = {{1, 0, 7, true}, {0, 0, 3, true}};
@@ -307,6 +310,7 @@ static void decode_texts(int64_t experts_in_memory, rm_real logits[2 * FIXTURE_V
     rm_kv_cache cache;
     rm_error error;
     ringmoe_load_settings_default(&settings);
+    settings.weights = weights;
     settings.experts_in_memory = experts_in_memory;
     if (ringmoe_model_load(f.mesh, scratch_folder, &settings, &f.model) != RINGMOE_OK)
         fail_msg("%s", fixture_error(&f));
@@ -328,9 +332,9 @@ static void test_experts_apart(void **state)
     write_config(&config);
     list_entries(&config);
     write_tensors("model.safetensors", 0, n_entries);
-    decode_texts(0, all);
+    decode_texts(RINGMOE_WEIGHTS_AUTO, 0, all);
     for (int64_t bytes = 32 << 10; bytes <= 1 << 20; bytes *= 2) {
-        decode_texts(bytes, few);
+        decode_texts(RINGMOE_WEIGHTS_AUTO, bytes, few);
         assert_memory_equal(few, all, sizeof all);
     }
     model_fixture f = open_mesh(1, RINGMOE_PRECISION_FP32);
@@ -344,9 +348,28 @@ static void test_experts_apart(void **state)
     close_fixture(&f);
 }
 
-/* Q8_0 and Q4_0 keep logits near those of the weights themselves. */
+/* How far logits are from those of the weights themselves, over the norm of these, which are
+ * compared without what all of a text's have in common. */
+static double distance(const rm_real *logits, const rm_real *exact)
+{
+    double difference = 0, norm = 0;
+    for (int text = 0; text < 2; text++) {
+        double mean = 0;
+        for (int i = 0; i < FIXTURE_VOCAB; i++)
+            mean += (double)exact[text * FIXTURE_VOCAB + i] / FIXTURE_VOCAB;
+        for (int i = text * FIXTURE_VOCAB; i < (text + 1) * FIXTURE_VOCAB; i++) {
+            difference += pow((double)(logits[i] - exact[i]), 2);
+            norm += pow((double)exact[i] - mean, 2);
+        }
+    }
+    return sqrt(difference / norm);
+}
+
+/* All forms keep logits near those of the weights themselves. */
 static void test_formats(void **state)
 {
+    rm_real exact[2 * FIXTURE_VOCAB], logits[2 * FIXTURE_VOCAB];
+    static const double limits[] = {0, 1e-2, 1e-2, 1e-1};
     static const ringmoe_weights formats[] = {RINGMOE_WEIGHTS_FP32, RINGMOE_WEIGHTS_BF16,
                                               RINGMOE_WEIGHTS_Q8_0, RINGMOE_WEIGHTS_Q4_0};
     for (int i = 0; i < 4; i++) {
@@ -363,6 +386,10 @@ static void test_formats(void **state)
         ringmoe_model_get_bytes(f.model, &bytes);
         assert_true(bytes.token > 0 && bytes.token <= bytes.weights && bytes.position > 0);
         close_fixture(&f);
+        decode_texts(formats[i], 0, logits);
+        if (i == 0) memcpy(exact, logits, sizeof exact);
+        if (distance(logits, exact) > limits[i])
+            fail_msg("form %d: the logits are %g off", i, distance(logits, exact));
     }
 }
 
