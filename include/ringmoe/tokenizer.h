@@ -149,7 +149,8 @@ typedef struct ringmoe_chat_message {
 
 /**
  * A conversation as the text its model was trained on, by the chat template. Encode it without
- * RINGMOE_ENCODE_FRAME: the template says all. Local.
+ * RINGMOE_ENCODE_FRAME: the template says all. One that asks for the date (strftime_now, Llama
+ * 3.2's) gets the day of the call. Local.
  *   messages      in   n_messages of them
  *   asks_answer   in   1: the text ends where the assistant begins (add_generation_prompt)
  *   text, room    out  the first room - 1 bytes and NUL; text NULL with room 0

@@ -48,6 +48,7 @@ static ringmoe_status put_variables(rm_render *render, const ringmoe_tokenizer *
                               rm_value_flag(asks_answer)) &&
                 rm_member_put(render, &render->variables, "tools", none) &&
                 rm_member_put(render, &render->variables, "documents", none) &&
+                rm_member_put(render, &render->variables, "strftime_now", none) &&
                 put_token(render, tokenizer, "bos_token", tokenizer->bos) &&
                 put_token(render, tokenizer, "eos_token", tokenizer->eos) &&
                 put_token(render, tokenizer, "pad_token", tokenizer->padding) &&
@@ -70,6 +71,17 @@ static ringmoe_status check(const ringmoe_tokenizer *tokenizer,
     return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "a message without a role or a content");
 }
 
+/* Jinja reads each end of a line as \n. NULL without memory. */
+static char *plain_lines(const char *template, rm_template_memory *memory)
+{
+    char *plain = rm_template_take(memory, (int64_t)strlen(template) + 1), *to = plain;
+    for (const char *at = template; plain && *at; at++) {
+        *to++ = *at == '\r' ? '\n' : *at;
+        if (at[0] == '\r' && at[1] == '\n') at++;
+    }
+    return plain;
+}
+
 ringmoe_status ringmoe_tokenizer_chat(ringmoe_tokenizer *tokenizer,
                                       const ringmoe_chat_message *messages, int n_messages,
                                       int asks_answer, char *text, int64_t room, int64_t *bytes)
@@ -80,7 +92,12 @@ ringmoe_status ringmoe_tokenizer_chat(ringmoe_tokenizer *tokenizer,
     rm_node *first = NULL;
     *bytes = 0;
     RM_TRY(check(tokenizer, messages, n_messages, error));
-    const char *template = tokenizer->chat_template;
+    if (room < 0 || (room > 0 && !text))
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "room for %lld bytes at NULL: give memory, or no room", (long long)room);
+    const char *template = plain_lines(tokenizer->chat_template, &memory);
+    if (!template)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the chat template");
     ringmoe_status status =
         rm_template_parse(template, (int64_t)strlen(template), &memory, &first, error);
     if (status == RINGMOE_OK)

@@ -16,8 +16,9 @@ enum {
     RM_TEMPLATE_BYTES = 1 << 20,  /* of a template */
     RM_TEMPLATE_DEPTH = 100,      /* of nodes in each other */
     RM_RENDER_DEPTH = 1000,       /* of calls of the walk */
-    RM_TEMPLATE_STEPS = 20000000, /* nodes walked */
-    RM_TEMPLATE_OUTPUT = 1 << 28, /* bytes made, in values and in the text */
+    RM_TEMPLATE_STEPS = 20000000, /* nodes walked, and bytes looked through */
+    RM_BYTES_A_STEP = 64,
+    RM_TEMPLATE_OUTPUT = 1 << 26, /* bytes made, in values and in the text */
 };
 
 /* Memory in chunks, given back all at once. A zeroed one is empty. */
@@ -121,6 +122,8 @@ rm_member *rm_member_find(rm_member *first, const char *name);
 /* FORMAT with the node's line. */
 ringmoe_status rm_template_fail(rm_render *render, const rm_node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Counts one more step, and those of looking through bytes. FORMAT beyond the limit. */
+ringmoe_status rm_template_spend(rm_render *render, const rm_node *node, int64_t bytes);
 /* `bytes` more of values, in new memory. FORMAT beyond the limit, MEMORY. */
 ringmoe_status rm_template_room(rm_render *render, const rm_node *node, int64_t bytes,
                                 void **room);

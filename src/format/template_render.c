@@ -3,6 +3,7 @@
  * The walk through a template's nodes: values of expressions, and what statements do.
  */
 #include <string.h>
+#include <time.h>
 
 #include "format/chat_template.h"
 
@@ -139,6 +140,23 @@ static ringmoe_status namespace_of(rm_render *render, const rm_node *node, rm_va
     return RINGMOE_OK;
 }
 
+/* strftime_now(format): the local time. */
+static ringmoe_status now(rm_render *render, const rm_node *node, const rm_value *format,
+                          rm_value *value)
+{
+    enum { MOST = 256 };
+    char pattern[MOST] = "";
+    time_t seconds = time(NULL);
+    struct tm local;
+    void *room;
+    if (format->n >= MOST || !localtime_r(&seconds, &local))
+        return rm_template_fail(render, node, "this time is not done");
+    if (format->n > 0) memcpy(pattern, format->text, (size_t)format->n);
+    RM_TRY(rm_template_room(render, node, MOST, &room));
+    *value = rm_value_text(room, (int64_t)strftime(room, MOST, pattern, &local));
+    return RINGMOE_OK;
+}
+
 static ringmoe_status called(rm_render *render, const rm_node *node, rm_value *value)
 {
     rm_value of, arguments[RM_MOST_ARGUMENTS];
@@ -147,6 +165,9 @@ static ringmoe_status called(rm_render *render, const rm_node *node, rm_value *v
     if (callee->kind == RM_NODE_NAME && strcmp(callee->text, "namespace") == 0)
         return namespace_of(render, node, value);
     RM_TRY(arguments_of(render, node, arguments, &n));
+    if (callee->kind == RM_NODE_NAME && strcmp(callee->text, "strftime_now") == 0 && n == 1 &&
+        arguments[0].kind == RM_VALUE_TEXT)
+        return now(render, node, &arguments[0], value);
     if (callee->kind == RM_NODE_NAME && strcmp(callee->text, "raise_exception") == 0)
         return rm_template_fail(render, node, "it refuses these messages: %.*s",
                                 n > 0 && arguments[0].kind == RM_VALUE_TEXT
@@ -208,18 +229,25 @@ static ringmoe_status of_value(rm_render *render, const rm_node *node, rm_value 
     }
 }
 
+/* Names are looked for one after the other, which counts as well. */
+static ringmoe_status variable(rm_render *render, const rm_node *node, rm_value *value)
+{
+    int64_t n = 0;
+    const rm_member *at = render->variables;
+    for (; at && strcmp(at->name, node->text) != 0; at = at->next) n++;
+    *value = at ? at->value : (rm_value){0};
+    return rm_template_spend(render, node, n * (int64_t)sizeof *at);
+}
+
 static ringmoe_status evaluate(rm_render *render, const rm_node *node, rm_value *value)
 {
     rm_value condition;
-    const rm_member *variable;
     switch (node->kind) {
     case RM_NODE_LITERAL:
         literal(node, value);
         return RINGMOE_OK;
     case RM_NODE_NAME:
-        variable = rm_member_find(render->variables, node->text);
-        *value = variable ? variable->value : (rm_value){0};
-        return RINGMOE_OK;
+        return variable(render, node, value);
     case RM_NODE_LIST:
         return list_of(render, node, value);
     case RM_NODE_CALL:
@@ -238,10 +266,16 @@ static ringmoe_status evaluate(rm_render *render, const rm_node *node, rm_value 
     }
 }
 
+static ringmoe_status go_deeper(rm_render *render, const rm_node *node)
+{
+    RM_TRY(rm_template_spend(render, node, 0));
+    if (++render->depth <= RM_RENDER_DEPTH) return RINGMOE_OK;
+    return rm_template_fail(render, node, "takes too many steps, or too deep ones");
+}
+
 ringmoe_status rm_template_evaluate(rm_render *render, const rm_node *node, rm_value *value)
 {
-    if (++render->steps > RM_TEMPLATE_STEPS || ++render->depth > RM_RENDER_DEPTH)
-        return rm_template_fail(render, node, "takes too many steps, or too deep ones");
+    RM_TRY(go_deeper(render, node));
     RM_TRY(evaluate(render, node, value));
     render->depth--;
     return RINGMOE_OK;
@@ -278,21 +312,42 @@ static ringmoe_status assign(rm_render *render, const rm_node *node)
     return RINGMOE_OK;
 }
 
-/* The variable `loop`. */
-static bool set_loop(rm_render *render, const rm_value *list, int64_t at)
+/* The variable `loop`. `cycle` and `changed` would have to be called, which is refused. */
+static ringmoe_status set_loop(rm_render *render, const rm_node *node, const rm_value *list,
+                               int64_t at)
 {
-    rm_member **map = rm_template_take(render->memory, sizeof *map);
-    rm_value none = {0};
-    return map && rm_member_put(render, map, "index0", rm_value_number(at)) &&
-           rm_member_put(render, map, "index", rm_value_number(at + 1)) &&
-           rm_member_put(render, map, "length", rm_value_number(list->n)) &&
-           rm_member_put(render, map, "first", rm_value_flag(at == 0)) &&
-           rm_member_put(render, map, "last", rm_value_flag(at + 1 == list->n)) &&
-           rm_member_put(render, map, "previtem", at > 0 ? list->list[at - 1] : none) &&
-           rm_member_put(render, map, "nextitem",
-                         at + 1 < list->n ? list->list[at + 1] : none) &&
-           rm_member_put(render, &render->variables, "loop",
-                         (rm_value){.kind = RM_VALUE_MAP, .map = map});
+    const rm_value none = {0};
+    const struct {
+        const char *name;
+        rm_value value;
+    } members[] = {
+        {"index0", rm_value_number(at)},
+        {"index", rm_value_number(at + 1)},
+        {"revindex", rm_value_number(list->n - at)},
+        {"revindex0", rm_value_number(list->n - at - 1)},
+        {"length", rm_value_number(list->n)},
+        {"first", rm_value_flag(at == 0)},
+        {"last", rm_value_flag(at + 1 == list->n)},
+        {"depth", rm_value_number(1)},
+        {"depth0", rm_value_number(0)},
+        {"previtem", at > 0 ? list->list[at - 1] : none},
+        {"nextitem", at + 1 < list->n ? list->list[at + 1] : none},
+    };
+    const int n = sizeof members / sizeof members[0];
+    rm_member **map;
+    void *room;
+    RM_TRY(rm_template_room(render, node,
+                            2 * (int64_t)sizeof *map + n * (int64_t)sizeof(rm_member), &room));
+    map = room;
+    rm_member *next = (rm_member *)(map + 2);
+    for (int i = 0; i < n; i++) {
+        next[i] = (rm_member){*map, members[i].name, members[i].value};
+        *map = &next[i];
+    }
+    if (rm_member_put(render, &render->variables, "loop",
+                      (rm_value){.kind = RM_VALUE_MAP, .map = map}))
+        return RINGMOE_OK;
+    return fail_memory(render);
 }
 
 /* The elements for which the loop's condition holds. */
@@ -325,9 +380,9 @@ static ringmoe_status loop(rm_render *render, const rm_node *node)
         return rm_template_fail(render, node, "a loop over something that is no list");
     RM_TRY(choose(render, node, &list));
     for (int64_t i = 0; i < list.n; i++) {
-        if (!rm_member_put(render, &render->variables, node->text, list.list[i]) ||
-            !set_loop(render, &list, i))
+        if (!rm_member_put(render, &render->variables, node->text, list.list[i]))
             return fail_memory(render);
+        RM_TRY(set_loop(render, node, &list, i));
         RM_TRY(rm_template_render(render, node->b));
         render->variables = outside;
     }
@@ -357,8 +412,7 @@ static ringmoe_status statement(rm_render *render, const rm_node *node)
 ringmoe_status rm_template_render(rm_render *render, const rm_node *first)
 {
     for (const rm_node *node = first; node; node = node->next) {
-        if (++render->steps > RM_TEMPLATE_STEPS || ++render->depth > RM_RENDER_DEPTH)
-            return rm_template_fail(render, node, "takes too many steps, or too deep ones");
+        RM_TRY(go_deeper(render, node));
         RM_TRY(statement(render, node));
         render->depth--;
     }

@@ -19,6 +19,13 @@ ringmoe_status rm_template_fail(rm_render *render, const rm_node *node, const ch
                    node->line, what);
 }
 
+ringmoe_status rm_template_spend(rm_render *render, const rm_node *node, int64_t bytes)
+{
+    render->steps += 1 + bytes / RM_BYTES_A_STEP;
+    if (render->steps <= RM_TEMPLATE_STEPS) return RINGMOE_OK;
+    return rm_template_fail(render, node, "takes too many steps, or too deep ones");
+}
+
 ringmoe_status rm_template_room(rm_render *render, const rm_node *node, int64_t bytes,
                                 void **room)
 {
@@ -171,11 +178,19 @@ static ringmoe_status compare(rm_render *render, const rm_node *node, const rm_v
     return RINGMOE_OK;
 }
 
+/* Those that an operation may look through. */
+static int64_t bytes_of(const rm_value *value)
+{
+    if (value->kind == RM_VALUE_LIST) return value->n * (int64_t)sizeof *value;
+    return value->kind == RM_VALUE_TEXT ? value->n : 0;
+}
+
 ringmoe_status rm_template_binary(rm_render *render, const rm_node *node, rm_value *a,
                                   rm_value *b, rm_value *value)
 {
     const char *word = node->word;
     bool found;
+    RM_TRY(rm_template_spend(render, node, bytes_of(a) + bytes_of(b)));
     if (strcmp(word, "==") == 0 || strcmp(word, "!=") == 0) {
         *value = rm_value_flag(rm_value_is_equal(a, b) == (*word == '='));
         return RINGMOE_OK;

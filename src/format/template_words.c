@@ -6,18 +6,43 @@
 
 #include "format/chat_template.h"
 
-static bool is_blank(const char *set, int64_t n, char c)
+/* Bytes of the character at the beginning; of what is none, 1. */
+static int64_t character_at(const char *text, int64_t n)
 {
-    return memchr(set, c, (size_t)n) != NULL;
+    int64_t bytes = rm_utf8_length((unsigned char)*text);
+    return bytes <= n && rm_utf8_valid(text, bytes) == bytes ? bytes : 1;
 }
 
-/* Python's strip: `sides` 1 left, 2 right. Blanks are those of ASCII. */
+/* Likewise of the one at the end. */
+static int64_t character_before(const char *text, int64_t n)
+{
+    for (int64_t bytes = 1; bytes <= 4 && bytes <= n; bytes++)
+        if (((unsigned char)text[n - bytes] & 0xC0) != 0x80)
+            return character_at(text + n - bytes, bytes) == bytes ? bytes : 1;
+    return 1;
+}
+
+/* Whether a character is of a set, or a blank as Python has it (set NULL). */
+static bool is_of_set(const char *text, int64_t bytes, const rm_value *set)
+{
+    if (set) return memmem(set->text, (size_t)set->n, text, (size_t)bytes) != NULL;
+    if (bytes == 1 && *text >= 0x1C && *text <= 0x1F) return true;
+    return rm_utf8_valid(text, bytes) == bytes && rm_utf8_blanks_before(text, bytes) == bytes;
+}
+
+/* Python's strip: `sides` 1 left, 2 right. */
 static rm_value strip(const rm_value *of, const rm_value *set, int sides)
 {
     const char *text = of->text;
-    int64_t n = of->n, first = 0;
-    while ((sides & 1) && first < n && is_blank(set->text, set->n, text[first])) first++;
-    while ((sides & 2) && n > first && is_blank(set->text, set->n, text[n - 1])) n--;
+    int64_t n = of->n, first = 0, bytes;
+    for (; (sides & 1) && first < n; first += bytes) {
+        bytes = character_at(text + first, n - first);
+        if (!is_of_set(text + first, bytes, set)) break;
+    }
+    for (; (sides & 2) && n > first; n -= bytes) {
+        bytes = character_before(text + first, n - first);
+        if (!is_of_set(text + n - bytes, bytes, set)) break;
+    }
     return rm_value_text(text + first, n - first);
 }
 
@@ -59,6 +84,38 @@ static ringmoe_status split(rm_render *render, const rm_node *node, const rm_val
     return RINGMOE_OK;
 }
 
+/* The next word behind *at, parted from others by blanks; false: there is none. */
+static bool next_word(const char **at, const char *end, rm_value *word)
+{
+    rm_value rest = rm_value_text(*at, end - *at);
+    rest = strip(&rest, NULL, 1);
+    const char *stop = rest.text;
+    for (int64_t bytes; stop < end; stop += bytes) {
+        bytes = character_at(stop, end - stop);
+        if (is_of_set(stop, bytes, NULL)) break;
+    }
+    *word = rm_value_text(rest.text, stop - rest.text);
+    *at = stop;
+    return word->n > 0;
+}
+
+/* split(): the words. */
+static ringmoe_status split_words(rm_render *render, const rm_node *node, const rm_value *of,
+                                  rm_value *value)
+{
+    const char *at = of->text, *end = at + of->n;
+    void *room;
+    rm_value word;
+    int64_t n = 0;
+    while (next_word(&at, end, &word)) n++;
+    RM_TRY(rm_template_room(render, node, n * (int64_t)sizeof(rm_value), &room));
+    rm_value *list = room;
+    at = of->text;
+    for (int64_t i = 0; i < n; i++) next_word(&at, end, &list[i]);
+    *value = (rm_value){.kind = RM_VALUE_LIST, .n = n, .list = list};
+    return RINGMOE_OK;
+}
+
 static ringmoe_status replace(rm_render *render, const rm_node *node, const rm_value *of,
                               const rm_value *from, const rm_value *to, rm_value *value)
 {
@@ -88,14 +145,14 @@ ringmoe_status rm_template_method(rm_render *render, const rm_node *node, const 
                                   const rm_value *of, rm_value *arguments, int n,
                                   rm_value *value)
 {
-    static const char blanks[] = " \t\n\r\v\f";
-    rm_value set = n > 0 ? arguments[0] : rm_value_text(blanks, (int64_t)sizeof blanks - 1);
+    rm_value set = n > 0 ? arguments[0] : rm_value_text("", 0);
+    RM_TRY(rm_template_spend(render, node, of->n));
     for (int i = 0; i < n; i++)
         if (arguments[i].kind != RM_VALUE_TEXT)
             return rm_template_fail(render, node, "%.40s takes texts", name);
     bool left = strcmp(name, "lstrip") == 0, right = strcmp(name, "rstrip") == 0;
     if ((left || right || strcmp(name, "strip") == 0) && n <= 1) {
-        *value = strip(of, &set, left ? 1 : right ? 2 : 3);
+        *value = strip(of, n > 0 ? &set : NULL, left ? 1 : right ? 2 : 3);
         return RINGMOE_OK;
     }
     if (strcmp(name, "startswith") == 0 && n == 1) {
@@ -107,6 +164,7 @@ ringmoe_status rm_template_method(rm_render *render, const rm_node *node, const 
                                !memcmp(of->text + of->n - set.n, set.text, (size_t)set.n));
         return RINGMOE_OK;
     }
+    if (strcmp(name, "split") == 0 && n == 0) return split_words(render, node, of, value);
     if (strcmp(name, "split") == 0 && n == 1) return split(render, node, of, &set, value);
     if (strcmp(name, "replace") == 0 && n == 2)
         return replace(render, node, of, &arguments[0], &arguments[1], value);

@@ -310,6 +310,14 @@ static void renders_a_chat(void **state)
          "{{ 'y' if x == 1 and tools is none and not z is defined else 'n' }}",
          "a\nb c 1y"},
         {"{{ messages[0]['content'].split('s')[-1].strip() == '' }}{{ -7 % 3 }}", "True2"},
+        /* Characters, and Python's blanks, such as U+3000, U+00A0 and U+001C */
+        {"{{ '\xe3\x80\x80\xc2\xa0\x1c x\xe3\x80\x80' | trim }}"
+         "{{ '\xe3\x80\x82\xe3\x80\x81x\xe3\x80\x82'.strip('\xe3\x80\x82') }}",
+         "x\xe3\x80\x81x"},
+        {"{% for m in messages %}\r\n{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.depth }}"
+         "{{ ' a  b\xc2\xa0'.split() | length }}\r\n{% endfor %}\r",
+         "2112\n1012\n"},
+        {"{% if strftime_now is defined %}{{ strftime_now('%') | length }}{% endif %}", "1"},
     };
     static const ringmoe_chat_message chat[] = {{"system", "s"}, {"user", " hi "}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -333,6 +341,7 @@ static void refuses_templates(void **state)
         {"{% for m in messages %}", "without its end"},
         {"{{ messages | sort }}", "sort"},
         {"{{ a.b }}", "undefined"},
+        {"{% for m in messages %}{{ loop.cycle('a') }}{% endfor %}", "cycle"},
         {"{% for a in messages %}{% for b in messages %}{{ 'x' * 3 }}{% endfor %}{% endfor %}",
          "*"},
     };
@@ -345,6 +354,24 @@ static void refuses_templates(void **state)
         if (!strstr(context.error.text, cases[i].message)) fail_msg("%s", context.error.text);
         ringmoe_tokenizer_destroy(&tokenizer);
     }
+}
+
+/* A template that takes time or memory without an end: each turn of a loop counts. */
+static void bounds_templates(void **state)
+{
+    static const ringmoe_chat_message chat[] = {{"user", "hi"}};
+    char text[4096] = "";
+    int64_t n;
+    for (int i = 0; i < 8; i++)
+        strcat(text, "{% for a in [0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0] %}");
+    for (int i = 0; i < 8; i++) strcat(text, "{% endfor %}");
+    ringmoe_tokenizer *tokenizer = with_template(text);
+    assert_int_equal(ringmoe_tokenizer_chat(tokenizer, chat, 1, 0, NULL, 0, &n),
+                     RINGMOE_ERROR_FORMAT);
+    assert_non_null(strstr(context.error.text, "makes more than"));
+    assert_int_equal(ringmoe_tokenizer_chat(tokenizer, chat, 1, 0, NULL, 9, &n),
+                     RINGMOE_ERROR_ARGUMENT);
+    ringmoe_tokenizer_destroy(&tokenizer);
 }
 
 static void refuses_what_is_not_done(void **state)
@@ -407,6 +434,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(refuses_to_train),
         cmocka_unit_test(renders_a_chat),
         cmocka_unit_test(refuses_templates),
+        cmocka_unit_test(bounds_templates),
         cmocka_unit_test(refuses_what_is_not_done),
     };
     folder = argc > 1 ? argv[1] : "tokenizers";
