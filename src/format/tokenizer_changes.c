@@ -70,9 +70,10 @@ static ringmoe_status read_sequence(ringmoe_tokenizer *tokenizer, const json_t *
 {
     size_t i;
     json_t *part;
+    const json_t *list;
     RM_TRY(rm_only_keys(component, where, "|type|normalizers|", error));
-    json_array_foreach(json_object_get(component, "normalizers"), i, part)
-        RM_TRY(rm_read_normalizer(tokenizer, part, error));
+    RM_TRY(rm_list(component, where, "normalizers", &list, error));
+    json_array_foreach(list, i, part) RM_TRY(rm_read_normalizer(tokenizer, part, error));
     return RINGMOE_OK;
 }
 

@@ -122,8 +122,10 @@ static ringmoe_status read_sequence(ringmoe_tokenizer *tokenizer, const json_t *
 {
     size_t i;
     json_t *part;
+    const json_t *list;
     RM_TRY(rm_only_keys(component, where, "|type|pretokenizers|", error));
-    json_array_foreach(json_object_get(component, "pretokenizers"), i, part)
+    RM_TRY(rm_list(component, where, "pretokenizers", &list, error));
+    json_array_foreach(list, i, part)
     {
         if (tokenizer->kind == RINGMOE_TOKENIZER_BYTES)
             return rm_not_done(where, "after ByteLevel", part, error);

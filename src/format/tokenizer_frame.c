@@ -69,6 +69,7 @@ ringmoe_status rm_read_post_processor(ringmoe_tokenizer *tokenizer, const json_t
     const char *type;
     size_t i;
     json_t *part;
+    const json_t *list;
     RM_TRY(rm_type(component, frame, &type, error));
     /* ByteLevel only says where in the text a token lies. */
     if (!type || strcmp(type, "ByteLevel") == 0) return RINGMOE_OK;
@@ -77,8 +78,8 @@ ringmoe_status rm_read_post_processor(ringmoe_tokenizer *tokenizer, const json_t
     if (strcmp(type, "Sequence") != 0)
         return rm_not_done(frame, "type", json_object_get(component, "type"), error);
     RM_TRY(rm_only_keys(component, frame, "|type|processors|", error));
-    json_array_foreach(json_object_get(component, "processors"), i, part)
-        RM_TRY(rm_read_post_processor(tokenizer, part, error));
+    RM_TRY(rm_list(component, frame, "processors", &list, error));
+    json_array_foreach(list, i, part) RM_TRY(rm_read_post_processor(tokenizer, part, error));
     return RINGMOE_OK;
 }
 
@@ -134,6 +135,11 @@ static ringmoe_status read_step(ringmoe_tokenizer *tokenizer, const json_t *comp
     const char *type;
     size_t i;
     json_t *part;
+    const json_t *list;
+    RM_TRY(rm_only_keys(component, decoder,
+                        "|type|decoders|pattern|content|start|stop|replacement|str_rep|"
+                        "prepend_scheme|add_prefix_space|split|trim_offsets|use_regex|",
+                        error));
     RM_TRY(rm_type(component, decoder, &type, error));
     if (!type || strcmp(type, "Fuse") == 0) return RINGMOE_OK;
     bool is_byte_level = strcmp(type, "ByteLevel") == 0;
@@ -147,8 +153,8 @@ static ringmoe_status read_step(ringmoe_tokenizer *tokenizer, const json_t *comp
         return read_metaspace(tokenizer, component, decoding, error);
     if (strcmp(type, "Sequence") != 0)
         return rm_not_done(decoder, "type", json_object_get(component, "type"), error);
-    json_array_foreach(json_object_get(component, "decoders"), i, part)
-        RM_TRY(read_step(tokenizer, part, decoding, error));
+    RM_TRY(rm_list(component, decoder, "decoders", &list, error));
+    json_array_foreach(list, i, part) RM_TRY(read_step(tokenizer, part, decoding, error));
     return RINGMOE_OK;
 }
 

@@ -70,6 +70,15 @@ ringmoe_status rm_is_nothing(const json_t *object, const char *where, const char
     return rm_not_done(where, key, value, error);
 }
 
+ringmoe_status rm_list(const json_t *component, const char *where, const char *key,
+                       const json_t **list, rm_error *error)
+{
+    *list = json_object_get(component, key);
+    if (json_is_array(*list)) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: a Sequence without its list %s", where,
+                   key);
+}
+
 ringmoe_status rm_type(const json_t *component, const char *where, const char **type,
                        rm_error *error)
 {

@@ -23,6 +23,9 @@ ringmoe_status rm_text(const json_t *object, const char *where, const char *key,
 /* FORMAT: not null, false, "" or 0, which is what the key has where it does nothing. */
 ringmoe_status rm_is_nothing(const json_t *object, const char *where, const char *key,
                              rm_error *error);
+/* The list under a key of a Sequence. FORMAT: there is none. */
+ringmoe_status rm_list(const json_t *component, const char *where, const char *key,
+                       const json_t **list, rm_error *error);
 /* A component, such as the normalizer, is an object with "type"; null: *type NULL. */
 ringmoe_status rm_type(const json_t *component, const char *where, const char **type,
                        rm_error *error);

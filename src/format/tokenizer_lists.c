@@ -30,6 +30,19 @@ void rm_tokenizer_lists_free(rm_tokenizer_lists **lists)
     *lists = NULL;
 }
 
+/* A spelling that no token has: "[unused7]", or with more lines before the number. */
+static const char *name_unused(const ringmoe_tokenizer *tokenizer, int id, rm_text_pool *texts)
+{
+    static const char lines[] = "________";
+    char name[40];
+    int bytes = 0;
+    for (int n = 0; n < (int)sizeof lines; n++) {
+        bytes = snprintf(name, sizeof name, "[unused%.*s%d]", n, lines, id);
+        if (ringmoe_tokenizer_find(tokenizer, name) < 0) break;
+    }
+    return rm_text_pool_add(texts, name, bytes);
+}
+
 static bool list_tokens(const ringmoe_tokenizer *tokenizer, rm_tokenizer_lists *lists)
 {
     size_t n = (size_t)tokenizer->n_tokens;
@@ -38,12 +51,10 @@ static bool list_tokens(const ringmoe_tokenizer *tokenizer, rm_tokenizer_lists *
     if (!lists->tokens || !lists->types) return false;
     for (int id = 0; id < tokenizer->n_tokens; id++) {
         const rm_token *token = &tokenizer->tokens[id];
-        char name[32];
         lists->types[id] = token->type;
         lists->tokens[id] = token->spelling;
         if (token->spelling) continue;
-        int bytes = snprintf(name, sizeof name, "[unused%d]", id);
-        lists->tokens[id] = rm_text_pool_add(&lists->texts, name, bytes);
+        lists->tokens[id] = name_unused(tokenizer, id, &lists->texts);
         if (!lists->tokens[id]) return false;
     }
     return true;

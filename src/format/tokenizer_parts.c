@@ -219,20 +219,27 @@ static void set_blanks(ringmoe_tokenizer *tokenizer, const ringmoe_tokenizer_par
 /* --- the whole
  * --------------------------------------------------------------------------------- */
 
+/* The id, if a token has it. */
+static int known(const ringmoe_tokenizer *tokenizer, int id)
+{
+    return ringmoe_tokenizer_spelling(tokenizer, id) ? id : -1;
+}
+
 static ringmoe_status set_rest(ringmoe_tokenizer *tokenizer,
                                const ringmoe_tokenizer_parts *parts, rm_error *error)
 {
     bool is_bytes = parts->kind == RINGMOE_TOKENIZER_BYTES;
     rm_decoding decoding = {
         .byte_level = is_bytes, .marks_to_blanks = !is_bytes, .byte_tokens = !is_bytes};
-    tokenizer->bos = parts->bos;
-    tokenizer->eos = parts->eos;
-    tokenizer->unknown_name = parts->unknown;
-    if (!is_bytes) tokenizer->unknown = parts->unknown;
-    tokenizer->padding = parts->padding;
-    if (parts->adds_bos && parts->bos >= 0)
-        tokenizer->before[tokenizer->n_before++] = parts->bos;
-    if (parts->adds_eos && parts->eos >= 0) tokenizer->after[tokenizer->n_after++] = parts->eos;
+    tokenizer->bos = known(tokenizer, parts->bos);
+    tokenizer->eos = known(tokenizer, parts->eos);
+    tokenizer->unknown_name = known(tokenizer, parts->unknown);
+    if (!is_bytes) tokenizer->unknown = tokenizer->unknown_name;
+    tokenizer->padding = known(tokenizer, parts->padding);
+    if (parts->adds_bos && tokenizer->bos >= 0)
+        tokenizer->before[tokenizer->n_before++] = tokenizer->bos;
+    if (parts->adds_eos && tokenizer->eos >= 0)
+        tokenizer->after[tokenizer->n_after++] = tokenizer->eos;
     if (parts->chat_template) {
         const char *text = parts->chat_template;
         tokenizer->chat_template =

@@ -102,6 +102,21 @@ static void saves_what_was_lists(void **state)
     ringmoe_tokenizer_destroy(&made);
 }
 
+/* Ids without a token get a name that no token has. */
+static void names_what_no_token_is(void **state)
+{
+    ringmoe_tokenizer *tokenizer;
+    ringmoe_tokenizer_parts parts;
+    const char *path = scratch_text(
+        "holes.json", "{\"pre_tokenizer\": {\"type\": \"ByteLevel\"}, \"model\": {\"vocab\": "
+                      "{\"a\": 0, \"[unused1]\": 2}, \"merges\": []}}");
+    must(ringmoe_tokenizer_open(&context, path, &tokenizer));
+    must(ringmoe_tokenizer_describe(tokenizer, &parts));
+    assert_string_equal(parts.tokens[1], "[unused_1]");
+    assert_int_equal(parts.types[1], RINGMOE_TOKEN_UNUSED);
+    ringmoe_tokenizer_destroy(&tokenizer);
+}
+
 static void decodes_what_it_encoded(void **state)
 {
     static const char *const names[] = {"gpt2", "llama3", "mixtral"};
@@ -398,6 +413,11 @@ static void refuses_what_is_not_done(void **state)
          "\"behavior\": \"Contiguous\"}",
          "Contiguous"},
         {"\"unheard\": 1", "unheard"},
+        {"\"normalizer\": {\"type\": \"Sequence\"}", "without its list normalizers"},
+        {"\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"decoder\": {\"type\": "
+         "\"Fuse\", "
+         "\"other\": 1}",
+         "other"},
         {"\"|version\": 1", "|version"},
         {"\"version|truncation\": 1", "version|truncation"},
         {"\"model\": {\"vocab\": {\"a\": 9223372036854775807}, \"merges\": []}",
@@ -427,6 +447,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_the_librarys_ids),
         cmocka_unit_test(saves_what_was_lists),
+        cmocka_unit_test(names_what_no_token_is),
         cmocka_unit_test(decodes_what_it_encoded),
         cmocka_unit_test(users_text_holds_no_special_tokens),
         cmocka_unit_test(learns_the_most_frequent_pairs),
