@@ -197,6 +197,7 @@ ringmoe_status rm_gguf_read_tensors(rm_gguf *file, rm_gguf_cursor *cursor, uint6
         RM_TRY(read_name(cursor, file->names[i], error));
         tensor->name = file->names[i];
         tensor->path = file->source.path;
+        tensor->source = &file->source;
         RM_TRY(read_tensor(cursor, &place, tensor, error));
         file->n_tensors++;
     }
