@@ -255,6 +255,30 @@ static void refuses_settings(void **state)
     assert_int_not_equal(access(to, F_OK), 0);
 }
 
+static int stop_at_half(void *user, int64_t done, int64_t total)
+{
+    int *calls = user;
+    assert_true(done <= total);
+    ++*calls;
+    return done > total / 2;
+}
+
+static void stops_when_told(void **state)
+{
+    static const ringmoe_model_format formats[] = {RINGMOE_MODEL_FOLDER, RINGMOE_MODEL_GGUF};
+    for (int i = 0; i < 2; i++) {
+        ringmoe_convert_settings settings = settings_of(formats[i], 0);
+        const char *to = fresh(i == 0 ? "" : ".gguf");
+        int calls = 0;
+        settings.progress = stop_at_half;
+        settings.progress_user = &calls;
+        check_refused(case_path("llama"), to, &settings, RINGMOE_ERROR_INTERRUPTED,
+                      "converting was stopped");
+        assert_true(calls > 1);
+        assert_int_not_equal(access(to, F_OK), 0);
+    }
+}
+
 /* A folder of that name is the user's, whatever is in it. */
 static void keeps_what_is_there(void **state)
 {
@@ -399,6 +423,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(keeps_types_of_the_source),
         cmocka_unit_test(upcycles),
         cmocka_unit_test(refuses_settings),
+        cmocka_unit_test(stops_when_told),
         cmocka_unit_test(keeps_what_is_there),
         cmocka_unit_test(refuses_what_gguf_lacks),
         cmocka_unit_test(refuses_numbers_without_end),
