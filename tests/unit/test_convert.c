@@ -8,6 +8,9 @@
  */
 #include "convert_fixture.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "format/dtype.h"
 #include "format/quants.h"
 
@@ -279,6 +282,24 @@ static void stops_when_told(void **state)
     }
 }
 
+/* A limit on files shows as a full disk would. */
+static void leaves_nothing_without_room(void **state)
+{
+    struct rlimit before, limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    for (int i = 0; i < 2; i++) {
+        ringmoe_convert_settings settings =
+            settings_of(i == 0 ? RINGMOE_MODEL_FOLDER : RINGMOE_MODEL_GGUF, 0);
+        const char *to = fresh(i == 0 ? "" : ".gguf");
+        limit = (struct rlimit){8192, before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        check_refused(case_path("llama"), to, &settings, RINGMOE_ERROR_FILE, to);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        assert_int_not_equal(access(to, F_OK), 0);
+    }
+}
+
 /* A folder of that name is the user's, whatever is in it. */
 static void keeps_what_is_there(void **state)
 {
@@ -424,6 +445,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(upcycles),
         cmocka_unit_test(refuses_settings),
         cmocka_unit_test(stops_when_told),
+        cmocka_unit_test(leaves_nothing_without_room),
         cmocka_unit_test(keeps_what_is_there),
         cmocka_unit_test(refuses_what_gguf_lacks),
         cmocka_unit_test(refuses_numbers_without_end),
