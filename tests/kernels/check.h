@@ -7,7 +7,8 @@
  *   buffers.c, values.c, report.c        the tools
  *   row_check.c                          any row kernel: lengths, addresses, parts, aliases
  *   simple_kernels.c, layer_kernels.c    the row kernels and their references
- *   operands.c, products.c, packs.c      tiles and panels
+ *   operands.c, products.c, packs.c,     tiles and panels
+ *   tile_parts.c
  *   many_rows.c                          rows of a matrix at once
  *   quantised.c                          products of weights in blocks
  *   conversions.c                        stored numbers

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { C_PAD = 5 };
+#include "tile_parts.h"
 
 typedef struct product {
     check *c;
@@ -21,17 +21,6 @@ typedef struct product {
     const void *a_panel, *b_panel;
     rm_real whole[MAX_ROWS * MAX_COLUMNS]; /* the tile of mr by nr */
 } product;
-
-/* A tile's operands, beginning at some term of the panels, and where its C lies in the whole.
- */
-typedef struct tile_case {
-    const char *name;
-    const void *a, *b;
-    int64_t a_row, a_col; /* A in place; 0: packed */
-    int64_t k;
-    int row, m, column, n;
-    bool add;
-} tile_case;
 
 /* Bounds as in the contract; a bf16 level may take denormal operands, products and sums for
  * zero. Sums that may overflow on their way are not judged. */
@@ -54,47 +43,26 @@ static void expect_element(const product *t, int i, int j)
     expect_near(t->c, "C", i * nr + j, t->whole[i * nr + j], sum, tolerance);
 }
 
-static void run_tile(const product *t, const tile_case *part, rm_real *c, int64_t c_row)
+static tile_subject subject_of(const product *t)
 {
-    if (part->a_row)
-        t->c->kernels->tile_in_place(part->k, part->a, part->a_row, part->a_col, part->b, c,
-                                     c_row, part->m, part->n, part->add);
-    else
-        t->tiles->tile(part->k, part->a, part->b, c, c_row, part->m, part->n, part->add,
-                       no_memory);
+    return (tile_subject){t->c, t->tiles, t->placement, t->whole};
 }
 
-/* What C must be: the whole tile's bits, stored or added; the rest of C kept. */
-static void expect_part(product *t, const tile_case *part, const rm_real *whole)
+static void expect_part_of(const product *t, const tile_case *part)
 {
-    static rm_real want[MAX_ROWS * (MAX_COLUMNS + C_PAD)];
-    int nr = t->tiles->nr, c_row = part->n + C_PAD, n_taken = t->c->n_taken;
-    int64_t span = (int64_t)(part->m - 1) * c_row + part->n;
-    rm_real *c = buffer_take(t->c, t->placement, span, sizeof *c);
-    fill_values(t->c, VALUES_UNIT, span, c);
-    memcpy(want, c, (size_t)span * sizeof *c);
-    for (int i = 0; i < part->m; i++)
-        for (int j = 0; j < part->n; j++) {
-            rm_real sum = whole[(part->row + i) * nr + part->column + j];
-            want[i * c_row + j] = part->add ? want[i * c_row + j] + sum : sum;
-        }
-    run_tile(t, part, c, c_row);
-    expect_same(t->c, part->name, span, c, want);
-    buffers_verify(t->c);
-    t->c->n_taken = n_taken;
+    tile_subject subject = subject_of(t);
+    expect_part(&subject, part);
 }
 
 static void check_size(product *t, int m, int n, bool add)
 {
-    expect_part(t,
-                &(tile_case){.name = add ? "C += part" : "part of C",
-                             .a = t->a_panel,
-                             .b = t->b_panel,
-                             .k = t->a.k,
-                             .m = m,
-                             .n = n,
-                             .add = add},
-                t->whole);
+    expect_part_of(t, &(tile_case){.name = add ? "C += part" : "part of C",
+                                   .a = t->a_panel,
+                                   .b = t->b_panel,
+                                   .k = t->a.k,
+                                   .m = m,
+                                   .n = n,
+                                   .add = add});
 }
 
 /* Every m and every n, or, without `all`, every m and every n once. */
@@ -116,13 +84,13 @@ static void check_lines_alone(product *t)
     for (int i = 0; i < mr; i++, t->c->n_taken = n_taken) {
         part.name = "a row alone", part.row = i, part.n = nr, part.b = t->b_panel;
         part.a = operand_pack(&t->a, (operand_part){i, 1, 0, t->a.k}, FROM_LINES, 0);
-        expect_part(t, &part, t->whole);
+        expect_part_of(t, &part);
     }
     part = (tile_case){.k = t->a.k, .m = mr, .n = 1, .a = t->a_panel, .name = "a column alone"};
     for (int j = 0; j < nr; j++, t->c->n_taken = n_taken) {
         part.column = j;
         part.b = operand_pack(&t->b, (operand_part){j, 1, 0, t->b.k}, FROM_STEPS, 0);
-        expect_part(t, &part, t->whole);
+        expect_part_of(t, &part);
     }
 }
 
@@ -141,7 +109,7 @@ static void check_slice(product *t)
     tile_case part = {.name = "a slice", .k = left, .m = mr, .n = nr};
     part.a = (const char *)t->a_panel + first * t->a.term;
     part.b = (const char *)t->b_panel + first * t->b.term;
-    expect_part(t, &part, sliced);
+    expect_part(&(tile_subject){t->c, t->tiles, t->placement, sliced}, &part);
 }
 
 /* The zeros that fill a panel up to a multiple of depth_step change nothing. */
@@ -150,27 +118,10 @@ static void check_padding(product *t)
     tile_case part = {.name = "the padded depth", .a = t->a_panel, .b = t->b_panel};
     part.k = packed_depth(t->a.k, t->a.depth_step);
     part.m = t->tiles->mr, part.n = t->tiles->nr;
-    expect_part(t, &part, t->whole);
+    expect_part_of(t, &part);
 }
 
 /* Both halves of a product by twice the same panel have the whole tile's bits. */
-static void check_pair(product *t, const char *panels, int64_t apart, int m, bool add)
-{
-    int nr = t->tiles->nr, n = nr + m * 7 % nr + 1, n_taken = t->c->n_taken;
-    static rm_real want[MAX_ROWS * 2 * MAX_COLUMNS];
-    rm_real *c = buffer_take(t->c, t->placement, (int64_t)m * n, sizeof *c);
-    fill_values(t->c, VALUES_UNIT, (int64_t)m * n, c);
-    for (int i = 0; i < m; i++)
-        for (int j = 0; j < n; j++) {
-            rm_real sum = t->whole[i * nr + j % nr];
-            want[i * n + j] = add ? c[i * n + j] + sum : sum;
-        }
-    t->tiles->tile_pair(t->a.k, t->a_panel, panels, apart, c, n, m, n, add);
-    expect_same(t->c, "C of two panels", (int64_t)m * n, c, want);
-    buffers_verify(t->c);
-    t->c->n_taken = n_taken;
-}
-
 static void check_pairs(product *t)
 {
     int n_taken = t->c->n_taken;
@@ -179,8 +130,14 @@ static void check_pairs(product *t)
     char *panels = buffer_take(t->c, t->placement, apart + bytes, 1);
     memcpy(panels, t->b_panel, (size_t)bytes);
     memcpy(panels + apart, t->b_panel, (size_t)bytes);
-    for (int m = 1; m <= t->tiles->pair_rows; m++)
-        for (int add = 0; add < 2; add++) check_pair(t, panels, apart, m, add);
+    tile_subject subject = subject_of(t);
+    tile_case part = {.name = "C of two panels", .a = t->a_panel, .b = panels, .k = t->a.k};
+    for (part.m = 1; part.m <= t->tiles->pair_rows; part.m++)
+        for (int add = 0; add < 2; add++) {
+            part.add = add;
+            part.n = t->tiles->nr + part.m * 7 % t->tiles->nr + 1;
+            expect_pair(&subject, &part, apart);
+        }
     t->c->n_taken = n_taken;
 }
 
@@ -253,7 +210,7 @@ static void check_strides(product *t, int64_t a_row, int64_t a_col)
     for (part.m = 1; part.m <= mr; part.m++) {
         part.row = mr - part.m, part.a = k ? a + part.row * a_row : a;
         part.n = part.m * 7 % nr + 1, part.add = part.m & 1;
-        expect_part(t, &part, t->whole);
+        expect_part_of(t, &part);
     }
     t->c->n_taken = n_taken;
 }

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
+#include "tile_parts.h"
 
-enum { TERMS = 32, MOST_BLOCKS = 36, MOST_LINES = 32, MOST_BYTES = 34, C_PAD = 3 };
+enum { TERMS = 32, MOST_BLOCKS = 36, MOST_LINES = 32, MOST_BYTES = 34 };
 
 typedef struct quantised {
     check *c;
@@ -131,83 +131,56 @@ static void pack_whole(quantised *t)
 
 /* --- tiles --- */
 
-typedef struct quantised_tile {
-    const void *a, *b;
-    int row, m, column, n;
-    int64_t first_block; /* of the depth */
-    bool add;
-} quantised_tile;
-
-static const rm_ahead nothing_ahead = {(const void *)64, 17};
-
-static void check_tile(quantised *t, const quantised_tile *part, const rm_real *whole)
+static tile_subject subject_of(const quantised *t, const rm_real *whole)
 {
-    static rm_real want[MOST_LINES * (MOST_LINES + C_PAD)];
-    int c_row = part->n + C_PAD, nr = t->tiles->nr, n_taken = t->c->n_taken;
-    int64_t span = (int64_t)(part->m - 1) * c_row + part->n;
-    rm_real *c = buffer_take(t->c, t->placement, span, sizeof *c);
-    fill_values(t->c, VALUES_UNIT, span, c);
-    memcpy(want, c, (size_t)span * sizeof *c);
-    for (int i = 0; i < part->m; i++)
-        for (int j = 0; j < part->n; j++) {
-            rm_real sum = whole[(part->row + i) * nr + part->column + j];
-            want[i * c_row + j] = part->add ? want[i * c_row + j] + sum : sum;
-        }
-    t->tiles->tile(t->k - part->first_block * TERMS, part->a, part->b, c, c_row, part->m,
-                   part->n, part->add, nothing_ahead);
-    expect_same(t->c, "C", span, c, want);
-    buffers_verify(t->c);
-    t->c->n_taken = n_taken;
+    return (tile_subject){t->c, t->tiles, t->placement, whole};
 }
 
-static void check_sizes(quantised *t, const rm_real *whole)
+static void check_sizes(const quantised *t, const tile_subject *subject)
 {
-    quantised_tile part = {.a = t->a_panel, .b = t->b_panel};
+    tile_case part = {.name = "part of C", .a = t->a_panel, .b = t->b_panel, .k = t->k};
     for (part.m = 1; part.m <= t->tiles->mr; part.m++)
         for (part.n = 1; part.n <= t->tiles->nr; part.n++) {
             bool is_tried =
                 t->k <= 33 || part.n == t->tiles->nr || part.n == part.m * 7 % t->tiles->nr + 1;
             part.add = (part.m + part.n) & 1;
-            if (is_tried) check_tile(t, &part, whole);
+            if (is_tried) expect_part(subject, &part);
         }
 }
 
-/* A row and a column, each packed alone. */
-static void check_alone(quantised *t, const rm_real *whole)
+static void check_rows_alone(const quantised *t, const tile_subject *subject)
 {
     int n_taken = t->c->n_taken;
-    quantised_tile part = {.m = 1, .n = t->tiles->nr, .b = t->b_panel};
     void *panel = take_panel(t, t->tiles->a_term);
+    tile_case part = {.name = "a row alone", .a = panel, .b = t->b_panel, .k = t->k, .m = 1};
+    part.n = t->tiles->nr;
     for (part.row = 0; part.row < t->tiles->mr; part.row++) {
         const rm_real *line = t->rows[part.row];
         t->tiles->pack_a_lines(t->k, 1, &line, panel);
-        part.a = panel;
-        check_tile(t, &part, whole);
+        expect_part(subject, &part);
     }
     t->c->n_taken = n_taken;
-    part = (quantised_tile){.m = t->tiles->mr, .n = 1, .a = t->a_panel};
+}
+
+static void check_columns_alone(const quantised *t, const tile_subject *subject)
+{
+    int n_taken = t->c->n_taken;
+    tile_case part = {.name = "a column alone", .a = t->a_panel, .k = t->k, .n = 1};
+    part.m = t->tiles->mr;
     for (; part.column < t->tiles->nr; part.column++, t->c->n_taken = n_taken) {
-        panel = take_panel(t, t->tiles->b_term);
+        void *panel = take_panel(t, t->tiles->b_term);
         pack_blocks(t, part.column, 1, panel);
         part.b = panel;
-        check_tile(t, &part, whole);
+        expect_part(subject, &part);
     }
 }
 
 /* Two panels at once, both the same one. */
-static void check_pairs(quantised *t, const rm_real *whole)
+static void check_pairs(const quantised *t, const tile_subject *subject)
 {
-    int nr = t->tiles->nr, n = nr + 5, n_taken = t->c->n_taken;
-    static rm_real want[2 * MOST_LINES];
-    for (int m = 1; m <= t->tiles->pair_rows; m++, t->c->n_taken = n_taken) {
-        rm_real *c = buffer_take(t->c, t->placement, (int64_t)m * n, sizeof *c);
-        t->tiles->tile_pair(t->k, t->a_panel, t->b_panel, 0, c, n, m, n, false);
-        for (int i = 0; i < m; i++) {
-            for (int j = 0; j < n; j++) want[j] = whole[i * nr + j % nr];
-            expect_same(t->c, "C of two panels", n, c + i * n, want);
-        }
-        buffers_verify(t->c);
-    }
+    tile_case part = {.name = "C of two panels", .a = t->a_panel, .b = t->b_panel, .k = t->k};
+    part.n = t->tiles->nr + 5;
+    for (part.m = 1; part.m <= t->tiles->pair_rows; part.m++) expect_pair(subject, &part, 0);
 }
 
 /* From a block in the middle on. */
@@ -224,13 +197,11 @@ static void check_slice(quantised *t)
                (size_t)(rest.n_blocks * t->block_bytes));
     for (int i = 0; i < mr; i++)
         for (int j = 0; j < nr; j++) sliced[i * nr + j] = (rm_real)expected(&rest, i, j);
-    check_tile(t,
-               &(quantised_tile){.a = (char *)t->a_panel + first * TERMS * t->tiles->a_term,
-                                 .b = (char *)t->b_panel + first * TERMS * t->tiles->b_term,
-                                 .m = mr,
-                                 .n = nr,
-                                 .first_block = first},
-               sliced);
+    tile_subject subject = subject_of(t, sliced);
+    tile_case part = {.name = "a slice", .k = rest.k, .m = mr, .n = nr};
+    part.a = (char *)t->a_panel + first * TERMS * t->tiles->a_term;
+    part.b = (char *)t->b_panel + first * TERMS * t->tiles->b_term;
+    expect_part(&subject, &part);
 }
 
 static void check_depth(quantised *t, values kind, int64_t k)
@@ -245,9 +216,11 @@ static void check_depth(quantised *t, values kind, int64_t k)
     for (int i = 0; i < mr; i++)
         for (int j = 0; j < nr; j++) whole[i * nr + j] = (rm_real)expected(t, i, j);
     if (t->tiles->begin) t->tiles->begin();
-    check_sizes(t, whole);
-    check_alone(t, whole);
-    check_pairs(t, whole);
+    tile_subject subject = subject_of(t, whole);
+    check_sizes(t, &subject);
+    check_rows_alone(t, &subject);
+    check_columns_alone(t, &subject);
+    check_pairs(t, &subject);
     check_slice(t);
     if (t->tiles->end) t->tiles->end();
 }
