@@ -31,6 +31,14 @@ static inline vec vec_of_whole(whole_vec v)
     return _mm256_cvtepi32_ps(v);
 }
 
+/* A sum that the compiler leaves alone: it would rather add several products first, and would
+ * have no registers for the sums meanwhile. */
+static inline __m256i in_register(__m256i sum)
+{
+    __asm__("" : "+x"(sum));
+    return sum;
+}
+
 /* Four terms of row i in every lane. */
 static inline __m256i terms_of_row(const int8_t *bytes, int i, int group)
 {
@@ -63,7 +71,7 @@ BODY multiply_q8(const int m, const char *a, const char *groups, whole_sums sums
             FOR_UNROLLED (h, HALVES) {
                 __m256i turned = _mm256_sign_epi8(terms, w[h]);
                 __m256i pairs = _mm256_madd_epi16(_mm256_maddubs_epi16(size[h], turned), ones);
-                sums[i][h] = _mm256_add_epi32(sums[i][h], pairs);
+                sums[i][h] = in_register(_mm256_add_epi32(sums[i][h], pairs));
             }
         }
     }
@@ -77,7 +85,7 @@ BODY add_group_q4(const int m, const int8_t *bytes, int group, const __m256i w[H
         __m256i terms = terms_of_row(bytes, i, group);
         FOR_UNROLLED (h, HALVES) {
             __m256i pairs = _mm256_maddubs_epi16(w[h], terms);
-            sums[i][h] = _mm256_add_epi16(sums[i][h], pairs);
+            sums[i][h] = in_register(_mm256_add_epi16(sums[i][h], pairs));
         }
     }
 }
@@ -90,14 +98,12 @@ BODY multiply_q4(const int m, const char *a, const char *groups, whole_sums sums
         FOR_UNROLLED (h, HALVES) sums[i][h] = _mm256_setzero_si256();
     FOR_GROUPS(g, 4)
     {
-        __m256i low[HALVES], high[HALVES];
-        FOR_UNROLLED (h, HALVES) {
-            high[h] = load_half(groups, g, h);
-            low[h] = _mm256_and_si256(high[h], lower_half);
-            high[h] = _mm256_and_si256(_mm256_srli_epi16(high[h], 4), lower_half);
-        }
-        add_group_q4(m, bytes, g, low, sums);
-        add_group_q4(m, bytes, g + 4, high, sums);
+        __m256i w[HALVES];
+        FOR_UNROLLED (h, HALVES) w[h] = _mm256_and_si256(load_half(groups, g, h), lower_half);
+        add_group_q4(m, bytes, g, w, sums);
+        FOR_UNROLLED (h, HALVES)
+            w[h] = _mm256_and_si256(_mm256_srli_epi16(load_half(groups, g, h), 4), lower_half);
+        add_group_q4(m, bytes, g + 4, w, sums);
     }
     FOR_UNROLLED (i, m) {
         __m256i eight =
