@@ -14,8 +14,11 @@
  * Experts are split over the expert axis of the mesh in blocks: expert rank e holds experts
  * [e*n/E, (e+1)*n/E). Tokens go to them and come back, in both passes, through memory that
  * ranks of a node share, and by messages between nodes.
- * The result of a row and the gradient of a weight do not depend on threads or expert ranks, to
- * the last bit, as long as the same microbatches are given in the same global order.
+ * Their inner dimension, and that of the shared expert, is split over the tensor axis: tensor
+ * rank t holds a part of the rows of w1 and w3 and of the columns of w2. Tensor ranks are given
+ * the same rows and get the same results. The result of a row and the gradient of a weight do
+ * not depend on threads or expert ranks, to the last bit, as long as the same microbatches are
+ * given in the same global order; with `reproducible` neither on 1, 2 or 4 tensor ranks.
  */
 #ifndef RINGMOE_MOE_H
 #define RINGMOE_MOE_H
@@ -94,6 +97,8 @@ typedef struct ringmoe_moe_settings {
     int layer;             /**< names the layer in errors and random numbers; default 0 */
     int64_t seed;          /**< of initial values and router noise; default 0 */
     ringmoe_real init_std; /**< standard deviation of initial weights; default 0.02 */
+    int reproducible; /**< 1: sums over inner dimensions are made in 4 fixed blocks, so that 1,
+                           2 or 4 tensor ranks give the same bits; default 0 */
 } ringmoe_moe_settings;
 
 /** Fills every field with its default; d_model, d_ff, n_experts and max_tokens stay 0. Local.
@@ -128,8 +133,8 @@ typedef struct ringmoe_moe_stats {
 } ringmoe_moe_stats;
 
 /**
- * y = layer(x). Collective over the mesh's expert axis.
- *   n_tokens  in   rows of this rank, 0..max_tokens; ranks may differ
+ * y = layer(x). Collective over the mesh's expert and tensor axes.
+ *   n_tokens  in   rows of this rank, 0..max_tokens; ranks may differ, but not tensor ranks
  *   x         in   [n_tokens][d_model]; must stay unchanged until the backward pass
  *   train     in   1: noise is applied and a backward pass may follow
  *   y         out  [n_tokens][d_model]; not x
@@ -139,14 +144,16 @@ typedef struct ringmoe_moe_stats {
  * STATE. Returns OK; ARGUMENT; STATE (too many forward passes in this step); MISMATCH (ranks
  * are in different steps, layers, microbatches or operations: named); MEMORY (no shared memory
  * for the tokens that arrive; perhaps not on all ranks); MPI. ARGUMENT and STATE
- * of one rank are returned on all of the expert axis, before anything is sent.
+ * of one rank are returned on all of both axes, before anything is sent. MISMATCH also where
+ * tensor ranks give different numbers of rows.
  */
 RINGMOE_API ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tokens,
                                                const ringmoe_real *x, int train,
                                                ringmoe_real *y, ringmoe_moe_stats *stats);
 
 /**
- * The gradients of the last forward pass with train = 1. Collective over the expert axis.
+ * The gradients of the last forward pass with train = 1. Collective over the expert and tensor
+ * axes.
  *   d_y  in   [n_tokens][d_model], gradient of the caller's loss
  *   d_x  out  [n_tokens][d_model], written, not added to; not d_y
  * The auxiliary losses' gradients are added, times their coefficients. Scale d_y so that the
@@ -176,6 +183,8 @@ typedef struct ringmoe_parameter_view {
                                ringmoe_moe_weights_changed */
     const ringmoe_real *gradient; /**< valid after ringmoe_moe_reduce_gradients; NULL for the
                                        selection bias, which has no gradient */
+    int64_t first[2];             /**< with tensor ranks: where this part begins in the whole */
+    int64_t whole[2];             /**< parameter, and the shape of that */
 } ringmoe_parameter_view;
 
 /** Number of parameters on this rank: router, shared expert, this rank's experts. Local. */

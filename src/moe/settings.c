@@ -43,7 +43,7 @@ typedef struct field {
 static const double most_columns = 65536, most_inner = 1 << 20, most = INT_MAX;
 static const double largest = 1e30, smallest = 1e-30, below_one = 0.999999;
 
-enum { N_FIELDS = 23 };
+enum { N_FIELDS = 24 };
 
 static void list_fields(field fields[N_FIELDS])
 {
@@ -71,6 +71,7 @@ static void list_fields(field fields[N_FIELDS])
         FIELD(n_microbatches, FIELD_INT, 1, most_inner),
         FIELD(layer, FIELD_INT, 0, most),
         FIELD(init_std, FIELD_REAL, 0, largest),
+        FIELD(reproducible, FIELD_INT, 0, 1),
     };
     memcpy(fields, list, sizeof list);
 }

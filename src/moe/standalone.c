@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "moe/settings.h"
+#include "tensor/inner.h"
 
 /* Leaves of a space: microbatch i of dense rank r is leaf r * n_microbatches + i; an expert
  * rank takes those of all ranks of its expert axis. */
@@ -37,12 +38,14 @@ static ringmoe_status space_layout(ringmoe_moe *layer, int index, rm_arena *aren
     return rm_tree_layout(&shape, arena, &space->tree, &layer->mesh->context->error);
 }
 
-static rm_moe_layout moe_layout(const ringmoe_mesh *mesh)
+static rm_moe_layout moe_layout(const ringmoe_moe *layer)
 {
+    const ringmoe_mesh *mesh = layer->mesh;
     return (rm_moe_layout){.expert_ranks = mesh->expert.size,
                            .tensor_ranks = mesh->tensor.size,
                            .tensor_rank = mesh->tensor.rank,
                            .with_backward = true,
+                           .reproducible = layer->settings.reproducible != 0,
                            .precision = mesh->context->compute.precision,
                            .shared_precision = mesh->context->compute.precision};
 }
@@ -53,7 +56,7 @@ static ringmoe_status layout(ringmoe_moe *layer, rm_arena *arena, rm_shared *sha
     const ringmoe_moe_settings *settings = &layer->settings;
     int n = settings->n_experts;
     for (int i = 0; i < RM_MOE_SPACES; i++) RM_TRY(space_layout(layer, i, arena));
-    rm_moe_layout spread = moe_layout(layer->mesh);
+    rm_moe_layout spread = moe_layout(layer);
     rm_moe_weights_layout(&layer->weights, &layer->mesh->context->compute, settings, &spread,
                           arena);
     if (settings->bias_rate > 0) layer->weights.bias = RM_TAKE(arena, n, rm_real);
@@ -81,7 +84,7 @@ static ringmoe_status measure(ringmoe_moe *layer, layer_sizes *sizes)
     *sizes = (layer_sizes){.shared = rm_shared_measuring(&layer->mesh->expert, two_level)};
     layer->n_local = layer->settings.n_experts / layer->mesh->expert.size;
     RM_TRY(rm_moe_parameters_create(layer));
-    rm_moe_layout spread = moe_layout(layer->mesh);
+    rm_moe_layout spread = moe_layout(layer);
     layer->n_matrices =
         rm_moe_weights_matrices(&layer->weights, &layer->settings, &spread, NULL);
     return layout(layer, &sizes->arena, &sizes->shared, sizes->expected);
@@ -98,11 +101,34 @@ static ringmoe_status build(ringmoe_moe *layer, const layer_sizes *sizes)
         for (int r = 0; r <= space->axis->size; r++)
             space->bounds[r] = space->n_elements * r / space->axis->size;
     }
-    rm_moe_layout spread = moe_layout(layer->mesh);
+    rm_moe_layout spread = moe_layout(layer);
     rm_moe_parameters_bind(layer);
     rm_moe_weights_matrices(&layer->weights, &layer->settings, &spread, layer->matrices);
     rm_moe_parameters_initialize(layer);
     return ringmoe_moe_weights_changed(layer);
+}
+
+/* Over the dense ranks, and then those of each over the tensor axis: over all of a stage. */
+static ringmoe_status agree(const ringmoe_mesh *mesh, ringmoe_status status)
+{
+    rm_error *error = &mesh->context->error;
+    status = rm_agree(&mesh->dense, status, error);
+    return rm_agree(&mesh->tensor, status, error);
+}
+
+static ringmoe_status check_settings(const ringmoe_mesh *mesh,
+                                     const ringmoe_moe_settings *settings)
+{
+    rm_error *error = &mesh->context->error;
+    int n_ranks = mesh->tensor.size;
+    RM_TRY(rm_moe_settings_check(settings, mesh->expert.size, error));
+    if (settings->reproducible && RM_INNER_BLOCKS % n_ranks != 0)
+        return rm_fail(
+            error, RINGMOE_ERROR_LAYOUT,
+            "%d tensor ranks; reproducibly inner dimensions are summed in %d blocks, so "
+            "the tensor ranks can be 1, 2 or 4",
+            n_ranks, RM_INNER_BLOCKS);
+    return RINGMOE_OK;
 }
 
 /* Checks the settings everywhere. The buffers fit the largest max_tokens of any rank, since a
@@ -111,15 +137,12 @@ static ringmoe_status agree_on_settings(const ringmoe_mesh *mesh,
                                         ringmoe_moe_settings *settings)
 {
     rm_error *error = &mesh->context->error;
-    if (mesh->tensor.size > 1)
-        return rm_fail(error, RINGMOE_ERROR_LAYOUT,
-                       "the layer that stands alone is not split over %d tensor ranks; make a "
-                       "mesh with tensor = 1",
-                       mesh->tensor.size);
     RM_TRY(rm_allreduce(&mesh->dense, &settings->max_tokens, 1, MPI_INT64_T, MPI_MAX, error));
-    RM_TRY(rm_agree(&mesh->dense, rm_moe_settings_check(settings, mesh->expert.size, error),
-                    error));
-    return rm_moe_settings_agree(&mesh->dense, settings, error);
+    RM_TRY(rm_allreduce(&mesh->tensor, &settings->max_tokens, 1, MPI_INT64_T, MPI_MAX, error));
+    RM_TRY(agree(mesh, check_settings(mesh, settings)));
+    ringmoe_status status = rm_moe_settings_agree(&mesh->dense, settings, error);
+    RM_TRY(rm_agree(&mesh->tensor, status, error));
+    return rm_moe_settings_agree(&mesh->tensor, settings, error);
 }
 
 static ringmoe_status begin_layer(ringmoe_mesh *mesh, const ringmoe_moe_settings *settings,
@@ -138,12 +161,13 @@ static ringmoe_status make_layer(ringmoe_mesh *mesh, const ringmoe_moe_settings 
 {
     rm_error *error = &mesh->context->error;
     layer_sizes sizes;
-    RM_TRY(rm_agree(&mesh->dense, begin_layer(mesh, settings, layer, &sizes), error));
+    RM_TRY(agree(mesh, begin_layer(mesh, settings, layer, &sizes)));
     ringmoe_status status = rm_shared_create(
         &mesh->expert, &sizes.shared, sizes.expected[1],
         mesh->context->exchange != RINGMOE_EXCHANGE_MESSAGES, &(*layer)->shared, error);
-    if (status == RINGMOE_OK) status = build(*layer, &sizes);
-    return rm_agree(&mesh->dense, status, error);
+    RM_TRY(agree(mesh, status));
+    RM_TRY(rm_shared_join((*layer)->shared, &mesh->tensor, error));
+    return agree(mesh, build(*layer, &sizes));
 }
 
 ringmoe_status ringmoe_moe_create(ringmoe_mesh *mesh, const ringmoe_moe_settings *settings,
@@ -156,7 +180,7 @@ ringmoe_status ringmoe_moe_create(ringmoe_mesh *mesh, const ringmoe_moe_settings
     if (!settings || !layer)
         status = rm_fail(error, RINGMOE_ERROR_ARGUMENT, "%s is NULL",
                          settings ? "layer" : "settings");
-    RM_TRY(rm_agree(&mesh->dense, status, error));
+    RM_TRY(agree(mesh, status));
     ringmoe_moe_settings agreed = *settings;
     RM_TRY(agree_on_settings(mesh, &agreed));
     status = make_layer(mesh, &agreed, layer);

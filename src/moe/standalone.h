@@ -6,6 +6,8 @@
  *
  *   dense    router | router noise | shared expert: gate, up, down | shared gate     every rank
  *   expert   of each expert of this rank: gate, up, down                             E ranks
+ *
+ * Of gate and up a tensor rank has some rows, of down the same columns; the rest they all have.
  */
 #ifndef RM_STANDALONE_H
 #define RM_STANDALONE_H
@@ -18,7 +20,8 @@ enum { RM_MOE_DENSE = 0, RM_MOE_EXPERT = 1, RM_MOE_SPACES = 2, RM_MOE_NAME_BYTES
 typedef struct rm_moe_parameter {
     char name[RM_MOE_NAME_BYTES];
     int n_dims;
-    int64_t shape[2];
+    int64_t shape[2];           /* of this rank's part, */
+    int64_t first[2], whole[2]; /* where it begins, and all of it */
     int space;
     int64_t offset, n_elements;
 } rm_moe_parameter;

@@ -9,16 +9,24 @@
 #include "base/random.h"
 #include "moe/standalone.h"
 
-/* Appends a matrix [out][in] (n_dims 2) or a vector [out] to a space. */
+enum { WHOLE = -1, ROWS = 0, COLUMNS = 1 };
+
+/* Appends a matrix [out][in] (n_dims 2) or a vector [out] to a space, or this tensor rank's
+ * part of its rows or columns. */
 static void append(ringmoe_moe *layer, int space, const char *name, int n_dims, int64_t out,
-                   int64_t in)
+                   int64_t in, int cut)
 {
+    const rm_axis *tensor = &layer->mesh->tensor;
     rm_moe_parameter *parameter = &layer->parameters[layer->n_parameters++];
     *parameter = (rm_moe_parameter){.n_dims = n_dims,
                                     .shape = {out, in},
+                                    .whole = {out, in},
                                     .space = space,
-                                    .offset = layer->spaces[space].n_elements,
-                                    .n_elements = out * in};
+                                    .offset = layer->spaces[space].n_elements};
+    if (cut != WHOLE)
+        parameter->shape[cut] =
+            rm_split(parameter->whole[cut], tensor->size, tensor->rank, &parameter->first[cut]);
+    parameter->n_elements = parameter->shape[0] * parameter->shape[1];
     snprintf(parameter->name, sizeof parameter->name, "%s", name);
     layer->spaces[space].n_elements += parameter->n_elements;
 }
@@ -32,7 +40,10 @@ static void append_swiglu(ringmoe_moe *layer, int space, const char *prefix,
         char name[RM_MOE_NAME_BYTES];
         bool down = i == 2;
         snprintf(name, sizeof name, "%s.%s.weight", prefix, names[i]);
-        append(layer, space, name, 2, down ? width : d_ff, down ? d_ff : width);
+        if (down)
+            append(layer, space, name, 2, width, d_ff, COLUMNS);
+        else
+            append(layer, space, name, 2, d_ff, width, ROWS);
     }
 }
 
@@ -41,13 +52,13 @@ static void append_dense(ringmoe_moe *layer)
     static const char *const names[3] = {"gate_proj", "up_proj", "down_proj"};
     const ringmoe_moe_settings *settings = &layer->settings;
     int64_t n = settings->n_experts, width = settings->d_model;
-    append(layer, RM_MOE_DENSE, "router.weight", 2, n, width);
+    append(layer, RM_MOE_DENSE, "router.weight", 2, n, width, WHOLE);
     if (settings->noise == RINGMOE_NOISE_NOISY_TOPK)
-        append(layer, RM_MOE_DENSE, "router_noise.weight", 2, n, width);
+        append(layer, RM_MOE_DENSE, "router_noise.weight", 2, n, width, WHOLE);
     if (settings->d_ff_shared)
         append_swiglu(layer, RM_MOE_DENSE, "shared_expert", names, settings->d_ff_shared);
     if (settings->shared_gate)
-        append(layer, RM_MOE_DENSE, "shared_expert_gate.weight", 2, 1, width);
+        append(layer, RM_MOE_DENSE, "shared_expert_gate.weight", 2, 1, width, WHOLE);
 }
 
 static void append_experts(ringmoe_moe *layer)
@@ -67,8 +78,12 @@ static void append_bias(ringmoe_moe *layer)
 {
     int64_t n = layer->settings.n_experts;
     if (layer->settings.bias_rate <= 0) return;
-    layer->parameters[layer->n_parameters++] = (rm_moe_parameter){
-        .name = "router.bias", .n_dims = 1, .shape = {n, 1}, .space = -1, .n_elements = n};
+    layer->parameters[layer->n_parameters++] = (rm_moe_parameter){.name = "router.bias",
+                                                                  .n_dims = 1,
+                                                                  .shape = {n, 1},
+                                                                  .whole = {n, 1},
+                                                                  .space = -1,
+                                                                  .n_elements = n};
 }
 
 ringmoe_status rm_moe_parameters_create(ringmoe_moe *layer)
@@ -153,6 +168,17 @@ void rm_moe_parameters_bind_sinks(ringmoe_moe *layer)
 
 /* --- values --- */
 
+/* Each row's numbers are those that it has in the whole. */
+static void fill(const rm_moe_parameter *parameter, rm_random_key key, double deviation,
+                 rm_real *values)
+{
+    int64_t n = parameter->shape[1];
+    for (int64_t row = 0; row < parameter->shape[0]; row++) {
+        int64_t at = (parameter->first[0] + row) * parameter->whole[1] + parameter->first[1];
+        rm_random_fill_normal(key, (uint64_t)at, n, deviation, values + row * n);
+    }
+}
+
 void rm_moe_parameters_initialize(ringmoe_moe *layer)
 {
     const ringmoe_moe_settings *settings = &layer->settings;
@@ -163,8 +189,8 @@ void rm_moe_parameters_initialize(ringmoe_moe *layer)
         if (parameter->space < 0) continue;
         snprintf(name, sizeof name, "layers.%d.%s", settings->layer, parameter->name);
         rm_random_key key = {(uint64_t)settings->seed, rm_random_stream(name)};
-        rm_random_fill_normal(key, 0, parameter->n_elements, (double)settings->init_std,
-                              layer->spaces[parameter->space].values + parameter->offset);
+        fill(parameter, key, (double)settings->init_std,
+             layer->spaces[parameter->space].values + parameter->offset);
     }
 }
 
@@ -188,6 +214,8 @@ ringmoe_status ringmoe_moe_parameter(const ringmoe_moe *layer, int index,
     *view = (ringmoe_parameter_view){.name = parameter->name,
                                      .n_dims = parameter->n_dims,
                                      .shape = {parameter->shape[0], parameter->shape[1]},
+                                     .first = {parameter->first[0], parameter->first[1]},
+                                     .whole = {parameter->whole[0], parameter->whole[1]},
                                      .values = layer->weights.bias};
     if (parameter->space < 0) return RINGMOE_OK;
     const rm_moe_space *space = &layer->spaces[parameter->space];

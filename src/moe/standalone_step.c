@@ -8,10 +8,22 @@
 
 #include "moe/standalone.h"
 
-/* A pass fails on all ranks of the expert axis or on none, so that nobody waits for rows. */
+/* A pass fails on all ranks of the expert and tensor axes or on none, so that nobody waits for
+ * rows. */
 static ringmoe_status agree(const ringmoe_moe *layer, ringmoe_status status)
 {
-    return rm_agree(&layer->mesh->expert, status, &layer->mesh->context->error);
+    const ringmoe_mesh *mesh = layer->mesh;
+    status = rm_agree(&mesh->expert, status, &mesh->context->error);
+    return rm_agree(&mesh->tensor, status, &mesh->context->error);
+}
+
+/* Tensor ranks sum what they make of the same rows. */
+static ringmoe_status agree_on_rows(const ringmoe_moe *layer, int64_t n_tokens)
+{
+    const ringmoe_mesh *mesh = layer->mesh;
+    if (mesh->tensor.size == 1) return RINGMOE_OK;
+    return agree(layer, rm_agree_equal(&mesh->tensor, &n_tokens, 1, "n_tokens of tensor ranks",
+                                       &mesh->context->error));
 }
 
 static ringmoe_status check_forward(const ringmoe_moe *layer, int64_t n_tokens,
@@ -66,6 +78,7 @@ ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tokens, const r
 {
     if (!layer) return RINGMOE_ERROR_ARGUMENT;
     RM_TRY(agree(layer, check_forward(layer, n_tokens, x, train, y)));
+    RM_TRY(agree_on_rows(layer, n_tokens));
     layer->forward_done = false;
     layer->pass = begin_pass(layer, train);
     layer->x = x;
@@ -163,7 +176,10 @@ static ringmoe_status finish_counts(ringmoe_moe *layer)
 ringmoe_status ringmoe_moe_reduce_gradients(ringmoe_moe *layer)
 {
     if (!layer) return RINGMOE_ERROR_ARGUMENT;
-    RM_TRY(rm_agree(&layer->mesh->dense, check_reduce(layer), &layer->mesh->context->error));
+    const ringmoe_mesh *mesh = layer->mesh;
+    rm_error *error = &mesh->context->error;
+    ringmoe_status status = rm_agree(&mesh->dense, check_reduce(layer), error);
+    RM_TRY(rm_agree(&mesh->tensor, status, error));
     for (int i = 0; i < RM_MOE_SPACES; i++) RM_TRY(reduce_space(layer, &layer->spaces[i]));
     RM_TRY(finish_counts(layer));
     clear_step(layer);

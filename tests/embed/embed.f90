@@ -25,6 +25,7 @@ module ringmoe
     integer(c_int) :: n_microbatches, layer
     integer(c_int64_t) :: seed
     real(c_float) :: init_std
+    integer(c_int) :: reproducible
   end type
 
   interface

@@ -3,7 +3,8 @@
  * The layout does not change the answer: an MoE layer spread over the ranks in every way,
  * beside one on this rank alone that is given all microbatches in their global order. Outputs,
  * gradients of x, losses, reduced gradients and weights must be the same to the last bit, step
- * after step, for every kind of layer, in fp32 and in bf16, on any number of threads.
+ * after step, for every kind of layer, in fp32 and in bf16, on any number of threads; with
+ * reproducible sums on any number of tensor ranks too.
  */
 #include <ringmoe.h>
 
@@ -27,6 +28,7 @@ typedef struct machine {
     int ranks_per_node;
     ringmoe_exchange exchange;
     ringmoe_overlap overlap;
+    int reproducible;
 } machine;
 
 static int n_experts = 8;
@@ -49,7 +51,8 @@ static void check_ok(const run *r, ringmoe_status status)
                      ringmoe_context_error(r->context));
 }
 
-static ringmoe_moe_settings layer_settings(const moe_variant *variant, int n_microbatches)
+static ringmoe_moe_settings layer_settings(const machine *on, const moe_variant *variant,
+                                           int n_microbatches)
 {
     ringmoe_moe_settings settings;
     ringmoe_moe_settings_default(&settings);
@@ -62,6 +65,7 @@ static ringmoe_moe_settings layer_settings(const moe_variant *variant, int n_mic
     settings.balance_coefficient = (ringmoe_real)0.1;
     settings.z_coefficient = (ringmoe_real)0.05;
     settings.layer = 3;
+    settings.reproducible = on->reproducible;
     variant->change(&settings);
     return settings;
 }
@@ -81,9 +85,10 @@ static run *run_create(MPI_Comm comm, ringmoe_mesh_dims dims, const machine *on,
     settings.overlap = on->overlap;
     check_ok(r, ringmoe_context_create(comm, &settings, &r->context));
     check_ok(r, ringmoe_mesh_create(r->context, &dims, n_experts, &r->mesh));
-    r->n_microbatches = n_microbatches / ringmoe_context_size(r->context);
-    r->first = ringmoe_context_rank(r->context) * r->n_microbatches;
-    ringmoe_moe_settings of_layer = layer_settings(variant, r->n_microbatches);
+    dims = ringmoe_mesh_get_dims(r->mesh);
+    r->n_microbatches = n_microbatches / (ringmoe_context_size(r->context) / dims.tensor);
+    r->first = ringmoe_context_rank(r->context) / dims.tensor * r->n_microbatches;
+    ringmoe_moe_settings of_layer = layer_settings(on, variant, r->n_microbatches);
     check_ok(r, ringmoe_moe_create(r->mesh, &of_layer, &r->layer));
     return r;
 }
@@ -172,6 +177,22 @@ static ringmoe_parameter_view find(const run *r, const char *name)
     return view;
 }
 
+/* Whether `part`, numbers of this rank's part of a parameter, are those that `whole` has there.
+ */
+static bool same_part(const ringmoe_parameter_view *view, const ringmoe_real *part,
+                      const ringmoe_real *whole)
+{
+    int64_t n = view->n_dims == 2 ? view->shape[1] : 1;
+    int64_t stride = view->n_dims == 2 ? view->whole[1] : 1;
+    for (int64_t row = 0; row < view->shape[0]; row++)
+        if (memcmp(part + row * n,
+                   whole + (view->first[0] + row) * stride +
+                       (view->n_dims == 2 ? view->first[1] : 0),
+                   (size_t)n * sizeof *part))
+            return false;
+    return true;
+}
+
 /* Gradients and values of every parameter this rank holds. */
 static void compare_parameters(const run *r, const run *alone, const char *where)
 {
@@ -179,10 +200,10 @@ static void compare_parameters(const run *r, const run *alone, const char *where
         ringmoe_parameter_view view, other;
         check_ok(r, ringmoe_moe_parameter(r->layer, p, &view));
         other = find(alone, view.name);
-        size_t bytes = elements(&view) * sizeof(ringmoe_real);
-        if (memcmp(view.values, other.values, bytes))
+        CHECK(view.whole[0] == other.shape[0] && view.whole[1] == other.shape[1]);
+        if (!same_part(&view, view.values, other.values))
             check_report(view.name, __FILE__, __LINE__, where);
-        if (view.gradient && memcmp(view.gradient, other.gradient, bytes))
+        if (view.gradient && !same_part(&view, view.gradient, other.gradient))
             check_report(view.name, __FILE__, __LINE__, where);
     }
 }
@@ -190,18 +211,23 @@ static void compare_parameters(const run *r, const run *alone, const char *where
 static void compare_layouts(ringmoe_mesh_dims dims, const machine *on,
                             const moe_variant *variant)
 {
-    const machine reference = {.level = on->level, .n_threads = 1, .precision = on->precision};
-    char where[160];
+    const machine reference = {.level = on->level,
+                               .n_threads = 1,
+                               .precision = on->precision,
+                               .reproducible = on->reproducible};
+    char where[176];
     int size;
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     snprintf(
         where, sizeof where,
-        "(%s, data %d, expert %d, %d threads, %s, %d ranks a node, exchange %d, overlap %d)",
-        variant->name, dims.data, dims.expert, on->n_threads, on->precision ? "bf16" : "fp32",
-        on->ranks_per_node, on->exchange, on->overlap);
-    run *spread = run_create(MPI_COMM_WORLD, dims, on, variant, size * PER_RANK);
+        "(%s, data %d, expert %d, tensor %d, %d threads, %s, %d ranks a node, exchange %d, "
+        "overlap %d)",
+        variant->name, dims.data, dims.expert, dims.tensor, on->n_threads,
+        on->precision ? "bf16" : "fp32", on->ranks_per_node, on->exchange, on->overlap);
+    int n_microbatches = size / (dims.tensor ? dims.tensor : 1) * PER_RANK;
+    run *spread = run_create(MPI_COMM_WORLD, dims, on, variant, n_microbatches);
     run *alone = run_create(MPI_COMM_SELF, (ringmoe_mesh_dims){.data = 1, .expert = 1},
-                            &reference, variant, size * PER_RANK);
+                            &reference, variant, n_microbatches);
     compare_parameters(spread, alone, where);
     for (int step = 0; step < N_STEPS; step++) {
         run_microbatches(spread, step);
@@ -230,6 +256,22 @@ static void compare_all(const moe_variant *variant, int size, int n_precisions)
         if (size > 1) continue;
         compare_layouts((ringmoe_mesh_dims){.data = 1, .expert = 1}, &two, variant);
         compare_layouts((ringmoe_mesh_dims){.data = 1, .expert = 1}, &plain, variant);
+    }
+}
+
+/* With each number of tensor ranks, the others being expert or data ranks. */
+static void compare_tensor_ranks(const moe_variant *variant, int size)
+{
+    for (int precision = 0; precision < 2; precision++) {
+        const machine fixed = {
+            .n_threads = 1, .precision = (ringmoe_precision)precision, .reproducible = 1};
+        for (int tensor = 2; tensor <= size; tensor *= 2) {
+            int others = size / tensor;
+            ringmoe_mesh_dims dims = {.data = 1, .expert = others, .tensor = tensor};
+            compare_layouts(dims, &fixed, variant);
+            dims = (ringmoe_mesh_dims){.data = others, .expert = 1, .tensor = tensor};
+            if (others > 1) compare_layouts(dims, &fixed, variant);
+        }
     }
 }
 
@@ -293,6 +335,8 @@ int main(int argc, char **argv)
     bool divides = n_experts % size == 0; /* the experts of the variants */
     for (int i = 0; divides && i < N_MOE_VARIANTS; i++)
         compare_all(&moe_variants[i], size, size > 2 && i % 4 ? 1 : 2);
+    for (int i = 0; (size == 2 || size == 4) && i < N_MOE_VARIANTS; i += size - 1)
+        compare_tensor_ranks(&moe_variants[i], size);
     static const int numbers[] = {3, 1, 5, 2};
     n_experts = size * numbers[size % 4];
     if (n_experts < 4) n_experts = 4;

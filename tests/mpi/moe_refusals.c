@@ -133,6 +133,31 @@ static void refuse(const ringmoe_context_settings *way)
     ringmoe_context_destroy(&context);
 }
 
+/* Tensor ranks share the work on the same rows. */
+static void tensor_ranks_part(void)
+{
+    ringmoe_moe_settings settings = good_settings();
+    ringmoe_moe *layer = NULL;
+    ringmoe_real x[D_MODEL] = {0}, y[D_MODEL];
+    ringmoe_mesh_dims dims = {.data = 1, .expert = 1, .tensor = size};
+    CHECK(ringmoe_context_create(MPI_COMM_WORLD, NULL, &context) == RINGMOE_OK);
+    CHECK(ringmoe_mesh_create(context, &dims, 0, &mesh) == RINGMOE_OK);
+    settings.reproducible = 1;
+    if (size == 3) expect_refused(&settings, RINGMOE_ERROR_LAYOUT, "3 tensor ranks");
+    settings.reproducible = rank == 1;
+    expect_refused(&settings, size == 3 ? RINGMOE_ERROR_LAYOUT : RINGMOE_ERROR_MISMATCH,
+                   size == 3 ? "3 tensor ranks" : "reproducible is between 0 and 1");
+    settings.reproducible = 0;
+    CHECK_STATUS(ringmoe_moe_create(mesh, &settings, &layer), RINGMOE_OK, message());
+    CHECK_STATUS(ringmoe_moe_forward(layer, rank == 1, x, 1, y, NULL), RINGMOE_ERROR_MISMATCH,
+                 message());
+    CHECK(strstr(message(), "n_tokens"));
+    step_works(layer);
+    ringmoe_moe_destroy(&layer);
+    ringmoe_mesh_destroy(&mesh);
+    ringmoe_context_destroy(&context);
+}
+
 int main(int argc, char **argv)
 {
     MPI_Init(&argc, &argv);
@@ -147,5 +172,6 @@ int main(int argc, char **argv)
     refuse(&way);
     way.exchange = RINGMOE_EXCHANGE_TWO_LEVEL;
     refuse(&way);
+    tensor_ranks_part();
     return check_finish("MoE refusals");
 }
