@@ -94,14 +94,20 @@ static void forget(const weight_list *list)
 
 /* --- reading --- */
 
+/* Blocks of a file that this rank reads: every n_ranks-th, from its own number on. */
+static int64_t own_blocks(const tool_session *session, const char *path)
+{
+    int64_t n_blocks = (size_of(path) + BLOCK - 1) / BLOCK;
+    return (n_blocks - session->rank + session->size - 1) / session->size;
+}
+
 /* This rank's blocks of a file, dealt out to the threads; into `memory`, or if that is NULL,
  * into a buffer of each thread. */
 static bool read_file(const generate_bench *bench, const char *path, char *memory)
 {
     const tool_session *session = bench->session;
     int n_threads = ringmoe_context_threads(session->context);
-    int64_t n_blocks = (size_of(path) + BLOCK - 1) / BLOCK, n_read = 0;
-    int64_t n_own = (n_blocks - session->rank + session->size - 1) / session->size;
+    int64_t n_own = own_blocks(session, path), n_read = 0;
     int file = open(path, O_RDONLY | O_CLOEXEC);
 #pragma omp parallel num_threads(n_threads)
     {
@@ -134,13 +140,14 @@ static char *get_memory(int64_t bytes)
 
 static bool read_all(const generate_bench *bench, const weight_list *list, bool is_kept)
 {
-    int64_t room = list->bytes / bench->session->size + (list->n + 1) * (int64_t)BLOCK;
+    int64_t room = BLOCK;
+    for (int i = 0; i < list->n; i++)
+        room += own_blocks(bench->session, list->paths[i]) * BLOCK;
     char *memory = is_kept ? get_memory(room) : NULL, *next = memory;
     bool fine = !is_kept || memory;
     for (int i = 0; i < list->n && fine; i++) {
         fine = read_file(bench, list->paths[i], next);
-        int64_t n_blocks = (size_of(list->paths[i]) + BLOCK - 1) / BLOCK;
-        if (next) next += (n_blocks / bench->session->size + 1) * BLOCK;
+        if (next) next += own_blocks(bench->session, list->paths[i]) * BLOCK;
     }
     if (memory) munmap(memory, (size_t)room);
     return fine;

@@ -7,9 +7,13 @@
 #include <stdlib.h>
 
 #include "command.h"
+#include "interrupt.h"
 #include "source.h"
 
 #define ROW(member, ...) OPTION_ROW(generate_options, member, __VA_ARGS__)
+/* As a shell says it of a command that Ctrl-C has ended. */
+enum { EXIT_STOPPED = 130 };
+
 #define MEBIBYTE ((int64_t)1 << 20)
 
 static const option_row rows[] = {
@@ -59,7 +63,8 @@ static const option_set set = {
         "same.\n"
         "Bytes that are not printable come out as \\xNN. Several prompts are continued at the\n"
         "same time, each as it would be alone. With --tp and without --reproducible sums are\n"
-        "made in another order, which may change a token that is nearly as likely as another.",
+        "made in another order, which may change a token that is nearly as likely as another.\n"
+        "Ctrl-C ends the texts where they are; the status is 130 then.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };
@@ -121,19 +126,32 @@ static int report(generate_work *work)
     return session_print_json(work->session, show_to_json(work->show, &work->figures));
 }
 
+/* Asked to end, any rank ends all texts. */
+static int take_token(void *user, int text, int32_t token)
+{
+    generate_work *work = user;
+    int answer = work->show ? show_token(work->show, text, token) : RINGMOE_TEXT_GOES_ON;
+    return interrupt_requested() ? RINGMOE_ALL_STOP : answer;
+}
+
+/* Shows all there is, also after a failure on the way. */
 static int generate(generate_work *work)
 {
     int32_t stop_token;
     set_stop_token(work, &stop_token);
-    int status = session_check(
-        work->session, ringmoe_generate(work->model, work->prompts.prompts, work->prompts.n,
-                                        &work->options->sampling, show_token, work->show,
-                                        work->results, &work->figures));
-    bool shown = !work->show || show_finish(work->show);
+    interrupt_watch();
+    ringmoe_status made = ringmoe_generate(work->model, work->prompts.prompts, work->prompts.n,
+                                           &work->options->sampling, take_token, work,
+                                           work->results, &work->figures);
+    bool is_stopped = session_union(work->session, interrupt_requested()) != 0 &&
+                      made == RINGMOE_ERROR_INTERRUPTED;
+    int status = is_stopped ? EXIT_DONE : session_check(work->session, made);
+    bool shown = !work->show || status == EXIT_USAGE || show_finish(work->show);
     if (!status)
         status = session_settle(work->session, shown ? EXIT_DONE : EXIT_FAILED,
                                 "the texts cannot be written to the output");
-    return status ? status : report(work);
+    if (!status) status = report(work);
+    return !status && is_stopped ? EXIT_STOPPED : status;
 }
 
 static int run(tool_session *session, generate_options *options)

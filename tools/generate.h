@@ -69,8 +69,8 @@ typedef struct generate_show generate_show;
 generate_show *show_create(const generate_options *options, const generate_words *words,
                            const generate_prompts *prompts, const ringmoe_text_result *results);
 void show_free(generate_show *show);
-/* A ringmoe_token_function; `user` is the show, or NULL on other ranks. */
-int show_token(void *user, int text, int32_t token);
+/* Takes a token; what a ringmoe_token_function answers. */
+int show_token(generate_show *show, int text, int32_t token);
 /* The rest, after all is made; false if the output cannot be written. */
 bool show_finish(generate_show *show);
 /* All of it; the caller owns it. After show_finish. */

@@ -146,10 +146,8 @@ static bool print_current(generate_show *show)
     return true;
 }
 
-int show_token(void *user, int text, int32_t token)
+int show_token(generate_show *show, int text, int32_t token)
 {
-    generate_show *show = user;
-    if (!show) return RINGMOE_TEXT_GOES_ON;
     shown_text *shown = &show->texts[text];
     if (!append(show, shown, token)) {
         show->is_short_of_memory = true;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "run.h"
 
@@ -171,9 +172,12 @@ int source_find(tool_session *session, const char *model, char path[SOURCE_PATH]
 
 int source_weights(tool_session *session, const char *model, char folder[SOURCE_PATH])
 {
-    char text[SOURCE_PATH + 512] = "";
+    char text[SOURCE_PATH + 512] = "", here[64];
     bool has_weights;
-    int status = source_find(session, model, folder, &has_weights);
+    snprintf(here, sizeof here, "./%.60s", model);
+    bool is_run =
+        is_preset(model) && access(here, F_OK) == 0; /* of that name; presets have none */
+    int status = source_find(session, is_run ? here : model, folder, &has_weights);
     if (status) return status;
     if (!has_weights)
         snprintf(text, sizeof text,

@@ -41,7 +41,7 @@ static ringmoe_status check_prompt(const request *asked, int index, rm_error *er
     if (prompt->n_tokens > most || asked->settings->max_new_tokens > most - prompt->n_tokens)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "prompt %d of %lld tokens and max_new_tokens %lld are more than the "
-                       "%lld positions of the model (max_position_embeddings)",
+                       "%lld positions of the model (max_position_embeddings): give fewer",
                        index, (long long)prompt->n_tokens,
                        (long long)asked->settings->max_new_tokens, (long long)most);
     return check_tokens(asked, prompt->tokens, prompt->n_tokens, what, error);

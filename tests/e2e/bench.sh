@@ -137,6 +137,12 @@ has '^weights +fp32' out
 has '^loading the model +[0-9.]+ s +[0-9.]+ GB/s +[0-9.]+ s' out
 has '^3 texts +[0-9.]+ .*[0-9]+%' out
 awk 'length > 100 { bad = 1 } END { exit bad }' out || fail "lines longer than 100 columns"
+mkdir shards
+cp little/checkpoints/latest/config.json shards
+cp little/checkpoints/latest/model-00001-of-00001.safetensors shards/model.safetensors
+for shard in $(seq 12); do head -c 1100000 /dev/zero >"shards/more-$shard.safetensors"; done
+done_well 'a folder of many files' "$ringmoe" bench generate --model shards --repeat 1 \
+    --prompt-tokens 2 --new-tokens 2 --texts 1 --threads 1
 # shellcheck disable=SC2086
 refused 'another program' 1 'does not answer as llama' "$ringmoe" $generate --llama-bench true
 # shellcheck disable=SC2086
