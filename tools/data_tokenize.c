@@ -53,9 +53,25 @@ static const option_set set = {
     .count = sizeof rows / sizeof rows[0],
 };
 
+/* What the line shows. */
+typedef struct tokenize_view {
+    progress bar;
+    double start;
+    ringmoe_tokenize_result result;
+} tokenize_view;
+
+static double rate(double bytes, double seconds)
+{
+    return bytes / (seconds > 1e-9 ? seconds : 1e-9);
+}
+
 static int show_progress(void *user, double done)
 {
-    progress_show(user, done, "tokenizing");
+    tokenize_view *view = user;
+    char text[64];
+    double per_second = rate((double)view->result.bytes, clock_seconds() - view->start);
+    snprintf(text, sizeof text, "tokenizing, %s/s", text_bytes(per_second).text);
+    progress_show(&view->bar, done, text);
     return interrupt_requested();
 }
 
@@ -86,7 +102,7 @@ static int report(tool_session *session, const tokenize_options *options,
     printf("%s: %s tokens of %s documents, %s of text (%.2f bytes a token) in %s, %s/s\n",
            options->out, text_count(tokens).text, text_count((double)result->documents).text,
            text_bytes(bytes).text, bytes / tokens, text_duration(seconds).text,
-           text_bytes(bytes / (seconds > 1e-9 ? seconds : 1e-9)).text);
+           text_bytes(rate(bytes, seconds)).text);
     return EXIT_DONE;
 }
 
@@ -94,8 +110,7 @@ static int tokenize(tool_session *session, const tokenize_options *options,
                     ringmoe_tokenizer *tokenizer)
 {
     ringmoe_tokenize_settings settings;
-    ringmoe_tokenize_result result = {0};
-    progress bar;
+    tokenize_view view = {.start = clock_seconds()};
     ringmoe_tokenize_settings_default(&settings);
     settings.documents = (ringmoe_documents)options->documents;
     settings.format = layouts[options->layout];
@@ -103,16 +118,16 @@ static int tokenize(tool_session *session, const tokenize_options *options,
     if (options->frame) settings.flags |= RINGMOE_ENCODE_FRAME;
     if (options->plain) settings.flags |= RINGMOE_ENCODE_PLAIN;
     settings.progress = show_progress;
-    settings.user = &bar;
+    settings.user = &view;
     int status = find_end(session, options, tokenizer, &settings.end);
     if (status) return status;
-    progress_begin(&bar, stderr, 0, 1, 0);
-    double start = clock_seconds();
-    status = session_check(session, ringmoe_tokens_write(session->context, tokenizer,
-                                                         options->texts.texts, options->texts.n,
-                                                         &settings, options->out, &result));
-    progress_clear(&bar);
-    return status ? status : report(session, options, &result, clock_seconds() - start);
+    progress_begin(&view.bar, stderr, 0, 1, 0);
+    status = session_check(
+        session, ringmoe_tokens_write(session->context, tokenizer, options->texts.texts,
+                                      options->texts.n, &settings, options->out, &view.result));
+    progress_clear(&view.bar);
+    return status ? status
+                  : report(session, options, &view.result, clock_seconds() - view.start);
 }
 
 int data_tokenize(tool_session *session, int argc, char **argv)

@@ -81,7 +81,7 @@ typedef struct ringmoe_tokenize_result {
  * Text files, or folders of them as above, as a stream of ids in memory; `format` is not looked
  * at. The context's threads share the work; the ids do not depend on their number. Local.
  *   paths   in   n_paths of them, one after the other
- *   result  out  or NULL
+ *   result  out  or NULL; holds what is done so far whenever progress is called
  * Returns OK; ARGUMENT; FILE; FORMAT (a line that is no JSON object with such a text, with its
  * number; nothing but empty documents; see ringmoe_tokenizer_encode); INTERRUPTED (progress
  * said so); MEMORY.

@@ -117,7 +117,8 @@ bool rm_value_is_equal(const rm_value *a, const rm_value *b);
 
 /* Puts a member in front; false without memory. */
 bool rm_member_put(rm_render *render, rm_member **first, const char *name, rm_value value);
-rm_member *rm_member_find(rm_member *first, const char *name);
+/* Each member that is looked at is a step. */
+rm_member *rm_member_find(rm_render *render, rm_member *first, const char *name);
 
 /* FORMAT with the node's line. */
 ringmoe_status rm_template_fail(rm_render *render, const rm_node *node, const char *format, ...)

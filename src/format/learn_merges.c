@@ -261,7 +261,9 @@ static ringmoe_status learn(merge_learner *learner, rm_learn_watch *watch, rm_er
         }
         if (!merge_pair(learner, top.key)) return fail_memory(error);
         if (learner->step % MERGES_A_CALL == 0 && watch->call(watch, vocabulary->n_tokens))
-            return rm_fail(error, RINGMOE_ERROR_INTERRUPTED, "training was stopped");
+            return rm_fail(error, RINGMOE_ERROR_INTERRUPTED,
+                           "stopped with %d tokens learned: nothing is written",
+                           (int)vocabulary->n_tokens);
     }
     return RINGMOE_OK;
 }

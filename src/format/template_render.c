@@ -49,7 +49,7 @@ static ringmoe_status member(rm_render *render, const rm_node *node, const rm_va
     if (of->kind == RM_VALUE_UNDEFINED)
         return rm_template_fail(render, node, "%.*s of something undefined", (int)bytes, name);
     if (of->kind != RM_VALUE_MAP) return RINGMOE_OK;
-    for (const rm_member *at = *of->map; at; at = at->next)
+    for (const rm_member *at = *of->map; at; at = at->next, render->steps++)
         if ((int64_t)strlen(at->name) == bytes && !memcmp(at->name, name, (size_t)bytes)) {
             *value = at->value;
             break;
@@ -229,25 +229,18 @@ static ringmoe_status of_value(rm_render *render, const rm_node *node, rm_value 
     }
 }
 
-/* Names are looked for one after the other, which counts as well. */
-static ringmoe_status variable(rm_render *render, const rm_node *node, rm_value *value)
-{
-    int64_t n = 0;
-    const rm_member *at = render->variables;
-    for (; at && strcmp(at->name, node->text) != 0; at = at->next) n++;
-    *value = at ? at->value : (rm_value){0};
-    return rm_template_spend(render, node, n * (int64_t)sizeof *at);
-}
-
 static ringmoe_status evaluate(rm_render *render, const rm_node *node, rm_value *value)
 {
     rm_value condition;
+    const rm_member *variable;
     switch (node->kind) {
     case RM_NODE_LITERAL:
         literal(node, value);
         return RINGMOE_OK;
     case RM_NODE_NAME:
-        return variable(render, node, value);
+        variable = rm_member_find(render, render->variables, node->text);
+        *value = variable ? variable->value : (rm_value){0};
+        return RINGMOE_OK;
     case RM_NODE_LIST:
         return list_of(render, node, value);
     case RM_NODE_CALL:
@@ -301,10 +294,10 @@ static ringmoe_status assign(rm_render *render, const rm_node *node)
             return fail_memory(render);
         return RINGMOE_OK;
     }
-    rm_member *target = rm_member_find(render->variables, node->text);
+    rm_member *target = rm_member_find(render, render->variables, node->text);
     if (!target || target->value.kind != RM_VALUE_MAP)
         return rm_template_fail(render, node, "%.40s is no namespace", node->text);
-    rm_member *there = rm_member_find(*target->value.map, node->member);
+    rm_member *there = rm_member_find(render, *target->value.map, node->member);
     if (there)
         there->value = value;
     else if (!rm_member_put(render, target->value.map, node->member, value))

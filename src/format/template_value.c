@@ -69,9 +69,9 @@ bool rm_member_put(rm_render *render, rm_member **first, const char *name, rm_va
     return true;
 }
 
-rm_member *rm_member_find(rm_member *first, const char *name)
+rm_member *rm_member_find(rm_render *render, rm_member *first, const char *name)
 {
-    while (first && strcmp(first->name, name) != 0) first = first->next;
+    for (; first && strcmp(first->name, name) != 0; first = first->next) render->steps++;
     return first;
 }
 
@@ -125,7 +125,8 @@ static ringmoe_status is_in(rm_render *render, const rm_node *node, const rm_val
         for (int64_t i = 0; i < b->n && !*found; i++)
             *found = rm_value_is_equal(&b->list[i], a);
     } else if (b->kind == RM_VALUE_MAP && a->kind == RM_VALUE_TEXT) {
-        for (const rm_member *member = *b->map; member && !*found; member = member->next)
+        for (const rm_member *member = *b->map; member && !*found;
+             member = member->next, render->steps++)
             *found = (int64_t)strlen(member->name) == a->n &&
                      !memcmp(member->name, a->text, (size_t)a->n);
     } else {
@@ -181,8 +182,11 @@ static ringmoe_status compare(rm_render *render, const rm_node *node, const rm_v
 /* Those that an operation may look through. */
 static int64_t bytes_of(const rm_value *value)
 {
-    if (value->kind == RM_VALUE_LIST) return value->n * (int64_t)sizeof *value;
-    return value->kind == RM_VALUE_TEXT ? value->n : 0;
+    int64_t bytes = value->kind == RM_VALUE_TEXT ? value->n : 0;
+    for (int64_t i = 0; value->kind == RM_VALUE_LIST && i < value->n; i++)
+        bytes += (int64_t)sizeof *value +
+                 (value->list[i].kind == RM_VALUE_TEXT ? value->list[i].n : 0);
+    return bytes;
 }
 
 ringmoe_status rm_template_binary(rm_render *render, const rm_node *node, rm_value *a,

@@ -141,12 +141,25 @@ static ringmoe_status replace(rm_render *render, const rm_node *node, const rm_v
 /* --- methods
  * ---------------------------------------------------------------------------------- */
 
+/* Each character of the text is looked for in the whole set. */
+static ringmoe_status check_set(rm_render *render, const rm_node *node, const rm_value *of,
+                                const rm_value *set)
+{
+    enum { MOST_SET_BYTES = 1024 };
+    if (set->n > MOST_SET_BYTES)
+        return rm_template_fail(render, node, "strip of more than %d bytes is not done",
+                                MOST_SET_BYTES);
+    return rm_template_spend(render, node, of->n * set->n);
+}
+
 ringmoe_status rm_template_method(rm_render *render, const rm_node *node, const char *name,
                                   const rm_value *of, rm_value *arguments, int n,
                                   rm_value *value)
 {
     rm_value set = n > 0 ? arguments[0] : rm_value_text("", 0);
     RM_TRY(rm_template_spend(render, node, of->n));
+    if (n > 0 && set.kind == RM_VALUE_TEXT && strstr(name, "strip"))
+        RM_TRY(check_set(render, node, of, &set));
     for (int i = 0; i < n; i++)
         if (arguments[i].kind != RM_VALUE_TEXT)
             return rm_template_fail(render, node, "%.40s takes texts", name);

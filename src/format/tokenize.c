@@ -47,8 +47,8 @@ typedef struct tokenize_work {
     rm_file_map *maps; /* [room] the batch's files */
     int n_maps;
     rm_token_sink *sink;
-    ringmoe_tokenize_result result;
-    int64_t all_bytes; /* of all files, for the progress */
+    ringmoe_tokenize_result result, *shown; /* shown: the caller's, NULL: none */
+    int64_t all_bytes;                      /* of all files, for the progress */
 } tokenize_work;
 
 /* --- stretches ------------------------------------------------------------------------------
@@ -209,9 +209,12 @@ static ringmoe_status put_out(tokenize_work *work, rm_error *error)
     work->batch_bytes = 0;
     const ringmoe_tokenize_settings *settings = work->settings;
     double all = work->all_bytes > 0 ? (double)work->all_bytes : 1;
+    if (work->shown) *work->shown = work->result;
     if (settings->progress &&
         settings->progress(settings->user, (double)work->result.bytes / all))
-        return rm_fail(error, RINGMOE_ERROR_INTERRUPTED, "tokenizing was stopped");
+        return rm_fail(error, RINGMOE_ERROR_INTERRUPTED,
+                       "stopped with %lld of %lld bytes of text read: nothing is written",
+                       (long long)work->result.bytes, (long long)work->all_bytes);
     return RINGMOE_OK;
 }
 
@@ -323,12 +326,12 @@ ringmoe_status rm_tokenize(int n_threads, const ringmoe_tokenizer *tokenizer,
                           .settings = settings,
                           .cuts = rm_text_cuts_of(tokenizer),
                           .n_threads = n_threads,
-                          .sink = sink};
+                          .sink = sink,
+                          .shown = result};
     ringmoe_status status = begin(&work, error);
     if (status == RINGMOE_OK) status = rm_files_size(files, &work.all_bytes, error);
     if (status == RINGMOE_OK) status = tokenize_files(&work, files, error);
     end(&work);
-    if (result) *result = work.result;
     if (status == RINGMOE_OK && work.result.tokens == 0 && !sink->words)
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: there is no text to tokenize",
                        files[0] ? files[0] : "these folders");

@@ -28,6 +28,35 @@ done_well 'a text without enough pairs' "$ringmoe" data train-tokenizer --text t
     --out large.json
 has 'the text ran out of pairs' out
 
+# A folder that has the output in it gives the same file again.
+mkdir corpus
+cp text corpus/a.txt
+done_well 'tokenizing into its own folder' "$ringmoe" data tokenize --tokenizer made --text corpus \
+    --out corpus/ids.bin
+cp corpus/ids.bin first.bin
+done_well 'tokenizing it again' "$ringmoe" data tokenize --tokenizer made --text corpus \
+    --out corpus/ids.bin
+cmp -s corpus/ids.bin first.bin || fail 'the output became a part of the text'
+refused 'ids of 32 bits under another name' 2 'end the name in .u32' "$ringmoe" data tokenize \
+    --tokenizer made --text text --layout u32 --out wide.bin
+
+# Ctrl-C leaves nothing.
+for ((i = 0; i < 1500; i++)); do cat text; done >long
+"$ringmoe" data tokenize --tokenizer made --text long --out stopped.bin --threads 1 >out 2>err &
+wait_until 20 test -e stopped.bin.tmp || fail "no stopped.bin.tmp: $(cat err)"
+kill -INT $!
+wait $!
+status=$?
+[ "$status" -ne 0 ] || fail 'tokenizing went on after a signal'
+has 'bytes of text read: nothing is written' err
+absent stopped.bin
+absent stopped.bin.tmp
+"$ringmoe" data train-tokenizer --text long --vocab 30000 --out stopped >out 2>err &
+sleep 0.3
+kill -INT $!
+wait $! && fail 'training a tokenizer went on after a signal'
+absent stopped/tokenizer.json
+
 refused 'no text' 2 'give both of --text and --out' "$ringmoe" data train-tokenizer --out x
 refused 'a small vocabulary' 2 'must be from 257' "$ringmoe" data train-tokenizer --text text \
     --vocab 256 --special '<|end|>' --out x

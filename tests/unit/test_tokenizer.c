@@ -387,6 +387,14 @@ static void bounds_templates(void **state)
     assert_int_equal(ringmoe_tokenizer_chat(tokenizer, chat, 1, 0, NULL, 9, &n),
                      RINGMOE_ERROR_ARGUMENT);
     ringmoe_tokenizer_destroy(&tokenizer);
+    memset(text, 'b', sizeof text);
+    snprintf(text + sizeof text - 20, 20, "') }}");
+    memcpy(text, "{{ 'a'.strip('", 14);
+    tokenizer = with_template(text);
+    assert_int_equal(ringmoe_tokenizer_chat(tokenizer, chat, 1, 0, NULL, 0, &n),
+                     RINGMOE_ERROR_FORMAT);
+    assert_non_null(strstr(context.error.text, "strip of more than"));
+    ringmoe_tokenizer_destroy(&tokenizer);
 }
 
 static void refuses_what_is_not_done(void **state)
