@@ -297,8 +297,11 @@ static bool put_config(rm_bytes *to, const ringmoe_tokenizer *tokenizer)
         done = put(to, ",\n  \"") && put(to, tokens[i].key) && put(to, "\": ") &&
                put_quoted(to, text);
     }
-    if (done && tokenizer->chat_template)
-        done = put(to, ",\n  \"chat_template\": ") && put_quoted(to, tokenizer->chat_template);
+    const char *template = tokenizer->chat_template;
+    int64_t n = template ? (int64_t)strlen(template) : 0;
+    /* One that is no UTF-8 renders nothing, and would be no JSON. */
+    if (done && template && rm_utf8_valid(template, n) == n)
+        done = put(to, ",\n  \"chat_template\": ") && put_quoted(to, template);
     return done && put(to, "\n}\n");
 }
 
