@@ -76,7 +76,8 @@ typedef struct tool_execution {
                    "of the layers that a rank has", .high = 64, .otherwise = "chosen",         \
                    .forgotten = true),                                                         \
         OPTION_ROW(type, execution.recompute, CHOICE, "recompute", RECOMPUTE_WORDS,            \
-                   "activations made again, not kept", .forgotten = true),                     \
+                   "activations made again, not kept; full is selective with zb-h1",           \
+                   .forgotten = true),                                                         \
         OPTION_ROW(type, execution.shadow, CHOICE, "shadow", SHADOW_WORDS,                     \
                    "copies of hot experts on all expert ranks", .forgotten = true),            \
         OPTION_ROW(type, execution.reproducible, FLAG, "reproducible", NULL,                   \

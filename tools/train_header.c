@@ -77,6 +77,12 @@ static void print_layout(const train_job *job)
     ringmoe_trainer_settings(job->trainer, &in_force);
     placement_text words = execution_words(&dims, &in_force);
     if (words.text[0]) fprintf(job->screen, "           %s\n", words.text);
+    if (in_force.recompute != job->options.execution.recompute)
+        fprintf(job->screen,
+                "           recompute %s, not %s: the second half of %s's backward pass needs "
+                "what lies between\n",
+                recompute_name(in_force.recompute),
+                recompute_name(job->options.execution.recompute), in_force.schedule);
     if (dims.pipeline > 1) print_stages(job);
 }
 
