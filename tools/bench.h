@@ -24,6 +24,9 @@ double bench_least(const bench_samples *samples);
 /* Any values but zeros, on which some CPUs clock higher; the same for the same `state`. */
 void bench_fill(ringmoe_real *values, int64_t n, uint64_t state);
 
+/* Has the system forget what it keeps of a file, if that is on the disk already. */
+void bench_forget_file(const char *path);
+
 /* The most memory this process has had resident so far, in bytes. */
 double bench_peak_resident(void);
 

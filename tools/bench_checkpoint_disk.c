@@ -135,13 +135,7 @@ void disk_forget(const char *folder)
     file_list list = list_files(folder);
     for (int i = 0; i < list.n; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, list.entries[i]->d_name);
-        int file = open(path, O_RDONLY | O_CLOEXEC);
-        if (file < 0) continue;
-        fsync(file);
-#ifdef POSIX_FADV_DONTNEED
-        posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
-#endif
-        close(file);
+        bench_forget_file(path);
     }
     free_files(&list);
 }

@@ -78,18 +78,9 @@ static bool list_weights(const char *path, weight_list *list)
     return listed && list->n > 0;
 }
 
-/* Only what is on the disk already can be forgotten. */
 static void forget(const weight_list *list)
 {
-    for (int i = 0; i < list->n; i++) {
-        int file = open(list->paths[i], O_RDONLY | O_CLOEXEC);
-        if (file < 0) continue;
-        fsync(file);
-#ifdef POSIX_FADV_DONTNEED
-        posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
-#endif
-        close(file);
-    }
+    for (int i = 0; i < list->n; i++) bench_forget_file(list->paths[i]);
 }
 
 /* --- reading --- */

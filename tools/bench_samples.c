@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the benchmarks do with their measurements: medians, values to compute with, and this
- * process's peak memory.
+ * What the benchmarks do with their measurements: medians, values to compute with, files that
+ * are to be read from the disk, and this process's peak memory.
  */
 #include "bench.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 void bench_add(bench_samples *samples, double value)
 {
@@ -44,6 +46,17 @@ void bench_fill(ringmoe_real *values, int64_t n, uint64_t state)
         state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         values[i] = (ringmoe_real)((double)(state >> 33) / (double)(UINT64_C(1) << 30) - 1);
     }
+}
+
+void bench_forget_file(const char *path)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return;
+    fsync(file);
+#ifdef POSIX_FADV_DONTNEED
+    posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+#endif
+    close(file);
 }
 
 double bench_peak_resident(void)
