@@ -15,7 +15,7 @@
 /* Characters below are in every composed form already and join nothing; in decomposed forms
  * only those of ASCII are. */
 enum { FIRST_COMPOSED = 0xA0, FIRST_CANONICAL = 0x300, FIRST_DECOMPOSED = 0x80 };
-enum { MOST_PARTS = 32 };
+enum { MOST_PARTS = 32, MOST_CANONICAL = 4 }; /* of a character; the longest there is has 18 */
 
 static utf8proc_option_t options_of(rm_unicode_form form)
 {
@@ -102,7 +102,11 @@ typedef struct point_list {
     int64_t count;
 } point_list;
 
-/* At most MOST_PARTS code points a character; the longest there are have 18. */
+static int most_parts(rm_unicode_form form)
+{
+    return form == RM_NFC || form == RM_NFD ? MOST_CANONICAL : MOST_PARTS;
+}
+
 static bool decompose(const char *text, int64_t n, rm_unicode_form form, point_list *result)
 {
     for (int64_t at = 0; at < n;) {
@@ -110,8 +114,8 @@ static bool decompose(const char *text, int64_t n, rm_unicode_form form, point_l
         int boundary = 0;
         at += read_one(text + at, n - at, &code);
         utf8proc_ssize_t parts = utf8proc_decompose_char(
-            code, result->codes + result->count, MOST_PARTS, options_of(form), &boundary);
-        if (parts < 0 || parts > MOST_PARTS) return false;
+            code, result->codes + result->count, most_parts(form), options_of(form), &boundary);
+        if (parts < 0 || parts > most_parts(form)) return false;
         result->count += parts;
     }
     return true;
@@ -170,7 +174,8 @@ static bool add_form(const char *text, int64_t n, rm_unicode_form form, rm_bytes
     int64_t characters = 0;
     for (int64_t i = 0; i < n; i++) characters += ((unsigned char)text[i] & 0xC0) != 0x80;
     bool is_long = characters > 8;
-    if (is_long) points.codes = malloc((size_t)characters * 2 * MOST_PARTS * sizeof *few);
+    if (is_long)
+        points.codes = malloc((size_t)characters * 2 * (size_t)most_parts(form) * sizeof *few);
     bool done = points.codes && form_points(text, n, form, &points, result);
     if (is_long) free(points.codes);
     return done;

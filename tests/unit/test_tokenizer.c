@@ -31,31 +31,37 @@ static void check_case(ringmoe_tokenizer *tokenizer, const char *line)
         fail_msg("other ids for %.200s", line);
 }
 
-/* A list has no place for blanks beside a token, or for tokens of normalized text. */
+/* A list has no place for blanks beside a token, tokens of normalized text, or a pattern that
+ * has no name. */
 static bool lists_say_all(const char *name)
 {
-    return strcmp(name, "qwen2") != 0 && strcmp(name, "olmoe") != 0;
+    return strcmp(name, "qwen2") != 0 && strcmp(name, "olmoe") != 0 &&
+           strcmp(name, "scripts") != 0;
 }
 
 static void gives_the_librarys_ids(void **state)
 {
-    static const char *const names[] = {"gpt2", "qwen2", "llama3", "olmoe", "mixtral"};
+    static const char *const names[] = {"gpt2",  "qwen2",   "llama3",
+                                        "olmoe", "mixtral", "scripts"};
     static char line[1 << 16];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[1024];
-        ringmoe_tokenizer *tokenizer = opened(names[i]), *again = NULL, *written;
+        ringmoe_tokenizer *tokenizer = opened(names[i]), *again = NULL, *written = NULL;
         ringmoe_tokenizer_parts parts;
-        must(ringmoe_tokenizer_describe(tokenizer, &parts));
-        must(ringmoe_tokenizer_create(&context, &parts, &again));
-        must(ringmoe_tokenizer_save(again, scratch_folder));
-        must(ringmoe_tokenizer_open(&context, scratch_folder, &written));
+        bool is_whole = lists_say_all(names[i]);
+        if (is_whole) {
+            must(ringmoe_tokenizer_describe(tokenizer, &parts));
+            must(ringmoe_tokenizer_create(&context, &parts, &again));
+            must(ringmoe_tokenizer_save(again, scratch_folder));
+            must(ringmoe_tokenizer_open(&context, scratch_folder, &written));
+        }
         snprintf(path, sizeof path, "%s/%s.ids", folder, names[i]);
         FILE *cases = fopen(path, "r");
         assert_non_null(cases);
         int n = 0;
         for (; fgets(line, sizeof line, cases); n++) {
             check_case(tokenizer, line);
-            if (!lists_say_all(names[i])) continue;
+            if (!is_whole) continue;
             check_case(again, line);
             check_case(written, line);
         }

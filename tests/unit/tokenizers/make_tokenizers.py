@@ -17,6 +17,8 @@ from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normaliz
 HERE = os.path.dirname(os.path.abspath(__file__))
 QWEN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
         r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+SCRIPTS = (r"[\p{Han}]+|\p{Hiragana}+|\p{Katakana}+|\p{Greek}+|\p{Cyrillic}+|\p{Arabic}+|\p{Latin}+"
+           r"|\p{Devanagari}+|\P{White_Space}|\s+(?!\S)|\s+")
 LLAMA = QWEN.replace(r"\p{N}|", r"\p{N}{1,3}|")
 TEXTS = [
     "The quick brown fox can't jump over the lazy dog's 12345 fences; it'll TRY, we'Re sure.",
@@ -35,11 +37,21 @@ TEXTS = [
     "   leading,  double   triple    blanks     and\n\n \n  lines   ",
     "\U00010d40\U0001e4d0\U00031350\u09fe\u09bc\U00011935\U00011930 \ua7cb \U00016d40",
 ]
+# No vocabulary was trained on these.
+MORE_TEXTS = [
+    "lines\r\nof DOS\r\n\r\nand \r alone\n\r\n",
+    "一、二〆三ー々〇 ぁゖヴヷ・ー Ωϐͅ ԀӒ ٭٪ ۩ ฿ ़१ ΑΒ·ΓΔ K Å ﷺ",
+    "ßẞ SS ſs ﬁ ﬀ ﬆ İ ı ǅ ΐ 'S 'ſ 'LL 'Ll we'VE",
+    "a\u0301\u0327\u0316b\u093c\u094d\u0915\u093c \u0f71\u0f72 \u1100\u1161\u11a8\u11a8 \u0344\u0958",
+    "👨‍👩‍👧 👍🏽 ❤️‍🔥 🏴\U000e0067\U000e0062\U000e007f 1️⃣ ☃︎",
+    "x<a>  y  <b>  z [c]\n[c] fox fox<a><b> <a>x \n<b>\n  é e\u0301 Å  \u3000<b>\u3000.",
+    "e\u0301" * 60 + "'s" * 60 + "👩‍👧" * 40 + "\r\n" * 60 + "\u3000" * 60 + "<b> " * 30,
+]
 
 
 def cases():
     draw = random.Random(3)
-    texts = [text.encode() for text in TEXTS] + [b" ", b"a", b"\n"]
+    texts = [text.encode() for text in TEXTS + MORE_TEXTS] + [b" ", b"a", b"\n"]
     texts += [unit * 300 for unit in (b" ", b"a", b"\n", "é".encode(), "日".encode(), b"ab ", b"1")]
     texts += [b"\xff", b"a\xe2\x82", b"\xed\xa0\x80x", b"\xf0\x9f\x98", b"\xc0\xaf", b"\xf4\x90\x80\x80 \xe2\x96"]
     for _ in range(40):
@@ -86,6 +98,13 @@ def make():
     made["olmoe"].add_special_tokens(["<|endoftext|>", "|||IP|||"])
     made["olmoe"].add_tokens([AddedToken(" " * n, normalized=True) for n in range(24, 1, -1)])
     made["mixtral"] = mixtral()
+    made["scripts"] = over_bytes(SCRIPTS)
+    for content, left, right, special, normalized in [
+            ("<a>", True, False, True, False), ("<b>", False, True, True, False),
+            ("[c]", True, True, False, True), ("fox", False, False, False, True),
+            ("\u212b", False, False, True, False)]:
+        token = AddedToken(content, lstrip=left, rstrip=right, special=special, normalized=normalized)
+        (made["scripts"].add_special_tokens if special else made["scripts"].add_tokens)([token])
     return made
 
 
