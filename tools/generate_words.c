@@ -118,6 +118,10 @@ bool words_encode(const generate_words *words, const generate_options *options,
         snprintf(text, size, "--chat: this model has no tokenizer, and so no chat template");
         return false;
     }
+    if (options->chat && memchr(bytes, 0, (size_t)n_bytes)) {
+        snprintf(text, size, "--chat: the prompt has a zero byte: give a text");
+        return false;
+    }
     if (!words->tokenizer)
         return encode_plainly(words, vocab_size, bytes, n_bytes, tokens, n_tokens, text, size);
     ringmoe_status status = encode_text(words, options, bytes, n_bytes, tokens, n_tokens);
