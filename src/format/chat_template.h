@@ -113,7 +113,6 @@ static inline rm_value rm_value_text(const char *text, int64_t bytes)
     return (rm_value){.kind = RM_VALUE_TEXT, .text = text, .n = bytes};
 }
 bool rm_value_is_true(const rm_value *value);
-bool rm_value_is_equal(const rm_value *a, const rm_value *b);
 
 /* Puts a member in front; false without memory. */
 bool rm_member_put(rm_render *render, rm_member **first, const char *name, rm_value value);

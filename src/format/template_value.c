@@ -49,17 +49,6 @@ static bool is_number(const rm_value *value)
     return value->kind == RM_VALUE_NUMBER || value->kind == RM_VALUE_FLAG;
 }
 
-bool rm_value_is_equal(const rm_value *a, const rm_value *b)
-{
-    if (is_number(a) && is_number(b)) return a->n == b->n;
-    if (a->kind != b->kind) return false;
-    if (a->kind == RM_VALUE_TEXT)
-        return a->n == b->n && (a->n == 0 || !memcmp(a->text, b->text, (size_t)a->n));
-    if (a->kind == RM_VALUE_MAP) return a->map == b->map;
-    if (a->kind != RM_VALUE_LIST) return true;
-    return a->n == b->n && (a->n == 0 || a->list == b->list);
-}
-
 bool rm_member_put(rm_render *render, rm_member **first, const char *name, rm_value value)
 {
     rm_member *member = rm_template_take(render->memory, sizeof *member);
@@ -115,6 +104,54 @@ static ringmoe_status join(rm_render *render, const rm_node *node, const rm_valu
     return RINGMOE_OK;
 }
 
+/* --- comparisons ----------------------------------------------------------------------------
+ */
+
+static ringmoe_status is_equal(rm_render *render, const rm_node *node, const rm_value *a,
+                               const rm_value *b, int depth, bool *equal);
+
+static int64_t count_members(const rm_value *map)
+{
+    int64_t n = 0;
+    for (const rm_member *at = *map->map; at; at = at->next) n++;
+    return n;
+}
+
+static ringmoe_status are_maps_equal(rm_render *render, const rm_node *node, const rm_value *a,
+                                     const rm_value *b, int depth, bool *equal)
+{
+    *equal = a->map == b->map || count_members(a) == count_members(b);
+    if (a->map == b->map) return RINGMOE_OK;
+    for (const rm_member *at = *a->map; at && *equal; at = at->next) {
+        const rm_member *other = rm_member_find(render, *b->map, at->name);
+        *equal = other != NULL;
+        if (other) RM_TRY(is_equal(render, node, &at->value, &other->value, depth, equal));
+    }
+    return RINGMOE_OK;
+}
+
+/* As Python has it: by what is in them. */
+static ringmoe_status is_equal(rm_render *render, const rm_node *node, const rm_value *a,
+                               const rm_value *b, int depth, bool *equal)
+{
+    bool are_numbers = is_number(a) && is_number(b);
+    *equal = are_numbers ? a->n == b->n : a->kind == b->kind;
+    RM_TRY(rm_template_spend(render, node, 0));
+    if (are_numbers || !*equal) return RINGMOE_OK;
+    if (depth > RM_TEMPLATE_DEPTH)
+        return rm_template_fail(render, node, "a comparison of too deep values");
+    if (a->kind == RM_VALUE_MAP) return are_maps_equal(render, node, a, b, depth + 1, equal);
+    if (a->kind != RM_VALUE_TEXT && a->kind != RM_VALUE_LIST) return RINGMOE_OK;
+    *equal = a->n == b->n;
+    if (a->kind == RM_VALUE_TEXT) {
+        *equal = *equal && (a->n == 0 || !memcmp(a->text, b->text, (size_t)a->n));
+        return rm_template_spend(render, node, a->n);
+    }
+    for (int64_t i = 0; *equal && i < a->n; i++)
+        RM_TRY(is_equal(render, node, &a->list[i], &b->list[i], depth + 1, equal));
+    return RINGMOE_OK;
+}
+
 static ringmoe_status is_in(rm_render *render, const rm_node *node, const rm_value *a,
                             const rm_value *b, bool *found)
 {
@@ -123,7 +160,7 @@ static ringmoe_status is_in(rm_render *render, const rm_node *node, const rm_val
         *found = a->n == 0 || memmem(b->text, (size_t)b->n, a->text, (size_t)a->n);
     } else if (b->kind == RM_VALUE_LIST) {
         for (int64_t i = 0; i < b->n && !*found; i++)
-            *found = rm_value_is_equal(&b->list[i], a);
+            RM_TRY(is_equal(render, node, &b->list[i], a, 0, found));
     } else if (b->kind == RM_VALUE_MAP && a->kind == RM_VALUE_TEXT) {
         for (const rm_member *member = *b->map; member && !*found;
              member = member->next, render->steps++)
@@ -196,7 +233,8 @@ ringmoe_status rm_template_binary(rm_render *render, const rm_node *node, rm_val
     bool found;
     RM_TRY(rm_template_spend(render, node, bytes_of(a) + bytes_of(b)));
     if (strcmp(word, "==") == 0 || strcmp(word, "!=") == 0) {
-        *value = rm_value_flag(rm_value_is_equal(a, b) == (*word == '='));
+        RM_TRY(is_equal(render, node, a, b, 0, &found));
+        *value = rm_value_flag(found == (*word == '='));
         return RINGMOE_OK;
     }
     if (*word == '<' || *word == '>') return compare(render, node, a, b, value);

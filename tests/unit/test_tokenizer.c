@@ -338,6 +338,9 @@ static void renders_a_chat(void **state)
         {"{% for m in messages %}\r\n{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.depth }}"
          "{{ ' a  b\xc2\xa0'.split() | length }}\r\n{% endfor %}\r",
          "2112\n1012\n"},
+        {"{{ ['x', [1]] == ['x', [1]] }}{{ ['x'] in [['y'], ['x']] }}{{ ['x'] == ['y'] }}"
+         "{{ messages[0] == messages[0] }}{{ messages[0] == messages[1] }}{{ [] != [1] }}",
+         "TrueTrueFalseTrueFalseTrue"},
         {"{% if strftime_now is defined %}{{ strftime_now('%') | length }}{% endif %}", "1"},
     };
     static const ringmoe_chat_message chat[] = {{"system", "s"}, {"user", " hi "}};
