@@ -19,7 +19,8 @@ void watchdog_write(const char *text, size_t n);
 void watchdog_last_word(void);
 
 /* Puts a watchdog of so many seconds into the settings, 0: none. `command` ("train") must
- * outlive the context. From now on abort() leaves the watchdog the last word. */
+ * outlive the context. From now on abort(), whatever for, leaves the watchdog the last word: it
+ * takes effect three seconds later. */
 void watchdog_set(ringmoe_context_settings *settings, double seconds, const char *command);
 
 #endif

@@ -69,6 +69,8 @@ rank_on() {
     done
 }
 
+none_on() { [ -z "$(rank_on "$1")" ]; }
+
 # ended NAME: the rank on node 0 ends soon, and says which rank beyond the network is the cause.
 ended() {
     local begin=$SECONDS
@@ -88,7 +90,7 @@ failed() {
     wait "$job"
     status=$?
     [ "$status" -eq 75 ] || fail "$1: status $status, not 75"
-    [ -z "$(rank_on 1)" ] || fail "$1: the other rank is still there"
+    wait_until 10 none_on 1 || fail "$1: the other rank is still there"
 }
 
 # Left to itself, Hydra would wait for the stopped process of the other node.

@@ -38,8 +38,8 @@ dies() {
     done
     wait "$job"
     status=$?
-    wait_until 10 none_left "$name" || fail "$name: ranks go on after mpiexec has ended"
     end=$SECONDS
+    wait_until 30 none_left "$name" || fail "$name: ranks go on after mpiexec has ended"
     [ -n "$died" ] || fail "$name: nobody died"
     [ "$status" -ne 0 ] || fail "$name: status 0"
     [ $((end - ${died:-0})) -le 10 ] || fail "$name: the others ended after $((end - died)) s"
