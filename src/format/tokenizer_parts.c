@@ -259,8 +259,8 @@ static ringmoe_status make(ringmoe_tokenizer *tokenizer, const ringmoe_tokenizer
     tokenizer->kind = parts->kind;
     RM_TRY(rm_tokenizer_reserve(tokenizer, parts->n_tokens, error));
     RM_TRY(spell(tokenizer, parts, false, error));
-    RM_TRY(rm_tokenizer_index(tokenizer, error));
     RM_TRY(spell(tokenizer, parts, true, error));
+    RM_TRY(rm_tokenizer_index(tokenizer, error));
     if (is_bytes)
         RM_TRY(set_pattern(tokenizer, parts->pattern, error));
     else
