@@ -7,11 +7,11 @@
 #include "bench_checkpoint.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "source.h"
 
-enum { MEBIBYTE = 1 << 20 };
+/* Steps without a save before those with one, and again after them; reads of each kind. */
+enum { MEBIBYTE = 1 << 20, PLAIN_STEPS = 2, READS = 3 };
 
 #define ROW(member, ...) OPTION_ROW(checkpoint_options, member, __VA_ARGS__)
 
@@ -43,48 +43,15 @@ static const option_set set = {
     .count = sizeof rows / sizeof rows[0],
 };
 
-static double now_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* All ranks begin together. */
-static double begin(const tool_session *session)
-{
-    session_largest(session, 0);
-    return now_seconds();
-}
-
-/* Seconds since then, of the slowest rank. */
-static double since(const tool_session *session, double started)
-{
-    return session_largest(session, now_seconds() - started);
-}
-
-static void path_in(const checkpoint_bench *bench, const char *name, char path[CHECKPOINT_PATH])
-{
-    snprintf(path, CHECKPOINT_PATH, "%.900s/%s", bench->folder, name);
-}
-
-/* The most resident since the peak was forgotten, on the rank with most. Once there was a save
- * beside training, its buffer stays for the next one: only what was before it counts. */
-static void note_peak(const tool_session *session, const checkpoint_bench *bench, double *peak)
-{
-    double here = session_largest(session, resident_now("VmHWM:"));
-    if (here > *peak && bench->times.beside.count == 0) *peak = here;
-}
-
 /* Direct writes are not known everywhere. */
 static int write_bare(tool_session *session, checkpoint_bench *bench, bool is_direct)
 {
     char name[32], path[CHECKPOINT_PATH];
     snprintf(name, sizeof name, "bare-%d", session->rank);
-    path_in(bench, name, path);
-    double started = begin(session);
+    checkpoint_path(bench, name, path);
+    double started = checkpoint_begin(session);
     bool is_written = disk_write(path, (int64_t)bench->total_bytes / session->size, is_direct);
-    double seconds = since(session, started);
+    double seconds = checkpoint_since(session, started);
     bool has_failed = session_union(session, !is_written) != 0;
     remove(path);
     if (!has_failed)
@@ -94,90 +61,77 @@ static int write_bare(tool_session *session, checkpoint_bench *bench, bool is_di
                         bench->folder, bench->total_bytes);
 }
 
-static int read_bare(tool_session *session, checkpoint_bench *bench, bool is_cold)
-{
-    char path[CHECKPOINT_PATH];
-    path_in(bench, "saved", path);
-    if (is_cold && session->rank == 0) disk_forget(path);
-    double started = begin(session);
-    bool is_read = disk_read(path, (int64_t)bench->part_bytes,
-                             session->size > 1 ? session->rank / (session->size - 1.0) : 0);
-    double seconds = since(session, started);
-    bench_add(is_cold ? &bench->times.bare_cold : &bench->times.bare_warm, seconds);
-    return session_settle(session, is_read ? EXIT_DONE : EXIT_FAILED,
-                          "the checkpoint's files cannot be read");
-}
-
 static int save(tool_session *session, checkpoint_bench *bench)
 {
     char path[CHECKPOINT_PATH];
-    path_in(bench, "saved", path);
+    checkpoint_path(bench, "saved", path);
     resident_forget_peak();
-    double started = begin(session);
+    double started = checkpoint_begin(session);
     ringmoe_status status = ringmoe_trainer_save(bench->trainer, path);
-    bench_add(&bench->times.save, since(session, started));
-    note_peak(session, bench, &bench->times.save_peak);
+    bench_add(&bench->times.save, checkpoint_since(session, started));
+    checkpoint_note_peak(session, bench, &bench->times.save_peak);
     return session_check(session, status);
 }
 
-static int load(tool_session *session, checkpoint_bench *bench, bool is_cold)
-{
-    char path[CHECKPOINT_PATH];
-    path_in(bench, "saved", path);
-    if (is_cold && session->rank == 0) disk_forget(path);
-    resident_forget_peak();
-    double started = begin(session);
-    ringmoe_status status = ringmoe_trainer_restore(bench->trainer, path);
-    bench_add(is_cold ? &bench->times.load_cold : &bench->times.load_warm,
-              since(session, started));
-    note_peak(session, bench, &bench->times.load_peak);
-    return session_check(session, status);
-}
-
-static int one_step(tool_session *session, checkpoint_bench *bench, bench_samples *samples)
+/* *ms: the sum of those before and of this step. */
+static int one_step(tool_session *session, checkpoint_bench *bench, bench_samples *samples,
+                    double *ms)
 {
     ringmoe_step_metrics metrics;
     ringmoe_status status = ringmoe_trainer_step(bench->trainer, &metrics);
-    bench_add(samples, session_largest(session, metrics.step_ms));
+    double slowest = session_largest(session, metrics.step_ms);
+    bench_add(samples, slowest);
+    *ms += slowest;
     return session_check(session, status);
 }
 
-/* Steps from the start of a save until it is done; *seconds: all of that time. */
-static int steps_beside(tool_session *session, checkpoint_bench *bench, int64_t *n,
+/* Steps from the start of a save until it is done, *n of *ms together; *seconds: all of that
+ * time. */
+static int steps_beside(tool_session *session, checkpoint_bench *bench, int64_t *n, double *ms,
                         double *seconds)
 {
     const ringmoe_save_settings settings = {.buffer_bytes = bench->buffer_bytes};
     ringmoe_save_result result = {0};
     char path[CHECKPOINT_PATH];
     int done = 0;
-    path_in(bench, "beside", path);
+    checkpoint_path(bench, "beside", path);
     resident_forget_peak();
-    double started = begin(session);
+    double started = checkpoint_begin(session);
     int status =
         session_check(session, ringmoe_trainer_save_start(bench->trainer, path, &settings));
     for (*n = 0; !status && !done; ++*n) {
-        status = one_step(session, bench, &bench->times.step_beside_ms);
+        status = one_step(session, bench, &bench->times.step_beside_ms, ms);
         if (!status)
             status = session_check(
                 session, ringmoe_trainer_save_poll(bench->trainer, 0, &done, &result));
     }
-    *seconds = since(session, started);
-    note_peak(session, bench, &bench->times.beside_peak);
+    *seconds = checkpoint_since(session, started);
+    checkpoint_note_peak(session, bench, &bench->times.beside_peak);
     bench_add(&bench->times.beside, result.seconds);
     bench_add(&bench->times.stalled_ms, 1e3 * result.stalled_seconds);
     return status;
 }
 
-/* As many steps with a save and without. */
+static int steps_plain(tool_session *session, checkpoint_bench *bench, double *ms)
+{
+    int status = EXIT_DONE;
+    for (int i = 0; !status && i < PLAIN_STEPS; i++)
+        status = one_step(session, bench, &bench->times.step_ms, ms);
+    return status;
+}
+
+/* Steps with a save beside them, between steps without: a machine that grows slower or faster
+ * meanwhile favours neither. */
 static int compare_steps(tool_session *session, checkpoint_bench *bench)
 {
     int64_t n = 0;
-    double with = 0;
-    int status = steps_beside(session, bench, &n, &with);
-    double started = begin(session);
-    for (int64_t i = 0; !status && i < n; i++)
-        status = one_step(session, bench, &bench->times.step_ms);
-    bench_add(&bench->times.with_beside, with / since(session, started));
+    double plain = 0, beside = 0, seconds = 0;
+    int status = steps_plain(session, bench, &plain);
+    if (!status) status = steps_beside(session, bench, &n, &beside, &seconds);
+    if (!status) status = steps_plain(session, bench, &plain);
+    double of_one = plain / (2 * PLAIN_STEPS), steps = (double)n;
+    bench_add(&bench->times.beside_over_step, beside / steps / of_one);
+    bench_add(&bench->times.with_beside, 1e3 * seconds / steps / of_one);
     return status;
 }
 
@@ -186,7 +140,7 @@ static void remove_saved(const tool_session *session, const checkpoint_bench *be
     static const char *const names[] = {"saved", "beside"};
     char path[CHECKPOINT_PATH];
     for (int i = 0; i < 2 && session->rank == 0; i++) {
-        path_in(bench, names[i], path);
+        checkpoint_path(bench, names[i], path);
         disk_remove(path);
     }
 }
@@ -196,10 +150,8 @@ static int one_turn(tool_session *session, checkpoint_bench *bench)
     int status = write_bare(session, bench, false);
     if (!status) status = save(session, bench);
     if (!status) status = write_bare(session, bench, true);
-    for (int is_cold = 1; is_cold >= 0; is_cold--) {
-        if (!status) status = read_bare(session, bench, is_cold);
-        if (!status) status = load(session, bench, is_cold);
-    }
+    if (!status) status = checkpoint_compare_cold(session, bench);
+    for (int i = 0; !status && i < READS; i++) status = checkpoint_compare_warm(session, bench);
     if (!status) status = compare_steps(session, bench);
     remove_saved(session, bench);
     return status;

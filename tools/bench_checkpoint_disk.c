@@ -47,14 +47,21 @@ bool disk_write(const char *path, int64_t bytes, bool is_direct)
     return is_written;
 }
 
-static bool read_bytes(const char *path, char *block, int64_t from, int64_t to)
+/* Where bytes are read to. */
+typedef struct read_place {
+    char *at;
+    bool moves; /* behind what has been read */
+} read_place;
+
+static bool read_bytes(const char *path, read_place *place, int64_t from, int64_t to)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     bool is_read = file >= 0;
     while (is_read && from < to) {
         size_t size = to - from < BLOCK ? (size_t)(to - from) : BLOCK;
-        ssize_t got = pread(file, block, size, from);
+        ssize_t got = pread(file, place->at, size, from);
         is_read = got > 0;
+        if (is_read && place->moves) place->at += got;
         from += got;
     }
     if (file >= 0) close(file);
@@ -94,8 +101,8 @@ static int64_t size_of(const char *path)
 }
 
 /* Bytes `first` to `end` of the files one behind the other. */
-static bool read_range(const char *folder, const file_list *list, char *block, int64_t first,
-                       int64_t end)
+static bool read_range(const char *folder, const file_list *list, read_place *place,
+                       int64_t first, int64_t end)
 {
     char path[CHECKPOINT_PATH + 300];
     bool is_read = true;
@@ -104,16 +111,17 @@ static bool read_range(const char *folder, const file_list *list, char *block, i
         snprintf(path, sizeof path, "%s/%s", folder, list->entries[i]->d_name);
         int64_t size = size_of(path), from = first > base ? first - base : 0;
         int64_t to = end - base < size ? end - base : size;
-        if (from < to) is_read = read_bytes(path, block, from, to);
+        if (from < to) is_read = read_bytes(path, place, from, to);
         base += size;
     }
     return is_read;
 }
 
-bool disk_read(const char *folder, int64_t bytes, double place)
+bool disk_read(const char *folder, int64_t bytes, double place, char *into)
 {
     char path[CHECKPOINT_PATH + 300];
-    char *block = aligned_alloc(ALIGNMENT, BLOCK);
+    char *block = into ? NULL : aligned_alloc(ALIGNMENT, BLOCK);
+    read_place to = {into ? into : block, into != NULL};
     file_list list = list_files(folder);
     int64_t total = 0;
     for (int i = 0; i < list.n; i++) {
@@ -121,8 +129,7 @@ bool disk_read(const char *folder, int64_t bytes, double place)
         total += size_of(path);
     }
     int64_t first = total > bytes ? (int64_t)(place * (double)(total - bytes)) : 0;
-    bool is_read =
-        block && list.n > 0 && read_range(folder, &list, block, first, first + bytes);
+    bool is_read = to.at && list.n > 0 && read_range(folder, &list, &to, first, first + bytes);
     free_files(&list);
     free(block);
     return is_read;

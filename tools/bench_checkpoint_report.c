@@ -6,8 +6,8 @@
 #include "text.h"
 
 typedef struct checkpoint_figures {
-    double save, bare_cached, bare_direct, bare; /* bytes a second over all ranks */
-    double cold, bare_cold, warm, bare_warm;     /* bytes a second of a rank */
+    double save, bare_cached, bare_direct, bare;         /* bytes a second over all ranks */
+    double cold, bare_cold, warm, bare_warm, bare_whole; /* bytes a second of a rank */
     double step_ms, beside_ms;
 } checkpoint_figures;
 
@@ -27,6 +27,7 @@ static checkpoint_figures work_out(const checkpoint_bench *bench)
         .bare_cold = rate_of(bench->part_bytes, &t->bare_cold),
         .warm = rate_of(bench->part_bytes, &t->load_warm),
         .bare_warm = rate_of(bench->part_bytes, &t->bare_warm),
+        .bare_whole = rate_of(bench->part_bytes, &t->bare_whole),
         .step_ms = bench_median(&t->step_ms),
         .beside_ms = bench_median(&t->step_beside_ms),
     };
@@ -45,15 +46,18 @@ void checkpoint_print_text(const tool_session *session, const checkpoint_options
     printf("save        %.3f GB/s: %.2f of a bare loop (cached %.3f, direct %.3f)\n",
            f.save * 1e-9, f.save / f.bare, f.bare_cached * 1e-9, f.bare_direct * 1e-9);
     printf("load        from the disk %.3f GB/s: %.2f of a plain read (%.3f)\n", f.cold * 1e-9,
-           f.cold / f.bare_cold, f.bare_cold * 1e-9);
-    printf("            from memory %.3f GB/s: %.2f of a plain read (%.3f)\n", f.warm * 1e-9,
-           f.warm / f.bare_warm, f.bare_warm * 1e-9);
+           bench_median(&t->cold_over_load), f.bare_cold * 1e-9);
+    printf("            from memory %.3f GB/s: %.2f of a plain read (%.3f) into one block,\n"
+           "            %.2f of one (%.3f) into as much memory\n",
+           f.warm * 1e-9, bench_median(&t->warm_over_load), f.bare_warm * 1e-9,
+           bench_median(&t->whole_over_load), f.bare_whole * 1e-9);
     printf("beside      steps of %.1f ms with a save beside them, %.1f without: %+.1f %%\n",
-           f.beside_ms, f.step_ms, 100 * (f.beside_ms / f.step_ms - 1));
-    printf(
-        "            it takes %.2f s and stands in the way for %.1f ms: all in all %+.1f %%\n",
-        bench_median(&t->beside), bench_median(&t->stalled_ms),
-        100 * (bench_median(&t->with_beside) - 1));
+           f.beside_ms, f.step_ms, 100 * (bench_median(&t->beside_over_step) - 1));
+    printf("            it takes %.2f s and stands in the way for %.1f ms (the first, which "
+           "makes\n"
+           "            its buffer, %.1f): all in all %+.1f %%\n",
+           bench_median(&t->beside), bench_median(&t->stalled_ms), t->stalled_ms.values[0],
+           100 * (bench_median(&t->with_beside) - 1));
     if (t->save_peak > 0)
         printf("memory      of the training's %s at most %.2f in a save, %.2f in a load\n"
                "            %.2f in a save beside training, with a buffer of %s\n",
@@ -79,15 +83,18 @@ int checkpoint_print_json(const tool_session *session, const checkpoint_options 
         {"save_over_bare", f.save / f.bare},
         {"load_cold_bytes_per_s", f.cold},
         {"read_cold_bytes_per_s", f.bare_cold},
-        {"load_cold_over_read", f.cold / f.bare_cold},
+        {"load_cold_over_read", bench_median(&t->cold_over_load)},
         {"load_warm_bytes_per_s", f.warm},
         {"read_warm_bytes_per_s", f.bare_warm},
-        {"load_warm_over_read", f.warm / f.bare_warm},
+        {"load_warm_over_read", bench_median(&t->warm_over_load)},
+        {"read_whole_bytes_per_s", f.bare_whole},
+        {"load_warm_over_whole_read", bench_median(&t->whole_over_load)},
         {"step_ms", f.step_ms},
         {"step_beside_ms", f.beside_ms},
-        {"beside_over_step", f.beside_ms / f.step_ms},
+        {"beside_over_step", bench_median(&t->beside_over_step)},
         {"save_beside_s", bench_median(&t->beside)},
         {"stalled_ms", bench_median(&t->stalled_ms)},
+        {"first_stalled_ms", t->stalled_ms.values[0]},
         {"with_stalls_over_step", bench_median(&t->with_beside)},
         {"resident_bytes", t->resident},
         {"buffer_bytes", (double)bench->buffer_bytes},

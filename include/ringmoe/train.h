@@ -244,9 +244,10 @@ typedef struct ringmoe_save_settings {
     /**
      * Bytes on each rank between training and the disk. What fits into them is written while
      * training goes on; the rest has been written when ringmoe_trainer_save_start returns.
-     * No more are taken than the rank has to write, and they are kept for the next save. 0: a
-     * small buffer; the writing takes the processors it needs. Else it takes a 32nd of one at
-     * most, until somebody waits for its end.
+     * No more are taken than the rank has to write, and they are kept for the next save. What
+     * the writing rank has itself is copied into them only if it has not been written when the
+     * next step is about to change it. 0: a small buffer; the writing takes the processors it
+     * needs. Else it takes a 64th of one at most, until somebody waits for its end.
      */
     int64_t buffer_bytes;
 } ringmoe_save_settings;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/copy.h"
 #include "base/disk.h"
+#include "base/loans.h"
 #include "base/xxh3.h"
 
 /* Bytes of a write; of them, those that are hashed at a time, twice while they are in the
@@ -19,11 +20,12 @@ enum { BLOCK_BYTES = 4 << 20, HASHED_BYTES = 64 << 10 };
 /* Threads that compute wait for one another, so that a moment one of them loses is lost by all:
  * a thread that gives way takes no more than such a part of one processor's time, and pauses so
  * long at once. */
-static const double way_part = 1.0 / 32, longest_pause = 0.02;
+static const double way_part = 1.0 / 64, longest_pause = 0.02;
 
 struct rm_stream {
     rm_stream_plan plan;
     rm_ring ring;
+    rm_loans loans;
     pthread_t thread;
     bool has_thread;
     /* The caller's side. */
@@ -34,6 +36,7 @@ struct rm_stream {
     /* The thread's side. */
     int file;
     rm_disk_file disk;       /* open if `file` has been begun */
+    char *block;             /* one, fetched from where it was lent */
     rm_block_hasher *blocks; /* [files] */
     int section;
     int64_t section_done; /* bytes of the section that have been hashed */
@@ -64,13 +67,21 @@ static void hash_sections(rm_stream *stream, const char *data, int64_t bytes)
     }
 }
 
-static void hash_block(rm_stream *stream, const char *data, int64_t bytes)
+/* The next block's checksums. It lies in the ring at `data`, unless some of it is lent: then it
+ * is fetched. Returns where it is to be written from. */
+static const char *take_block(rm_stream *stream, const char *data, int64_t bytes)
 {
+    int64_t at = rm_ring_drained(&stream->ring);
+    bool is_lent = rm_loans_reach(&stream->loans, at);
     for (int64_t done = 0; done < bytes; done += HASHED_BYTES) {
         int64_t n = bytes - done < HASHED_BYTES ? bytes - done : HASHED_BYTES;
-        rm_block_hasher_add(&stream->blocks[stream->file], data + done, n);
-        hash_sections(stream, data + done, n);
+        const char *piece = is_lent ? stream->block + done : data + done;
+        if (is_lent)
+            rm_loans_fetch(&stream->loans, at + done, n, data + done, stream->block + done);
+        rm_block_hasher_add(&stream->blocks[stream->file], piece, n);
+        hash_sections(stream, piece, n);
     }
+    return is_lent ? stream->block : data;
 }
 
 static ringmoe_status finish_file(rm_stream *stream)
@@ -94,8 +105,8 @@ static int write_block(rm_stream *stream, bool wait)
     int64_t n =
         rm_ring_next(&stream->ring, left < BLOCK_BYTES ? left : BLOCK_BYTES, wait, &data);
     if (n <= 0) return n < 0 ? -1 : 0;
-    hash_block(stream, data, n);
-    stream->status = rm_disk_write(&stream->disk, data, n, &stream->error);
+    stream->status =
+        rm_disk_write(&stream->disk, take_block(stream, data, n), n, &stream->error);
     rm_ring_drain(&stream->ring, n);
     if (stream->status == RINGMOE_OK && n == left) stream->status = finish_file(stream);
     return stream->status == RINGMOE_OK ? 1 : -1;
@@ -143,6 +154,11 @@ static ringmoe_status allocate(rm_stream *stream, rm_error *error)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for %d checksums",
                        plan->n_sections);
     XXH3_64bits_reset(stream->section_state);
+    if (plan->gives_way) {
+        stream->block = aligned_alloc(RM_RING_ALIGN, BLOCK_BYTES);
+        if (!stream->block)
+            return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a block of a file");
+    }
     for (int i = 0; i < plan->n_files; i++)
         RM_TRY(rm_block_hasher_init(&stream->blocks[i], plan->files[i].bytes, error));
     return RINGMOE_OK;
@@ -155,6 +171,7 @@ static void free_stream(rm_stream *stream)
     free(stream->blocks);
     free(stream->section_hashes);
     XXH3_freeState(stream->section_state);
+    free(stream->block);
     free(stream);
 }
 
@@ -167,7 +184,12 @@ ringmoe_status rm_stream_open(const rm_stream_plan *plan, void *ring, int64_t ri
     made->plan = *plan;
     made->disk.descriptor = -1;
     ringmoe_status status = allocate(made, error);
-    if (status == RINGMOE_OK) status = rm_ring_init(&made->ring, ring, ring_bytes, error);
+    if (status == RINGMOE_OK)
+        status = rm_loans_init(&made->loans, plan->gives_way ? plan->n_sections : 0, error);
+    if (status == RINGMOE_OK) {
+        status = rm_ring_init(&made->ring, ring, ring_bytes, error);
+        if (status != RINGMOE_OK) rm_loans_free(&made->loans);
+    }
     if (status != RINGMOE_OK) {
         free_stream(made);
         return status;
@@ -242,6 +264,23 @@ void *rm_stream_room(rm_stream *stream, int64_t bytes, bool wait)
     return room >= bytes ? place : NULL;
 }
 
+void rm_stream_lend(rm_stream *stream, const void *data, int64_t bytes, int n_threads)
+{
+    char *place = stream->plan.gives_way ? rm_stream_room(stream, bytes, false) : NULL;
+    const rm_loan loan = {data, place, stream->ring.placed, bytes};
+    if (!place || !rm_loans_add(&stream->loans, loan)) {
+        rm_stream_write(stream, data, bytes, n_threads);
+        return;
+    }
+    count_in(stream, bytes);
+    show(stream);
+}
+
+void rm_stream_end_loans(rm_stream *stream, int n_threads)
+{
+    rm_loans_end(&stream->loans, !rm_stream_has_ended(stream), n_threads);
+}
+
 void rm_stream_await(rm_stream *stream, int64_t bytes)
 {
     stream->awaits = true;
@@ -304,6 +343,7 @@ void rm_stream_close(rm_stream **stream)
     rm_stream_stop(*stream);
     rm_stream_join(*stream, NULL);
     rm_ring_free(&(*stream)->ring);
+    rm_loans_free(&(*stream)->loans);
     free_stream(*stream);
     *stream = NULL;
 }

@@ -8,6 +8,9 @@
  *   files     | file 0                    | file 1                      |
  *   sections  | header | tensor | tensor  | header | tensor | ...       |
  *
+ * Bytes may also be lent (loans.h): copied only if they are about to change before the thread
+ * has come to them.
+ *
  * The sizes of files and sections are known from the start, so the caller only has to hand over
  * their bytes in order. A stream that has failed goes on taking bytes and drops them: whoever
  * feeds it need not know. If the system has no thread to give, the caller's does the work.
@@ -42,6 +45,11 @@ ringmoe_status rm_stream_open(const rm_stream_plan *plan, void *ring, int64_t ri
                               rm_stream **stream, rm_error *error);
 /* The next bytes, copied by so many threads if they are many. Waits while the ring is full. */
 void rm_stream_write(rm_stream *stream, const void *data, int64_t bytes, int n_threads);
+/* Likewise, of one section, but a thread that gives way may take them later from where they
+ * are: until rm_stream_end_loans, which copies what it has not taken by then, they do not
+ * change. */
+void rm_stream_lend(rm_stream *stream, const void *data, int64_t bytes, int n_threads);
+void rm_stream_end_loans(rm_stream *stream, int n_threads);
 /* Where the next bytes, all of one section, are to be put by the caller; NULL: there is no room
  * for them in one piece, unless `wait` until the ring has been drained so far, or the stream
  * has failed. While some are awaited, the caller must not wait, nor write more than there is

@@ -109,6 +109,7 @@ static ringmoe_status measure_loss(const gradient_check *check, double factor, d
 static ringmoe_status compare(gradient_check *check, double step, double *from_losses)
 {
     double above = 0, below = 0, factor = check->length > 0 ? step / check->length : 0;
+    rm_save_keep_values(&check->trainer->save, check->trainer->mesh);
     ringmoe_status status = measure_loss(check, factor, &above);
     if (status == RINGMOE_OK) status = measure_loss(check, -factor, &below);
     restore_weights(check);

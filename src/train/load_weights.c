@@ -37,6 +37,7 @@ static ringmoe_status take_weights(ringmoe_trainer *trainer, const char *folder)
 {
     ringmoe_context *context = trainer->mesh->context;
     bool changes;
+    rm_save_keep_values(&trainer->save, trainer->mesh);
     rm_gradients_clear(&trainer->gradients);
     ringmoe_status status = rm_model_read_weights(trainer->model, folder, &changes);
     if (changes && trainer->is_mixed) clear_moments(trainer);

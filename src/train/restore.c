@@ -227,6 +227,7 @@ static ringmoe_status read_all(ringmoe_trainer *trainer, const rm_checkpoint *ch
 {
     const rm_axis *world = &trainer->mesh->context->world;
     rm_error *error = &trainer->mesh->context->error;
+    rm_save_keep_values(&trainer->save, trainer->mesh);
     trainer->is_mixed = true;
     rm_gradients_clear(&trainer->gradients);
     RM_TRY(read_contents(trainer, checkpoint));

@@ -191,6 +191,14 @@ static void count_stall(rm_save *save, double since)
     save->stalled += rm_clock_seconds() - since;
 }
 
+void rm_save_keep_values(rm_save *save, const ringmoe_mesh *mesh)
+{
+    if (!save->output.stream) return;
+    double since = rm_clock_seconds();
+    rm_stream_end_loans(save->output.stream, mesh->context->compute.n_threads);
+    count_stall(save, since);
+}
+
 static ringmoe_status slowest(const rm_axis *world, ringmoe_save_result *result,
                               rm_error *error)
 {

@@ -3,7 +3,8 @@
  * A save from its start to its end:
  *
  *   start    folder.tmp is made; who writes what is decided; values go into each writer's ring
- *   beside training    the writers' threads bring them to the disk
+ *   beside training    the writers' threads bring them to the disk; what a writer has itself
+ * they take from where it is, and before it changes what they have not had yet is copied
  *   poll     when all have ended: checksums to rank 0, which writes the small files, the
  * manifest last, and gives the folder its name
  *
@@ -36,6 +37,9 @@ typedef struct rm_save {
 ringmoe_status rm_save_publish(rm_save *save, const ringmoe_mesh *mesh,
                                const rm_parameter_table *table,
                                const ringmoe_model_config *config, int64_t *bytes);
+
+/* Before weights or moments change: a save that is under way has them as they were. */
+void rm_save_keep_values(rm_save *save, const ringmoe_mesh *mesh);
 
 /* Gives up what is under way, of which nothing stays, and frees everything. Collective. */
 void rm_save_free(rm_save *save, const ringmoe_mesh *mesh);

@@ -5,6 +5,7 @@
  *   all microbatches through the stages, forward and backward (accumulate.c): losses, which are
  *   checked, and the sums of gradients  -> all ranks go on or none
  *   a tied head's gradient to the embedding's, gradient norm, check it
+ *   a save beside training that has not had all values yet copies them (save.h)
  *   AdamW on this rank's shards, which packs them; gather the other ranks' weights and pack
  *   those, move the router biases, keep the experts' counts for the next step's balance loss
  *
@@ -51,6 +52,7 @@ static void update_router_biases(ringmoe_trainer *trainer)
 static ringmoe_status update_weights(ringmoe_trainer *trainer, double norm)
 {
     const ringmoe_train_settings *settings = &trainer->settings;
+    rm_save_keep_values(&trainer->save, trainer->mesh);
     rm_optimizer_update(&trainer->optimizer, settings, trainer->steps_done + 1,
                         rm_clip_factor(norm, settings->clip_norm), &trainer->gradients,
                         trainer->shards, trainer->model);

@@ -235,14 +235,16 @@ static ringmoe_status collect_rows(rm_collector *collector, const passage *way)
     return RINGMOE_OK;
 }
 
-/* On the writer: a parameter of which it has all. */
+/* On the writer: a parameter of which it has all, which is lent to the stream. */
 static ringmoe_status write_own(rm_collector *collector, const passage *way)
 {
     int64_t n = way->share.n;
     int64_t bytes = n * (int64_t)sizeof *way->values;
     if (collector->n_receives > 0 && !rm_stream_room(collector->stream, bytes, false))
         RM_TRY(rm_collect_rest(collector));
-    write_values(collector, way->values, n);
+    const ringmoe_context *context = collector->trainer->mesh->context;
+    rm_stream_lend(collector->stream, way->values, bytes, context->compute.n_threads);
+    rm_progress_tick(context->world.progress);
     return RINGMOE_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <time.h>
 #include <xxhash.h>
 
 #include "base/arena.h"
@@ -129,6 +130,64 @@ static void any_ring_will_do(void **state)
     }
 }
 
+/* Each section lent from memory of its own, which changes when the loans have ended. */
+static void lend_and_change(int64_t ring_bytes, const char *folder, long wait_ns, int n_threads)
+{
+    struct job job;
+    rm_error error = {""};
+    unsigned char *lent = malloc(MOST_BYTES);
+    memcpy(lent, content(), MOST_BYTES);
+    open_job(&job, folder, ring_bytes);
+    /* The third section spans two files, so it is lent in two parts. */
+    const int64_t parts[] = {2, 3, 997, 11291, 8709, RM_BLOCK_BYTES};
+    int64_t done = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; done += parts[i++])
+        rm_stream_lend(job.stream, lent + done, parts[i], n_threads);
+    /* Something of the caller's own between. */
+    rm_stream_write(job.stream, lent + done, 4321, n_threads);
+    done += 4321;
+    rm_stream_lend(job.stream, lent + done, MOST_BYTES - done, n_threads);
+    nanosleep(&(struct timespec){.tv_nsec = wait_ns}, NULL);
+    rm_stream_end_loans(job.stream, n_threads);
+    memset(lent, 0, MOST_BYTES);
+    rm_stream_end_loans(job.stream, n_threads);
+    rm_stream_hurry(job.stream);
+    assert_int_equal(rm_stream_join(job.stream, &error), RINGMOE_OK);
+    check_files(&job);
+    check_sections(&job);
+    close_job(&job);
+    free(lent);
+}
+
+/* None of them, some, and all have been taken by then; through a ring that has room for all,
+ * for most, and for none of the larger ones. */
+static void what_is_lent_may_change_afterwards(void **state)
+{
+    static const int64_t rings[] = {32 << 20, 9 << 20, 2 << 20};
+    static const long waits[] = {0, 1000000, 3000000, 300000000};
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 4; j++) {
+            char folder[24];
+            snprintf(folder, sizeof folder, "lent-%d-%d", i, j);
+            lend_and_change(rings[i], folder, waits[j], 1 + j % 2);
+        }
+}
+
+/* A stream that has failed, or ends before its loans do, takes nothing any more. */
+static void loans_of_a_failed_stream_end(void **state)
+{
+    struct job job;
+    rm_error error = {""};
+    unsigned char *lent = calloc(1, MOST_BYTES);
+    open_job(&job, NULL, 32 << 20);
+    rm_stream_lend(job.stream, lent, 2, 1);
+    rm_stream_write(job.stream, lent + 2, MOST_BYTES - 2, 1);
+    rm_stream_end_loans(job.stream, 2);
+    free(lent);
+    assert_int_equal(rm_stream_join(job.stream, &error), RINGMOE_ERROR_FILE);
+    close_job(&job);
+}
+
 /* The bytes are dropped; the first failure is told, by the name of its file. */
 static void a_failure_is_kept(void **state)
 {
@@ -175,6 +234,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_ring_will_do),
+        cmocka_unit_test(what_is_lent_may_change_afterwards),
+        cmocka_unit_test(loans_of_a_failed_stream_end),
         cmocka_unit_test(a_failure_is_kept),
         cmocka_unit_test(nothing_is_overwritten),
         cmocka_unit_test(one_may_stop_at_any_time),
