@@ -84,8 +84,10 @@ typedef struct train_job {
     bool finished;             /* came to its end */
 } train_job;
 
-/* Key of run.json: the folder whose weights a run began with. */
+/* Keys of run.json: the folder whose weights a run began with, and a hash of what it validates
+ * on. */
 #define TRAIN_FIRST_WEIGHTS "first_weights"
+#define TRAIN_VAL_HASH "val_hash"
 
 extern const option_set train_option_set;
 void train_options_default(train_options *options);

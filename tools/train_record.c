@@ -102,6 +102,8 @@ json_t *train_describe(const train_job *job)
     json_object_set_new(record, "settings", options_to_json(&train_option_set, &job->options));
     json_object_set_new(record, "config", config_to_json(&job->config));
     json_object_set_new(record, "data_hash", json_string(hash));
+    if (job->val && ringmoe_tokens_hash(job->val, hash) == RINGMOE_OK)
+        json_object_set_new(record, TRAIN_VAL_HASH, json_string(hash));
     json_object_set_new(record, "data_tokens", json_integer(ringmoe_tokens_count(job->all)));
     json_object_set_new(record, "parameters",
                         json_integer(ringmoe_model_config_parameters(&job->config)));

@@ -171,13 +171,23 @@ int train_resume(train_job *job)
     return status ? status : restore_newest(job);
 }
 
+/* The validation text is what it was, as far as that is known. */
+static bool has_same_validation(const train_job *job)
+{
+    char hash[17];
+    const json_t *before = json_object_get(job->resumed, TRAIN_VAL_HASH);
+    if (!json_is_string(before) || !job->val) return true;
+    return ringmoe_tokens_hash(job->val, hash) == RINGMOE_OK &&
+           strcmp(json_string_value(before), hash) == 0;
+}
+
 /* Validations of before are to be compared with those to come. */
 static bool validates_alike(const train_job *job)
 {
     static const char *const names[] = {"val", "val-fraction", "format", "eval-sequences"};
     const json_t *before = json_object_get(job->resumed, "settings");
     json_t *now = options_to_json(&train_option_set, &job->options);
-    bool alike = true;
+    bool alike = has_same_validation(job);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         alike = alike &&
                 json_equal(json_object_get(before, names[i]), json_object_get(now, names[i]));

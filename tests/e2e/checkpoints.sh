@@ -178,6 +178,16 @@ back_to revalued 6
 has 'warning: validations differ .*step [0-9]+, the best up to now, is kept' err
 [ -d "revalued/checkpoints/$best" ] || fail "the best of before is gone"
 [ "$(readlink revalued/checkpoints/best)" != "$best" ] || fail "no best of the new validation"
+# Nor with another text in the file that it is read from.
+head -c 2000 "$source_root/README.md" >val.txt
+done_well 'a file' "$ringmoe" train "${small[@]}" --val val.txt --out reworded || finish
+best=$(readlink reworded/checkpoints/best)
+tail -c 2000 "$source_root/README.md" >val.txt
+"$ringmoe" train --resume --out reworded --steps 12 --keep 1 --threads 1 >out 2>err ||
+    fail "another text to validate on: status $?: $(cat err)"
+has "warning: validations differ .*step $((10#${best#step-})), the best up to now, is kept" err
+has '"warnings":\[.*validations differ' reworded/metrics.jsonl
+[ -d "reworded/checkpoints/$best" ] || fail "the best by another text is gone"
 
 # The best stays beyond --keep; leftovers of a killed run go away; a replaced one comes back.
 back_to kept 6
