@@ -4,9 +4,11 @@
 #
 #   cluster_start        or ends the script with 77 where that cannot be
 #
-# and takes itself away when the script ends.
+# and takes itself away when the script ends. With cluster_binds=yes it is one node that has this
+# machine's cores and binds tasks to them.
 
 cluster=
+cluster_binds=
 cluster_processes=()
 
 cluster_stop() {
@@ -38,12 +40,19 @@ choose_ports() {
     return "$tries"
 }
 
+# write_node NAME HOST PORT. Each of several claims 4 cpus, whatever this machine has.
+write_node() {
+    local cpus=CPUs=4
+    [ -z "$cluster_binds" ] || cpus=$(slurmd -C | grep -o 'CPUs=.*ThreadsPerCore=[0-9]*')
+    echo "NodeName=$1 NodeHostname=$2 NodeAddr=127.0.0.1 Port=$(($3 + ${1#n})) $cpus RealMemory=500"
+}
+
 # write_configuration PORT. cred_expire is also how long a requeued job waits: 5 s is the least,
-# and the default is 2 minutes. Each node claims 4 cpus, whatever this machine has. Jobs of the
-# partition "urgent" take the nodes from those of "main".
+# and the default is 2 minutes. Jobs of the partition "urgent" take the nodes from those of "main".
 write_configuration() {
-    local host
+    local host nodes
     host=$(hostname -s)
+    nodes=$(IFS=, && echo "${cluster_nodes[*]}")
     cat <<CONF
 ClusterName=ringmoe-test
 SlurmctldHost=$host(127.0.0.1)
@@ -66,7 +75,7 @@ SelectTypeParameters=CR_Core
 SchedulerType=sched/builtin
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin=$([ "$cluster_binds" ] && echo task/affinity || echo task/none)
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MpiDefault=none
@@ -74,12 +83,11 @@ PropagateResourceLimits=NONE
 ReturnToService=2
 KillWait=15
 SlurmdTimeout=300
-NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(($1 + 1)) CPUs=4 RealMemory=500
-NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(($1 + 2)) CPUs=4 RealMemory=500
+$(for node in "${cluster_nodes[@]}"; do write_node "$node" "$host" "$1"; done)
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-PartitionName=main Nodes=n1,n2 Default=YES OverSubscribe=FORCE:4 PriorityTier=1 GraceTime=15
-PartitionName=urgent Nodes=n1,n2 OverSubscribe=NO PriorityTier=9 PreemptMode=OFF
+PartitionName=main Nodes=$nodes Default=YES OverSubscribe=FORCE:4 PriorityTier=1 GraceTime=15
+PartitionName=urgent Nodes=$nodes OverSubscribe=NO PriorityTier=9 PreemptMode=OFF
 CONF
 }
 
@@ -89,10 +97,11 @@ start_daemon() {
     cluster_processes+=($!)
 }
 
-both_are_idle() { [ "$(sinfo -h -N -t idle -o %N | sort -u | wc -l)" -eq 2 ]; }
+all_are_idle() { [ "$(sinfo -h -N -t idle -o %N | sort -u | wc -l)" -eq "${#cluster_nodes[@]}" ]; }
 
 cluster_start() {
-    local command port
+    local command port node cluster_nodes=(n1 n2)
+    [ -z "$cluster_binds" ] || cluster_nodes=(n1)
     PATH=$PATH:/usr/sbin:/sbin
     [ "$(id -u)" -eq 0 ] || skip "slurmd and munged of a test want root"
     for command in munged slurmctld slurmd sbatch srun scontrol lscpu pgrep; do
@@ -103,7 +112,7 @@ cluster_start() {
     unset "${!SLURM_@}" "${!SBATCH_@}" "${!SRUN_@}"
     port=$(choose_ports) || skip "no three free ports in a row"
     cluster=${work:?}/cluster
-    mkdir -p "$cluster/state" "$cluster/n1" "$cluster/n2"
+    mkdir -p "$cluster/state" "${cluster_nodes[@]/#/$cluster/}"
     chmod 755 "$work" "$cluster"
     (umask 077 && head -c 1024 /dev/urandom >"$cluster/munge.key")
     write_configuration "$port" >"$cluster/slurm.conf"
@@ -119,8 +128,7 @@ cluster_start() {
     wait_until 10 test -S "$cluster/munge.socket" || skip "munged does not start here: $(
         tail -n 3 "$cluster"/munged.out)"
     start_daemon slurmctld -D -f "$SLURM_CONF"
-    start_daemon slurmd -D -f "$SLURM_CONF" -N n1
-    start_daemon slurmd -D -f "$SLURM_CONF" -N n2
-    wait_until 30 both_are_idle || skip "this Slurm does not start here: $(
+    for node in "${cluster_nodes[@]}"; do start_daemon slurmd -D -f "$SLURM_CONF" -N "$node"; done
+    wait_until 30 all_are_idle || skip "this Slurm does not start here: $(
         tail -q -n 3 "$cluster"/slurm*.out)"
 }
