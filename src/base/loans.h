@@ -43,7 +43,8 @@ bool rm_loans_add(rm_loans *loans, rm_loan loan);
 /* Whether something at or behind `at` is lent. */
 bool rm_loans_reach(rm_loans *loans, int64_t at);
 /* On the draining side, in order: the ring's n bytes from `at` on to `to`; those that are not
- * lent lie at `place`. */
+ * lent lie at `place`. It holds the lock while it copies, so n is small: the owner may have to
+ * wait for a thread that gives way. */
 void rm_loans_fetch(rm_loans *loans, int64_t at, int64_t n, const char *place, char *to);
 /* On the owner's side: by so many threads into the ring what has not been fetched, unless
  * nobody will fetch it. */

@@ -5,7 +5,10 @@
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/slurm_cluster.sh"
 script=$source_root/tools/slurm/train.sbatch
-[ "$(getconf _NPROCESSORS_ONLN)" -ge 2 ] || skip 'one processor: nothing to bind'
+[ "$(lscpu -p=SOCKET,CORE | grep -v '^#' | sort -u | wc -l)" -ge 2 ] ||
+    skip 'one core: nothing to bind'
+[ "$(env -u OMP_NUM_THREADS nproc)" -eq "$(nproc --all)" ] ||
+    skip 'some of the processors are not for us: Slurm would bind to those too'
 ldd "$ringmoe" | grep -q libmpich || skip 'not built with MPICH'
 
 cluster_binds=yes
