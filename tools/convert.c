@@ -11,7 +11,7 @@
 
 typedef struct convert_options {
     const char *model, *out;
-    int format, type, fused;
+    int format, type, fused, no_tokenizer;
     int64_t upcycle, experts_per_token, seed, threads;
 } convert_options;
 
@@ -25,6 +25,7 @@ static const option_row rows[] = {
     ROW(type, CHOICE, "type", "auto|fp32|bf16|q8_0|q4_0",
         "of matrices; q8_0 and q4_0 with --to gguf", .otherwise = "as the source has them"),
     ROW(fused, FLAG, "fused", NULL, "--to hf: one tensor for all experts of a layer"),
+    ROW(no_tokenizer, FLAG, "no-tokenizer", NULL, "the model alone"),
     ROW(upcycle, INTEGER, "upcycle", "E",
         "a dense llama or qwen3 model becomes one of E equal experts a layer", .high = 65536,
         .otherwise = "no experts"),
@@ -45,32 +46,20 @@ static const option_set set = {
     .count = sizeof rows / sizeof rows[0],
 };
 
-typedef struct shown_progress {
-    progress bar;
-    double lined; /* clock of the last plain line */
-} shown_progress;
-
-/* A bar on a terminal; else a line every few seconds. */
+/* A bar, if there is a terminal. */
 static int show(void *user, int64_t done, int64_t total)
 {
-    static const double pause = 5;
-    shown_progress *shown = user;
     char line[96];
     snprintf(line, sizeof line, "%s of %s", text_bytes((double)done).text,
              text_bytes((double)total).text);
-    if (shown->bar.is_terminal) {
-        progress_show(&shown->bar, (double)done / (double)total, line);
-    } else if (clock_seconds() - shown->lined >= pause) {
-        fprintf(stderr, "%s\n", line);
-        shown->lined = clock_seconds();
-    }
+    progress_show(user, (double)done / (double)total, line);
     return interrupt_requested();
 }
 
 static int convert(tool_session *session, const convert_options *options, const char *model)
 {
     ringmoe_convert_settings settings;
-    shown_progress shown = {.lined = clock_seconds()};
+    progress bar;
     ringmoe_convert_settings_default(&settings);
     settings.format = (ringmoe_model_format)options->format;
     settings.type = (ringmoe_weights)options->type;
@@ -78,16 +67,17 @@ static int convert(tool_session *session, const convert_options *options, const 
     settings.upcycle_experts = (int)options->upcycle;
     settings.upcycle_experts_per_token = (int)options->experts_per_token;
     settings.seed = options->seed;
+    settings.without_tokenizer = options->no_tokenizer;
     settings.progress = show;
-    settings.progress_user = &shown;
+    settings.progress_user = &bar;
     interrupt_watch();
-    progress_begin(&shown.bar, session->rank == 0 ? stderr : NULL, 0, 0, 0);
+    progress_begin(&bar, session->rank == 0 ? stderr : NULL, 0, 0, 0);
     int result = session_check(
         session, ringmoe_convert(session->context, model, options->out, &settings));
-    progress_clear(&shown.bar);
+    progress_clear(&bar);
     if (!result && session->rank == 0)
         printf("wrote %s in %s\n", options->out,
-               text_duration(clock_seconds() - shown.bar.started).text);
+               text_duration(clock_seconds() - bar.started).text);
     return result;
 }
 

@@ -19,11 +19,11 @@ typedef struct info_options {
 typedef struct info_files {
     bool has_weights;
     ringmoe_model_files files;
-    ringmoe_tokenizer *tokenizer; /* NULL: none */
+    ringmoe_tokenizer *tokenizer; /* rank 0's; NULL: none */
+    char why[256];                /* it could not be read; "" */
 } info_files;
 
-int info_files_open(tool_session *session, const char *model, int vocab_size,
-                    info_files *found);
+int info_files_open(tool_session *session, const char *model, info_files *found);
 void info_files_close(info_files *found);
 void info_files_print(const info_files *found);
 /* Adds members. */

@@ -147,7 +147,7 @@ bool info_is_model(const char *path)
            has_files(path);
 }
 
-int info_files_open(tool_session *session, const char *model, int vocab_size, info_files *found)
+int info_files_open(tool_session *session, const char *model, info_files *found)
 {
     char path[SOURCE_PATH];
     *found = (info_files){.tokenizer = NULL};
@@ -156,7 +156,13 @@ int info_files_open(tool_session *session, const char *model, int vocab_size, in
     if (status || !found->has_weights) return status;
     status = session_check(session,
                            ringmoe_model_files_describe(session->context, path, &found->files));
-    return status ? status : source_own_tokenizer(session, path, vocab_size, &found->tokenizer);
+    if (status || session->rank != 0) return status;
+    ringmoe_status opened = ringmoe_tokenizer_open(session->context, path, &found->tokenizer);
+    if (opened != RINGMOE_OK && source_may_have_tokenizer(path) &&
+        opened != RINGMOE_ERROR_STATE)
+        snprintf(found->why, sizeof found->why, "%.250s",
+                 ringmoe_context_error(session->context));
+    return EXIT_DONE;
 }
 
 void info_files_print(const info_files *found)
@@ -165,6 +171,8 @@ void info_files_print(const info_files *found)
     print_tensors(&found->files);
     if (found->tokenizer)
         print_tokenizer(found->tokenizer);
+    else if (found->why[0])
+        printf("tokenizer    not read: %s\n", found->why);
     else
         printf("tokenizer    none\n");
 }
@@ -175,4 +183,6 @@ void info_files_to_json(const info_files *found, json_t *object)
     json_object_set_new(object, "weights", tensors_to_json(&found->files));
     json_object_set_new(object, "tokenizer",
                         found->tokenizer ? tokenizer_to_json(found->tokenizer) : json_null());
+    if (found->why[0])
+        json_object_set_new(object, "tokenizer_not_read", json_string(found->why));
 }

@@ -123,7 +123,7 @@ int info_model(tool_session *session, const info_options *options)
                                                (ringmoe_precision)options->placement.precision,
                                                &batch, &plan));
     info_files found = {.tokenizer = NULL};
-    if (!status) status = info_files_open(session, options->model, config.vocab_size, &found);
+    if (!status) status = info_files_open(session, options->model, &found);
     if (!status && session->rank == 0 && options->json)
         status = print_json(session, options, &config, &dims, &plan, &found);
     else if (!status && session->rank == 0)

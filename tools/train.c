@@ -6,6 +6,7 @@
 #include "train.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,14 +126,45 @@ static int split_validation(train_job *job, bool is_asked_for)
     return status;
 }
 
+/* Where the model names no id, its tokenizer may. */
+static void name_id(ringmoe_token_ids *ids, int id)
+{
+    if (ids->n == 0 && id >= 0) *ids = (ringmoe_token_ids){1, {id}};
+}
+
+/* What checkpoints say of their tokenizer. */
+static void name_ids(const ringmoe_tokenizer *tokenizer, ringmoe_model_config *config)
+{
+    name_id(&config->bos_token_id, ringmoe_tokenizer_bos(tokenizer));
+    name_id(&config->eos_token_id, ringmoe_tokenizer_eos(tokenizer));
+    name_id(&config->pad_token_id, ringmoe_tokenizer_padding(tokenizer));
+}
+
+/* That of --tokenizer, whose ids a preset takes as its vocabulary; or the one that the model
+ * brings, since its text is no text of bytes. */
+static int open_tokenizer(train_job *job)
+{
+    const train_options *options = &job->options;
+    char model[SOURCE_PATH];
+    bool has_weights;
+    int status = source_find(job->session, options->model, model, &has_weights);
+    bool is_preset = !model[0],
+         is_own = !options->tokenizer && has_weights && strcmp(options->data, "synthetic") != 0;
+    int most = is_preset ? INT_MAX : job->config.vocab_size;
+    if (!status && options->tokenizer)
+        status = source_tokenizer(job->session, options->tokenizer, most, &job->tokenizer);
+    else if (!status && is_own)
+        status = source_own_tokenizer(job->session, model, most, &job->tokenizer);
+    if (!status && is_preset && job->tokenizer)
+        job->config.vocab_size = ringmoe_tokenizer_vocab_size(job->tokenizer);
+    if (!status && job->tokenizer) name_ids(job->tokenizer, &job->config);
+    return status;
+}
+
 static int open_data(train_job *job, const option_result *given)
 {
     const train_options *options = &job->options;
-    int status = EXIT_DONE;
-    if (options->tokenizer)
-        status = source_tokenizer(job->session, options->tokenizer, job->config.vocab_size,
-                                  &job->tokenizer);
-    if (!status) status = open_text(job, options->data, &job->all);
+    int status = open_text(job, options->data, &job->all);
     job->data = job->all;
     if (status) return status;
     if (options->val) return open_validation_file(job);
@@ -173,6 +205,7 @@ static int open_job(train_job *job, option_result *given)
     if (!status) status = choose_folder(job);
     if (!status) status = session_open(job->session, &job->options.placement);
     if (!status) status = source_config(job->session, job->options.model, &job->config);
+    if (!status) status = open_tokenizer(job);
     if (!status)
         status = session_layout(job->session, &job->options.placement,
                                 job->config.num_local_experts);

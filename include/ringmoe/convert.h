@@ -39,6 +39,8 @@ typedef struct ringmoe_convert_settings {
                              5e9 */
     ringmoe_convert_progress progress; /**< NULL (default): nobody is told */
     void *progress_user;               /**< handed to `progress` */
+    int without_tokenizer; /**< 1: the model alone is written, as when its tokenizer is of a
+                              kind that is not known here; default 0 */
 } ringmoe_convert_settings;
 
 /** Fills every field with its default. Local. */

@@ -42,6 +42,7 @@ static ringmoe_status open_regular(const char *path, int *descriptor, int64_t *s
         return RINGMOE_OK;
     }
     close(*descriptor);
+    *descriptor = -1;
     return rm_fail(error, RINGMOE_ERROR_FILE, "%s: is not a regular file", path);
 }
 
@@ -97,6 +98,7 @@ ringmoe_status rm_file_map_keep_open(const char *path, rm_file_map *map, int *de
     if (data != MAP_FAILED) return RINGMOE_OK;
     ringmoe_status status = fail_errno(error, "map it into memory", path);
     close(*descriptor);
+    *descriptor = -1;
     *map = (rm_file_map){0};
     return status;
 }

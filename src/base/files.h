@@ -22,7 +22,7 @@ typedef struct rm_file_map {
     int64_t size;
 } rm_file_map;
 ringmoe_status rm_file_map_open(const char *path, rm_file_map *map, rm_error *error);
-/* Likewise; the caller closes *descriptor, which reads the same file. */
+/* Likewise; the caller closes *descriptor, which reads the same file; -1 after a failure. */
 ringmoe_status rm_file_map_keep_open(const char *path, rm_file_map *map, int *descriptor,
                                      rm_error *error);
 void rm_file_map_close(rm_file_map *map);

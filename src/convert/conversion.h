@@ -57,6 +57,10 @@ typedef ringmoe_status (*rm_tensor_taker)(void *user, const void *data, int64_t 
 ringmoe_status rm_conversion_write(rm_conversion *conversion, const rm_converted_tensor *tensor,
                                    rm_tensor_taker take, void *user);
 
+/* Adds to the message of a tokenizer that could not be read how to do without it. */
+ringmoe_status rm_conversion_refuse_tokenizer(const rm_conversion *conversion,
+                                              ringmoe_status status);
+
 /* The whole of what is to be written. */
 ringmoe_status rm_conversion_to_folder(rm_conversion *conversion);
 ringmoe_status rm_conversion_to_gguf(rm_conversion *conversion);

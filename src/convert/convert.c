@@ -88,6 +88,16 @@ static ringmoe_status open_source(rm_conversion *conversion)
                                   &conversion->from_table, conversion->places, error);
 }
 
+ringmoe_status rm_conversion_refuse_tokenizer(const rm_conversion *conversion,
+                                              ringmoe_status status)
+{
+    rm_error why = *conversion->error;
+    if (status != RINGMOE_ERROR_FORMAT) return status;
+    return rm_fail(conversion->error, status,
+                   "%.400s; without_tokenizer (--no-tokenizer) converts the model alone",
+                   why.text);
+}
+
 static void close_conversion(rm_conversion *conversion)
 {
     rm_weight_source_close(&conversion->source);

@@ -167,13 +167,17 @@ static ringmoe_status write_tokenizer(const rm_conversion *conversion, const cha
         *conversion->error = kept;
         return RINGMOE_OK;
     }
-    if (status == RINGMOE_OK) status = ringmoe_tokenizer_save(tokenizer, folder);
+    if (status == RINGMOE_OK)
+        status = ringmoe_tokenizer_save(tokenizer, folder);
+    else
+        status = rm_conversion_refuse_tokenizer(conversion, status);
     ringmoe_tokenizer_destroy(&tokenizer);
     return status;
 }
 
 static ringmoe_status write_companions(const rm_conversion *conversion, const char *folder)
 {
+    if (conversion->settings->without_tokenizer) return RINGMOE_OK;
     if (!rm_path_is_folder(conversion->model)) return write_tokenizer(conversion, folder);
     for (int i = 0; i < N_COMPANIONS; i++) RM_TRY(copy_file(conversion, folder, companions[i]));
     return RINGMOE_OK;

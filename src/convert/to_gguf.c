@@ -39,20 +39,28 @@ static ringmoe_status put_name(const char *path, rm_gguf_writer *writer, rm_erro
     return RINGMOE_OK;
 }
 
-static ringmoe_status put_all(const rm_conversion *conversion, rm_gguf_writer *writer)
+static ringmoe_status put_tokenizer(const rm_conversion *conversion, rm_gguf_writer *writer)
 {
     const rm_gguf *source = rm_weight_source_gguf(conversion->source);
+    const char *folder = conversion->settings->without_tokenizer ? NULL : conversion->model;
+    if (source && folder) {
+        rm_tokenizer_copy_keys(source, writer);
+        return RINGMOE_OK;
+    }
+    return rm_conversion_refuse_tokenizer(
+        conversion,
+        rm_tokenizer_put_keys(conversion->context, folder, &conversion->to, writer));
+}
+
+static ringmoe_status put_all(const rm_conversion *conversion, rm_gguf_writer *writer)
+{
     rm_error *error = conversion->error;
     RM_TRY(rm_gguf_put_config(writer, &conversion->to, error));
     RM_TRY(put_name(conversion->model, writer, error));
     rm_gguf_put_u32(writer, "general.file_type", file_type(conversion->type));
     if (conversion->type == RM_DTYPE_Q8_0 || conversion->type == RM_DTYPE_Q4_0)
         rm_gguf_put_u32(writer, "general.quantization_version", 2);
-    if (source)
-        rm_tokenizer_copy_keys(source, writer);
-    else
-        RM_TRY(rm_tokenizer_put_keys(conversion->context, conversion->model, &conversion->to,
-                                     writer));
+    RM_TRY(put_tokenizer(conversion, writer));
     for (int i = 0; i < conversion->n_tensors; i++)
         RM_TRY(rm_gguf_put_tensor(writer, &conversion->tensors[i].entry, error));
     if (conversion->to.rope_type != RINGMOE_ROPE_LLAMA3) return RINGMOE_OK;

@@ -118,8 +118,7 @@ static ringmoe_status put_tokenizer(ringmoe_context *context, const char *folder
     if (parts.kind == RINGMOE_TOKENIZER_BYTES && !parts.pattern)
         return rm_fail(&context->error, RINGMOE_ERROR_FORMAT,
                        "%s: llama.cpp has no name for the pattern by which its tokenizer cuts "
-                       "text into words; move its tokenizer.json away to convert the model "
-                       "without",
+                       "text into words",
                        folder);
     ringmoe_status status = pad_lists(tokenizer, &parts, vocab_size, &lists, &context->error);
     if (status == RINGMOE_OK) put_parts(&parts, &lists, config, writer);
@@ -127,16 +126,22 @@ static ringmoe_status put_tokenizer(ringmoe_context *context, const char *folder
     return status;
 }
 
+static ringmoe_status find_tokenizer(const char *folder, bool *is_there, rm_error *error)
+{
+    char *path = rm_path_join(folder, "tokenizer.json");
+    if (!path)
+        return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its name", folder);
+    *is_there = access(path, F_OK) == 0;
+    free(path);
+    return RINGMOE_OK;
+}
+
 ringmoe_status rm_tokenizer_put_keys(ringmoe_context *context, const char *folder,
                                      const ringmoe_model_config *config, rm_gguf_writer *writer)
 {
-    char *path = rm_path_join(folder, "tokenizer.json");
     ringmoe_tokenizer *tokenizer = NULL;
-    if (!path)
-        return rm_fail(&context->error, RINGMOE_ERROR_MEMORY, "%s: no memory for its name",
-                       folder);
-    bool is_there = access(path, F_OK) == 0;
-    free(path);
+    bool is_there = false;
+    if (folder) RM_TRY(find_tokenizer(folder, &is_there, &context->error));
     if (!is_there) {
         rm_gguf_put_text(writer, KEY("model"), "none");
         put_common_ids(config, (const int[]){-1, -1, -1}, writer);

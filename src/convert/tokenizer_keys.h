@@ -11,7 +11,8 @@
 #include "format/gguf_write.h"
 
 /* The keys of the tokenizer.json in the folder, whose list of tokens is filled up to the
- * model's vocabulary; without such a file those of no tokenizer. Ids that the tokenizer does
+ * model's vocabulary; without such a file, or
+ * a folder, those of no tokenizer. Ids that the tokenizer does
  * not name are the configuration's. FILE, FORMAT, MEMORY. */
 ringmoe_status rm_tokenizer_put_keys(ringmoe_context *context, const char *folder,
                                      const ringmoe_model_config *config,

@@ -71,6 +71,10 @@ const rm_gguf_value *rm_gguf_find(const rm_gguf *file, const char *key);
 bool rm_gguf_integer(const rm_gguf_value *value, int64_t index, int64_t *integer);
 bool rm_gguf_number(const rm_gguf_value *value, int64_t index, double *number);
 
+/* The shortest decimal number that is this one in single precision: 1e-5, not 9.99999975e-06.
+ */
+double rm_gguf_decimal(double number);
+
 /* A path that ends in .gguf and is no folder. */
 bool rm_path_is_gguf(const char *path);
 

@@ -123,24 +123,12 @@ static ringmoe_status refuse(const char *key, const char *must, rm_error *error)
     return rm_fail(error, RINGMOE_ERROR_FORMAT, "key %.100s: must be %s", key, must);
 }
 
-/* The shortest decimal number that is this one in single precision: 1e-5, not 9.99999975e-06.
- */
-static double shortest(double number)
-{
-    char text[32];
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, number);
-        if ((float)strtod(text, NULL) == (float)number) return strtod(text, NULL);
-    }
-    return number;
-}
-
 static ringmoe_status read_number(const rm_gguf_value *value, const char *key, bool is_double,
                                   double *number, rm_error *error)
 {
     int64_t whole;
     if (is_double && !value->is_array && rm_gguf_number(value, 0, number)) {
-        if (value->type == RM_GGUF_F32) *number = shortest(*number);
+        if (value->type == RM_GGUF_F32) *number = rm_gguf_decimal(*number);
         return RINGMOE_OK;
     }
     if (is_double) return refuse(key, "a number", error);

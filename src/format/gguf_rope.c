@@ -46,7 +46,7 @@ static ringmoe_status read_keys(const rm_gguf *file, const char *architecture,
     bool is_off = factor == 0 || factor == 1 || (type && says(type, "none"));
     if (is_off) return RINGMOE_OK;
     config->rope_type = RINGMOE_ROPE_LINEAR;
-    config->rope_factor = factor;
+    config->rope_factor = value->type == RM_GGUF_F32 ? rm_gguf_decimal(factor) : factor;
     return RINGMOE_OK;
 }
 
@@ -100,9 +100,9 @@ typedef struct line {
     double width; /* high - low */
 } line;
 
-static line find_line(const ringmoe_model_config *config, const float *divisors)
+static line find_line(const ringmoe_model_config *config, double factor, const float *divisors)
 {
-    const double factor = config->rope_factor, usual = 3;
+    const double usual = 3;
     between ends[2];
     int n = 0;
     double least = 1, most = INFINITY;
@@ -135,11 +135,11 @@ static double rounded(double number)
  * False: there are none. */
 static bool find_settings(ringmoe_model_config *config, const float *divisors, float *made)
 {
+    double factor = 1;
+    for (int i = 0; i < config->head_dim / 2; i++) factor = fmax(factor, (double)divisors[i]);
+    line found = find_line(config, factor, divisors);
     config->rope_type = RINGMOE_ROPE_LLAMA3;
-    config->rope_factor = 1;
-    for (int i = 0; i < config->head_dim / 2; i++)
-        config->rope_factor = fmax(config->rope_factor, (double)divisors[i]);
-    line found = find_line(config, divisors);
+    config->rope_factor = rm_gguf_decimal(factor);
     double original = round(found.turns * 2 * acos(-1));
     if (!(original >= 1 && original <= 1 << 24)) return false;
     double low = original / (found.turns * 2 * acos(-1)), high = low * (1 + found.width);

@@ -2,6 +2,7 @@
  *
  * Keys and values of a GGUF file: reading them, and asking for them.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,4 +178,14 @@ bool rm_gguf_number(const rm_gguf_value *value, int64_t index, double *number)
     if (value->type != RM_GGUF_F64) return false;
     memcpy(number, data + index * 8, sizeof *number);
     return true;
+}
+
+double rm_gguf_decimal(double number)
+{
+    char text[32];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        if ((float)strtod(text, NULL) == (float)number) return strtod(text, NULL);
+    }
+    return number;
 }

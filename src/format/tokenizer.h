@@ -73,7 +73,7 @@ typedef enum rm_first_blank {
 } rm_first_blank;
 
 /* What lay beside the path, byte by byte. */
-enum { RM_TOKENIZER_FILES = 4 };
+enum { RM_TOKENIZER_FILES = 5 };
 typedef struct rm_tokenizer_file {
     char *content; /* NULL: was not there */
     int64_t bytes;

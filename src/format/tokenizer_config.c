@@ -8,7 +8,7 @@
 
 const char *const rm_tokenizer_file_names[RM_TOKENIZER_FILES] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "chat_template.jinja"};
+    "chat_template.jinja", "generation_config.json"};
 enum { CONFIG_FILE = 1, MAP_FILE = 2, TEMPLATE_FILE = 3 };
 
 static const rm_json_limits limits = {

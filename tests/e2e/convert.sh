@@ -32,6 +32,21 @@ done_well 'on two ranks' "$mpiexec" -n 2 "$ringmoe" convert --model small.gguf -
     --out again.gguf
 [ -s again.gguf ] || fail 'two ranks wrote nothing'
 
+# A tokenizer of a kind that is not known: convert says what to do, info tells of the rest.
+done_well 'a tokenizer' "$ringmoe" data train-tokenizer --text text --vocab 300 --out tok
+done_well 'a model with it' "$ringmoe" train --data text --model tiny --tokenizer tok --steps 1 \
+    --seq-len 16 --microbatch 1 --global-batch 1 --out worded
+done_well 'its GGUF' "$ringmoe" convert --model worded --to gguf --out worded.gguf
+done_well 'back' "$ringmoe" convert --model worded.gguf --to hf --out worded-back
+[ -s worded-back/tokenizer.json ] || fail 'no tokenizer.json came of the lists'
+sed 's/gpt-2/gpt-x/' worded.gguf >odd.gguf
+cmp -s worded.gguf odd.gguf && fail 'the pattern has another name'
+refused 'an unknown tokenizer' 1 'gpt-x.*--no-tokenizer' "$ringmoe" convert --model odd.gguf --to hf --out x
+done_well 'without it' "$ringmoe" convert --model odd.gguf --to hf --no-tokenizer --out alone
+absent alone/tokenizer.json
+done_well 'info without it' "$ringmoe" info odd.gguf
+has 'tokenizer +not read: .*gpt-x' out
+
 # Ids below a vocabulary of 32.
 awk 'BEGIN { for (i = 0; i < 600; i++) printf "\\x%02x\\x00", (i * i + i / 7) % 32 }' | xargs -0 printf '%b' >ids.u16
 dense=$source_root/tests/golden/data/llama

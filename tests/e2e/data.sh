@@ -24,6 +24,21 @@ has '"layout": "u16"' out
 # 343 merges make a text shorter: less than two thirds as many ids as bytes.
 tokens=$(sed -n 's/.*"tokens": \([0-9]*\).*/\1/p' out)
 [ "${tokens:-0}" -gt 5000 ] && [ "$tokens" -lt 20000 ] || fail "the text has $tokens tokens"
+# A preset takes the tokenizer's ids; a folder of weights brings its own tokenizer.
+done_well 'a preset with a tokenizer' "$ringmoe" train --data text --tokenizer made --model tiny --steps 2 \
+    --seq-len 16 --microbatch 1 --global-batch 1 --threads 1 --out run
+has '"vocab_size": 600' run/checkpoints/step-000002/config.json
+has '"eos_token_id": 0' run/checkpoints/step-000002/config.json
+echo '{"temperature": 0.5}' >run/checkpoints/step-000002/generation_config.json
+cp -r run/checkpoints/step-000002 folder
+rm folder/manifest.json folder/state.json folder/optimizer*
+done_well 'a folder with a tokenizer' "$ringmoe" train --data text --model folder --steps 1 --seq-len 16 \
+    --microbatch 1 --global-batch 1 --threads 1 --out more
+cmp made/tokenizer.json more/checkpoints/step-000001/tokenizer.json || fail 'the tokenizer was lost'
+has temperature more/checkpoints/step-000001/generation_config.json
+done_well 'info of it' "$ringmoe" info more/checkpoints/step-000001
+done_well 'it generates' "$ringmoe" generate --model more --prompt 'a text' --max-new 3 --threads 1
+
 done_well 'a text without enough pairs' "$ringmoe" data train-tokenizer --text text --vocab 100000 \
     --out large.json
 has 'the text ran out of pairs' out

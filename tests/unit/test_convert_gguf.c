@@ -269,6 +269,15 @@ static void keeps_scaled_positions(void **state)
     check_found(config);
     config.rope_factor = 32;
     check_found(config);
+    /* No binary fraction either: exactly this one. */
+    config.rope_factor = 8.1;
+    const char *again = fresh(".gguf");
+    make_gguf(&config, 0, again);
+    opened_model model = open_path(again);
+    assert_true(model.config.rope_factor == 8.1 && model.config.rope_low_factor == 1 &&
+                model.config.rope_high_factor == 4);
+    assert_int_equal(model.config.rope_original_positions, 8192);
+    close_model(&model);
     check_found(scaled_config(8, 1, 4, 32));
     check_found(scaled_config(4, 1, 4, 8192));
     check_found(scaled_config(4, 1.5, 1.75, 10));
@@ -285,7 +294,7 @@ static void keeps_linear_positions(void **state)
         ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_GGUF, 0);
         const char *folder = fresh(""), *file = fresh(".gguf");
         config.rope_type = RINGMOE_ROPE_LINEAR;
-        config.rope_factor = 2.5;
+        config.rope_factor = 1.1; /* no binary fraction */
         write_model(folder, &config, NULL);
         convert(folder, file, &settings);
         check_same(folder, file);

@@ -120,6 +120,11 @@ static void test_refuses_what_is_no_file(void **state)
     assert_fails(rm_file_read(here->path, 100, &got, &size, &error), RINGMOE_ERROR_FILE, &error,
                  "not a regular file");
     alarm(0);
+    /* What was closed has no number that might be closed again. */
+    int descriptor = 0;
+    assert_fails(rm_file_map_keep_open(here->path, &map, &descriptor, &error),
+                 RINGMOE_ERROR_FILE, &error, "not a regular file");
+    assert_int_equal(descriptor, -1);
     unlink(here->path);
 }
 
