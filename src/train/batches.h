@@ -5,7 +5,7 @@
 #ifndef RM_BATCHES_H
 #define RM_BATCHES_H
 
-#include "format/tokens.h"
+#include "text/tokens.h"
 #include "model/model.h"
 
 typedef struct rm_batch_buffer {

@@ -10,7 +10,7 @@
 
 #include "base/files.h"
 #include "format/manifest.h"
-#include "format/tokenizer.h"
+#include "text/tokenizer.h"
 #include "train/state.h"
 #include "train/tensor_files.h"
 

@@ -13,7 +13,7 @@
 
 #include "format/config.h"
 #include "format/manifest.h"
-#include "format/tokenizer.h"
+#include "text/tokenizer.h"
 #include "train/save.h"
 
 enum { HASHES_TAG = 2002, N_KINDS = 3 };

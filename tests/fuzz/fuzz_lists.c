@@ -3,7 +3,7 @@
  * The tokenizer of a GGUF file: what is accepted encodes any text to ids it has, and opens
  * again as the tokenizer.json that is saved of it; over bytes with the same ids.
  */
-#include "format/tokenizer.h"
+#include "text/tokenizer.h"
 #include "fuzz.h"
 
 enum { MOST_IDS = 256 };

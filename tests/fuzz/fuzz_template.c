@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "format/tokenizer.h"
+#include "text/tokenizer.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

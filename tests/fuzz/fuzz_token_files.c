@@ -3,7 +3,7 @@
  * Token files with headers: the first byte chooses how FILE.bin is read, the next two how many
  * of the others are FILE.idx. What opens has ids in the vocabulary only.
  */
-#include "format/tokens.h"
+#include "text/tokens.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

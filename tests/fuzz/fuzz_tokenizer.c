@@ -3,7 +3,7 @@
  * tokenizer.json: what is accepted encodes any text to ids it has, which have bytes, and can be
  * told as lists or says why not.
  */
-#include "format/tokenizer.h"
+#include "text/tokenizer.h"
 
 #include <string.h>
 

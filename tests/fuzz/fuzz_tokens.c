@@ -3,7 +3,7 @@
  * Token files: the first byte chooses how the others are read. Each id of a stream that opens
  * is in the vocabulary, also after a split.
  */
-#include "format/tokens.h"
+#include "text/tokens.h"
 #include "fuzz.h"
 
 static void read_all(const ringmoe_tokens *tokens, int vocab_size)

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "format/tokens.h"
+#include "text/tokens.h"
 
 enum { MAX_WORDS = 300, N_BYTES = 2000000 };
 

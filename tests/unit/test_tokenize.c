@@ -5,7 +5,7 @@
  */
 #include "tokenizer_fixture.h"
 
-#include "format/text_cuts.h"
+#include "text/text_cuts.h"
 
 /* --- streams
  * ---------------------------------------------------------------------------------- */

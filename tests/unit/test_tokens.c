@@ -10,7 +10,7 @@
 #include <math.h>
 
 #include "comm/context.h"
-#include "format/tokens.h"
+#include "text/tokens.h"
 #include "scratch.h"
 
 static struct ringmoe_context context;
