@@ -166,11 +166,12 @@ RINGMOE_API ringmoe_status ringmoe_tokenizer_chat(ringmoe_tokenizer *tokenizer,
 /**
  * Writes a tokenizer into a folder that is there, durably: tokenizer.json and what was beside
  * it (tokenizer_config.json, special_tokens_map.json, chat_template.jinja and, which is its
- * model's, generation_config.json), byte by byte as they were read; of these names the ones it does not have are removed there. One that was made
- * from lists (GGUF's too) gets a tokenizer.json and a tokenizer_config.json with the same ids.
- * Of merges that scores make equal the library that reads these takes the longer left part
- * first, and not the leftmost in the text: the ids of runs of one character may differ in it.
- * Local. Returns OK; ARGUMENT; FILE; MEMORY.
+ * model's, generation_config.json), byte by byte as they were read; of these names the ones it
+ * does not have are removed there. One that was made from lists (GGUF's too) gets a
+ * tokenizer.json and a tokenizer_config.json with the same ids. Of merges that scores make
+ * equal the library that reads these takes the longer left part first, and not the leftmost in
+ * the text: the ids of runs of one character may differ in it. Local. Returns OK; ARGUMENT;
+ * FILE; MEMORY.
  */
 RINGMOE_API ringmoe_status ringmoe_tokenizer_save(ringmoe_tokenizer *tokenizer,
                                                   const char *folder);
