@@ -20,7 +20,7 @@ typedef struct convert_options {
 static const option_row rows[] = {
     ROW(model, TEXT, "model", "PATH", "a Hugging Face folder, a run, or FILE.gguf"),
     ROW(format, CHOICE, "to", "hf|gguf",
-        "a folder that transformers loads, or llama.cpp's file"),
+        "a folder that transformers loads, or llama.cpp's file", .otherwise = "must be given"),
     ROW(out, TEXT, "out", "PATH", "the folder or file to make"),
     ROW(type, CHOICE, "type", "auto|fp32|bf16|q8_0|q4_0",
         "of matrices; q8_0 and q4_0 with --to gguf", .otherwise = "as the source has them"),

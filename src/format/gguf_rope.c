@@ -93,31 +93,50 @@ typedef struct between {
  *     share = (original / 2 pi * frequency - low) / (high - low),
  *
  * and does not change if original, low and high are multiplied by one number: with low = 1 two
- * pairs tell the line. One tells it for the usual high = 4; without any, the last pair that is
- * not divided and the first that is leave room for it. */
+ * pairs tell the line. One tells it for the usual high = 4, or where a pair beside it would be
+ * between too then, for a smaller one; without any, the last pair that is not divided and the
+ * first that is leave room for it. */
 typedef struct line {
     double turns; /* original / 2 pi */
     double width; /* high - low */
 } line;
 
+static line line_of_none(double undivided, double divided, double usual)
+{
+    double least = isinf(undivided) ? 1 : (1 + usual) / undivided;
+    double most = divided > 0 ? 1 / divided : least;
+    if (least <= most) return (line){sqrt(least * most), usual};
+    return (line){most, undivided / divided - 1};
+}
+
+static line line_of_one(between pair, double undivided, double divided, double usual)
+{
+    double above = undivided / pair.frequency, below = divided / pair.frequency, width = usual;
+    if (!isinf(above) && above * pair.share < 1)
+        width = fmin(width, (above - 1) / (1 - above * pair.share));
+    if (below > 0) width = fmin(width, (1 - below) / (pair.share * below));
+    return (line){(1 + width * pair.share) / pair.frequency, width};
+}
+
 static line find_line(const ringmoe_model_config *config, double factor, const float *divisors)
 {
     const double usual = 3;
+    double undivided = INFINITY,
+           divided = 0; /* frequencies of the pairs next to those between */
     between ends[2];
     int n = 0;
-    double least = 1, most = INFINITY;
     for (int i = 0; i < config->head_dim / 2; i++) {
         double divisor = (double)divisors[i];
         double frequency = rm_rope_frequency(config->rope_theta, config->head_dim, i);
         if (divisor == 1)
-            least = (1 + usual) / frequency;
+            undivided = frequency;
         else if (divisor == factor)
-            most = fmin(most, 1 / frequency);
+            divided = fmax(divided, frequency);
         else
             ends[n++ > 0] = (between){frequency, (1 / divisor - 1 / factor) / (1 - 1 / factor)};
     }
-    if (n == 0) return (line){isinf(most) ? least : sqrt(least * most), usual};
-    if (n == 1) return (line){(1 + usual * ends[0].share) / ends[0].frequency, usual};
+    if (n == 0) return line_of_none(undivided, divided, usual);
+    if (n == 1) return line_of_one(ends[0], undivided, divided, usual);
     double crossed = ends[0].share * ends[1].frequency - ends[0].frequency * ends[1].share;
     return (line){(ends[0].share - ends[1].share) / crossed,
                   (ends[0].frequency - ends[1].frequency) / crossed};

@@ -278,6 +278,13 @@ static void keeps_scaled_positions(void **state)
                 model.config.rope_high_factor == 4);
     assert_int_equal(model.config.rope_original_positions, 8192);
     close_model(&model);
+    static const double factors[][2] = {{1.2, 3}, {1.2, 1.3}, {0.9, 3}, {0.35, 1}, {0.35, 1.1}};
+    for (int i = 0; i < 5; i++) {
+        config = scaled_config(8, factors[i][0], factors[i][1], 64);
+        config.head_dim = 16;
+        config.num_attention_heads = config.num_key_value_heads = 2;
+        check_found(config);
+    }
     check_found(scaled_config(8, 1, 4, 32));
     check_found(scaled_config(4, 1, 4, 8192));
     check_found(scaled_config(4, 1.5, 1.75, 10));
