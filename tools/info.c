@@ -5,7 +5,13 @@
  */
 #include "info.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "command.h"
+#include "run.h"
 
 #define ROW(member, ...) OPTION_ROW(info_options, member, __VA_ARGS__)
 
@@ -38,6 +44,24 @@ static const option_set set = {
     .word_place = offsetof(info_options, folder),
 };
 
+/* What is neither a model, a run nor a checkpoint is refused before a manifest is looked for.
+ */
+static int refuse_other_folder(const tool_session *session, const char *path)
+{
+    char name[SOURCE_PATH + 16];
+    if (access(path, F_OK) != 0)
+        return session_fail(session, EXIT_FAILURE, "%s: %s", path, strerror(errno));
+    snprintf(name, sizeof name, "%s/config.json", path);
+    if (run_exists(path) || access(name, F_OK) == 0) return 0;
+    snprintf(name, sizeof name, "%s/manifest.json", path);
+    if (access(name, F_OK) == 0) return 0;
+    return session_fail(
+        session, EXIT_FAILURE,
+        "%s is no model, run or checkpoint: give a folder with a config.json, a "
+        "run's folder or a .gguf (data info tells of tokenizers and token files)",
+        path);
+}
+
 int command_info(tool_session *session, int argc, char **argv)
 {
     info_options options = {PLACEMENT_DEFAULT, .model = NULL};
@@ -57,7 +81,9 @@ int command_info(tool_session *session, int argc, char **argv)
     if (status) return status;
     if (options.folder && !options.verify && info_is_model(options.folder))
         options.model = options.folder;
-    else if (options.folder)
-        return info_checkpoint(session, &options);
+    else if (options.folder) {
+        status = refuse_other_folder(session, options.folder);
+        return status ? status : info_checkpoint(session, &options);
+    }
     return options.model ? info_model(session, &options) : info_machine(session, &options);
 }

@@ -232,7 +232,7 @@ void options_help(const option_set *set, const void *values, FILE *out)
         const char *between = row->bare ? "[=" : row->value ? " " : "";
         snprintf(head, sizeof head, "--%s%s%s%s", row->name, between,
                  row->value ? row->value : "", row->bare ? "]" : "");
-        fprintf(out, "  %-27s %s", head, row->help);
+        fprintf(out, strlen(head) > 27 ? "  %s\n%29s %s" : "  %-27s%s %s", head, "", row->help);
         print_default(row, values, out);
         fputc('\n', out);
     }

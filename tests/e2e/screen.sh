@@ -33,6 +33,9 @@ has '"total": [0-9]+' out
 done_well 'info for a layout that is not here' "$ringmoe" info --model small --ep 4 --dp 2 \
     --global-batch 32
 has 'pp 1 x dp 2 x ep 4 x tp 1' out
+refused 'info of nothing' 1 'nothere.gguf: No such file' "$ringmoe" info nothere.gguf
+mkdir -p other
+refused 'info of something else' 1 'other is no model, run or checkpoint: give' "$ringmoe" info other
 
 # On a terminal the line is redrawn: carriage returns and no plain step lines.
 if command -v script >/dev/null && script --version 2>/dev/null | grep -q util-linux; then

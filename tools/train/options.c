@@ -8,8 +8,7 @@
 static const option_row rows[] = {
     ROW(data, TEXT, "data", "PATH", "text file, folder, token file, or synthetic"),
     ROW(format, CHOICE, "format", FORMAT_WORDS, "of --data and --val"),
-    ROW(tokenizer, TEXT, "tokenizer", "PATH",
-        "a tokenizer.json or its folder, for text; checkpoints carry it",
+    ROW(tokenizer, TEXT, "tokenizer", "PATH", "file or folder; checkpoints carry it",
         .otherwise = "the model's own, else bytes"),
     ROW(val, TEXT, "val", "PATH", "validate on this", .otherwise = "a part of --data"),
     ROW(val_fraction, NUMBER, "val-fraction", "F", "part of --data held out for it",
