@@ -28,8 +28,8 @@ static ringmoe_status encode(tool_session *session, const source_text *text,
     ringmoe_tokenize_settings settings;
     ringmoe_tokenize_settings_default(&settings);
     settings.end = ringmoe_tokenizer_eos(text->tokenizer);
-    return ringmoe_tokens_encode(session->context, text->tokenizer, &text->path, 1, &settings,
-                                 tokens, NULL);
+    return ringmoe_tokens_encode_together(session->context, text->tokenizer, &text->path, 1,
+                                          &settings, tokens, NULL);
 }
 
 int source_tokens(tool_session *session, const source_text *text, ringmoe_tokens **tokens)

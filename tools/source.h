@@ -27,7 +27,8 @@ typedef struct source_text {
 
 /* Whether a tokenizer has something to do: no ids, nor the synthetic language. */
 bool source_is_text(const source_text *text);
-/* Opens "synthetic" or a path. Returns an exit status, as the functions below do. */
+/* Opens "synthetic" or a path, which ranks tokenize together. Collective. Returns an exit
+ * status, as the functions below do. */
 int source_tokens(tool_session *session, const source_text *text, ringmoe_tokens **tokens);
 /* Opens a tokenizer and refuses one with more ids than the model has. */
 int source_tokenizer(tool_session *session, const char *path, int vocab_size,

@@ -94,6 +94,21 @@ RINGMOE_API ringmoe_status ringmoe_tokens_encode(ringmoe_context *context,
                                                  ringmoe_tokenize_result *result);
 
 /**
+ * The same by all ranks of the context together: each reads a part of the texts, which lie at
+ * the same paths on every node, and every rank gets the ids of all, the same as from one rank.
+ * Where a text cannot be cut (ringmoe_tokens_write says where it can), one rank reads it.
+ * Collective; settings are the same on every rank, but `progress` is told, and decides on, each
+ * rank's own part.
+ *   result  out  or NULL; of the whole at the end
+ * Returns as ringmoe_tokens_encode, the same on every rank; FILE also if a text changed
+ * meanwhile; MISMATCH (the ranks have other texts, tokenizers or settings); MPI.
+ */
+RINGMOE_API ringmoe_status ringmoe_tokens_encode_together(
+    ringmoe_context *context, const ringmoe_tokenizer *tokenizer, const char *const *paths,
+    int n_paths, const ringmoe_tokenize_settings *settings, ringmoe_tokens **tokens,
+    ringmoe_tokenize_result *result);
+
+/**
  * The same into a file, which gets its name when it is whole. Files that lie in the folders and
  * are this output (its name, with .tmp, with .idx) are left out. The name must be one by which
  * ringmoe_tokens_open finds the layout: .bin for llm.c, Megatron (whose .idx is written beside

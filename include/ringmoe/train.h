@@ -234,10 +234,10 @@ RINGMOE_API ringmoe_status ringmoe_trainer_digests(ringmoe_trainer *trainer,
  * Checkpoints carry the files of a tokenizer from now on (ringmoe_tokenizer_save), so that what
  * loads them finds it. Local; rank 0's is the one that counts.
  *   tokenizer  in  must outlive the trainer; NULL: none. One that was not opened from a
- *                  tokenizer.json has no files
+ *                  tokenizer.json gets its files with the first save, on rank 0
  */
 RINGMOE_API void ringmoe_trainer_set_tokenizer(ringmoe_trainer *trainer,
-                                               const ringmoe_tokenizer *tokenizer);
+                                               ringmoe_tokenizer *tokenizer);
 
 /** How a checkpoint is written. */
 typedef struct ringmoe_save_settings {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where the ids of texts go: into memory, or into a token file (token_files.c has the drawings
- * of those with headers).
+ * The ids of texts go into a token file (token_files.c has the drawings of those with headers).
  */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,47 +10,13 @@
 #include "comm/context.h"
 #include "text/tokens.h"
 
-enum { MOST_U16 = 65536 };
-
 void ringmoe_tokenize_settings_default(ringmoe_tokenize_settings *settings)
 {
     *settings = (ringmoe_tokenize_settings){.key = "text", .end = -1};
 }
 
-/* --- into memory ----------------------------------------------------------------------------
- */
-
-typedef struct memory_sink {
-    rm_token_sink sink;
-    unsigned char *data;
-    int64_t count, room; /* ids */
-    int width;
-} memory_sink;
-
-static void store(unsigned char *to, int32_t id, int width)
-{
-    for (int i = 0; i < width; i++) to[i] = (unsigned char)((uint32_t)id >> (8 * i));
-}
-
-static ringmoe_status put_into_memory(rm_token_sink *sink, const rm_id_run *run,
-                                      rm_error *error)
-{
-    memory_sink *memory = (memory_sink *)sink;
-    if (memory->room - memory->count < run->n) {
-        int64_t room = 2 * memory->room + run->n;
-        unsigned char *data = realloc(memory->data, (size_t)(room * memory->width));
-        if (!data) return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the tokens");
-        memory->data = data;
-        memory->room = room;
-    }
-    for (int64_t i = 0; i < run->n; i++)
-        store(memory->data + (memory->count + i) * memory->width, run->ids[i], memory->width);
-    memory->count += run->n;
-    return RINGMOE_OK;
-}
-
-static ringmoe_status check(const ringmoe_tokenizer *tokenizer, int n_paths,
-                            const ringmoe_tokenize_settings *settings, rm_error *error)
+ringmoe_status rm_tokenize_check(const ringmoe_tokenizer *tokenizer, int n_paths,
+                                 const ringmoe_tokenize_settings *settings, rm_error *error)
 {
     int n = ringmoe_tokenizer_vocab_size(tokenizer);
     if (n_paths < 1)
@@ -70,46 +34,8 @@ static ringmoe_status check(const ringmoe_tokenizer *tokenizer, int n_paths,
     return RINGMOE_OK;
 }
 
-static ringmoe_status stream_of(memory_sink *memory, ringmoe_tokens **tokens, rm_error *error)
-{
-    ringmoe_tokens *made = calloc(1, sizeof *made);
-    if (!made) return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the tokens");
-    made->data = made->own = memory->data;
-    made->count = memory->count;
-    made->width = memory->width;
-    made->format = memory->width == 2 ? RINGMOE_TOKENS_U16 : RINGMOE_TOKENS_U32;
-    made->entropy = NAN;
-    memory->data = NULL;
-    *tokens = made;
-    return RINGMOE_OK;
-}
-
-ringmoe_status ringmoe_tokens_encode(ringmoe_context *context,
-                                     const ringmoe_tokenizer *tokenizer,
-                                     const char *const *paths, int n_paths,
-                                     const ringmoe_tokenize_settings *settings,
-                                     ringmoe_tokens **tokens, ringmoe_tokenize_result *result)
-{
-    rm_error *error = &context->error;
-    ringmoe_tokenize_settings used = *settings;
-    bool is_narrow = ringmoe_tokenizer_vocab_size(tokenizer) <= MOST_U16;
-    memory_sink memory = {.sink.put = put_into_memory, .width = is_narrow ? 2 : 4};
-    static const char *const no_outputs[] = {NULL};
-    char **files;
-    *tokens = NULL;
-    used.format = RINGMOE_TOKENS_AUTO;
-    RM_TRY(check(tokenizer, n_paths, &used, error));
-    RM_TRY(rm_text_files(paths, n_paths, no_outputs, &files, error));
-    ringmoe_status status = rm_tokenize(context->compute.n_threads, tokenizer, files, &used,
-                                        &memory.sink, result, error);
-    rm_text_files_free(&files);
-    if (status == RINGMOE_OK) status = stream_of(&memory, tokens, error);
-    free(memory.data);
-    return status;
-}
-
-/* --- into a file
- * ------------------------------------------------------------------------------ */
+/* --- the file -------------------------------------------------------------------------------
+ */
 
 typedef struct file_sink {
     rm_token_sink sink;
@@ -149,7 +75,7 @@ static ringmoe_status put_into_file(rm_token_sink *sink, const rm_id_run *run, r
     for (int64_t at = 0; at < run->n; at += most) {
         int64_t n = run->n - at < most ? run->n - at : most;
         for (int64_t i = 0; i < n; i++)
-            store(buffer + i * file->width, run->ids[at + i], file->width);
+            rm_token_store(buffer + i * file->width, run->ids[at + i], file->width);
         RM_TRY(rm_file_write(&file->writer, buffer, n * file->width, error));
     }
     file->count += run->n;
@@ -166,9 +92,9 @@ static ringmoe_status write_llmc_header(file_sink *file, const char *path, rm_er
 {
     unsigned char header[RM_LLMC_HEADER] = {0};
     bool is_narrow = file->width == 2;
-    store(header, is_narrow ? RM_LLMC_U16 : RM_LLMC_U32, 4);
-    store(header + 4, is_narrow ? RM_LLMC_U16_VERSION : RM_LLMC_U32_VERSION, 4);
-    store(header + 8, (int32_t)file->count, 4);
+    rm_token_store(header, is_narrow ? RM_LLMC_U16 : RM_LLMC_U32, 4);
+    rm_token_store(header + 4, is_narrow ? RM_LLMC_U16_VERSION : RM_LLMC_U32_VERSION, 4);
+    rm_token_store(header + 8, (int32_t)file->count, 4);
     if (lseek(file->writer.descriptor, 0, SEEK_SET) != 0)
         return rm_fail(error, RINGMOE_ERROR_FILE, "%s: cannot write its header: %s", path,
                        strerror(errno));
@@ -189,7 +115,7 @@ static bool fill_index(const file_sink *file, unsigned char *index)
     store64(documents, 0);
     for (int64_t i = 0, from = 0; i < ends->n_ends; from = ends->ends[i++]) {
         if (ends->ends[i] - from > INT32_MAX) return false;
-        store(lengths + 4 * i, (int32_t)(ends->ends[i] - from), 4);
+        rm_token_store(lengths + 4 * i, (int32_t)(ends->ends[i] - from), 4);
         store64(places + 8 * i, from * file->width);
         store64(documents + 8 * (i + 1), i + 1);
     }
@@ -294,7 +220,7 @@ static ringmoe_status choose_layout(file_sink *file, ringmoe_token_format wanted
                            "a .bin of nothing but ids is read as ids of 16 bits: end the "
                            "name in .u32",
                            error);
-    if (file->format == RINGMOE_TOKENS_U16 && vocab_size > MOST_U16)
+    if (file->format == RINGMOE_TOKENS_U16 && vocab_size > RM_MOST_U16)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "%s: a vocabulary of %d ids does not fit 16 bits: end the name in .u32, "
                        "or take the layout llmc or megatron",
@@ -307,7 +233,7 @@ static int width_of(ringmoe_token_format format, int vocab_size)
 {
     if (format == RINGMOE_TOKENS_U16) return 2;
     if (format == RINGMOE_TOKENS_U32) return 4;
-    return vocab_size < (format == RINGMOE_TOKENS_MEGATRON ? 65500 : MOST_U16 + 1) ? 2 : 4;
+    return vocab_size < (format == RINGMOE_TOKENS_MEGATRON ? 65500 : RM_MOST_U16 + 1) ? 2 : 4;
 }
 
 static ringmoe_status check_index_name(const file_sink *file, const char *path,
@@ -331,7 +257,7 @@ ringmoe_status ringmoe_tokens_write(ringmoe_context *context,
     file_sink file = {.sink.put = put_into_file, .writer = {.descriptor = -1}};
     int vocab_size = ringmoe_tokenizer_vocab_size(tokenizer);
     char **files = NULL;
-    RM_TRY(check(tokenizer, n_paths, settings, error));
+    RM_TRY(rm_tokenize_check(tokenizer, n_paths, settings, error));
     if (!path || !*path)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "no name is given for the token file");
     RM_TRY(choose_layout(&file, settings->format, vocab_size, path, error));

@@ -48,7 +48,8 @@ typedef struct tokenize_work {
     int n_maps;
     rm_token_sink *sink;
     ringmoe_tokenize_result result, *shown; /* shown: the caller's, NULL: none */
-    int64_t all_bytes;                      /* of all files, for the progress */
+    int64_t all_bytes;                      /* for the progress */
+    int64_t before;                         /* of the files before this one */
 } tokenize_work;
 
 /* --- stretches ------------------------------------------------------------------------------
@@ -256,6 +257,11 @@ static ringmoe_status add_stretch(tokenize_work *work, text_stretch wanted, rm_e
     return run_batch(work, error);
 }
 
+static bool is_asked_for(const rm_token_sink *sink, int64_t at)
+{
+    return !sink->end || (at >= sink->first && at < sink->end);
+}
+
 static ringmoe_status tokenize_file(tokenize_work *work, const char *path, rm_error *error)
 {
     rm_file_map map;
@@ -274,8 +280,10 @@ static ringmoe_status tokenize_file(tokenize_work *work, const char *path, rm_er
                                 .ends_file = end == map.size,
                                 .path = path};
         if (by_lines) line += count_lines(text + at, end - at);
-        RM_TRY(add_stretch(work, stretch, error));
+        if (is_asked_for(work->sink, work->before + at))
+            RM_TRY(add_stretch(work, stretch, error));
     }
+    work->before += map.size;
     return RINGMOE_OK;
 }
 
@@ -317,6 +325,12 @@ static ringmoe_status tokenize_files(tokenize_work *work, char *const *files, rm
     return run_batch(work, error);
 }
 
+ringmoe_status rm_tokenize_fail_empty(char *const *files, rm_error *error)
+{
+    return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: there is no text to tokenize",
+                   files[0] ? files[0] : "these folders");
+}
+
 ringmoe_status rm_tokenize(int n_threads, const ringmoe_tokenizer *tokenizer,
                            char *const *files, const ringmoe_tokenize_settings *settings,
                            rm_token_sink *sink, ringmoe_tokenize_result *result,
@@ -327,13 +341,14 @@ ringmoe_status rm_tokenize(int n_threads, const ringmoe_tokenizer *tokenizer,
                           .cuts = rm_text_cuts_of(tokenizer),
                           .n_threads = n_threads,
                           .sink = sink,
-                          .shown = result};
+                          .shown = result,
+                          .all_bytes = sink->end - sink->first};
     ringmoe_status status = begin(&work, error);
-    if (status == RINGMOE_OK) status = rm_files_size(files, &work.all_bytes, error);
+    if (status == RINGMOE_OK && !sink->end)
+        status = rm_files_size(files, &work.all_bytes, error);
     if (status == RINGMOE_OK) status = tokenize_files(&work, files, error);
     end(&work);
-    if (status == RINGMOE_OK && work.result.tokens == 0 && !sink->words)
-        return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: there is no text to tokenize",
-                       files[0] ? files[0] : "these folders");
+    if (status == RINGMOE_OK && work.result.tokens == 0 && !sink->words && !sink->end)
+        return rm_tokenize_fail_empty(files, error);
     return status;
 }

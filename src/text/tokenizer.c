@@ -12,7 +12,6 @@
 #include "format/printable.h"
 #include "text/tokenizer_gguf.h"
 #include "text/tokenizer_lists.h"
-#include "text/tokenizer_write.h"
 
 enum { MOST_FILE_BYTES = 1 << 28, MOST_TEXT_BYTES = 1 << 30 };
 
@@ -118,7 +117,7 @@ ringmoe_status rm_tokenizer_save(ringmoe_tokenizer *tokenizer, const char *folde
 {
     if (!folder || !*folder)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT, "no folder is named for the tokenizer");
-    if (!tokenizer->files[0].content) RM_TRY(rm_tokenizer_make_files(tokenizer, error));
+    RM_TRY(rm_tokenizer_fill_files(tokenizer, error));
     for (int i = RM_TOKENIZER_FILES - 1; i >= 0; i--)
         RM_TRY(save_file(&tokenizer->files[i], folder, rm_tokenizer_file_names[i], error));
     return RINGMOE_OK;

@@ -182,6 +182,8 @@ ringmoe_status rm_tokenizer_from_parts(ringmoe_context *context,
                                        const ringmoe_tokenizer_parts *parts,
                                        ringmoe_tokenizer **tokenizer, rm_error *error);
 
+/* Makes the files of one that was made from lists, if it has none yet. MEMORY. */
+ringmoe_status rm_tokenizer_fill_files(ringmoe_tokenizer *tokenizer, rm_error *error);
 /* ringmoe_tokenizer_save. */
 ringmoe_status rm_tokenizer_save(ringmoe_tokenizer *tokenizer, const char *folder,
                                  rm_error *error);

@@ -5,7 +5,7 @@
  * in the model's vocabulary, so that all have the ids of the lists. Merges are "left right",
  * which readers of every age know, unless a token has a blank in it.
  */
-#include "text/tokenizer_write.h"
+#include "text/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -305,9 +305,10 @@ static bool put_config(rm_bytes *to, const ringmoe_tokenizer *tokenizer)
     return done && put(to, "\n}\n");
 }
 
-ringmoe_status rm_tokenizer_make_files(ringmoe_tokenizer *tokenizer, rm_error *error)
+ringmoe_status rm_tokenizer_fill_files(ringmoe_tokenizer *tokenizer, rm_error *error)
 {
     rm_bytes texts[2] = {{0}, {0}};
+    if (tokenizer->files[0].content) return RINGMOE_OK;
     bool done = put_tokenizer(&texts[0], tokenizer) && put_config(&texts[1], tokenizer);
     for (int i = 0; i < 2; i++) {
         if (done)

@@ -57,13 +57,28 @@ typedef struct rm_token_sink {
     ringmoe_status (*put)(struct rm_token_sink *sink, const rm_id_run *run, rm_error *error);
     struct rm_word_counts *words; /* [threads] where words are counted, and no ids made of them;
                                      NULL: they become ids */
+    int64_t first, end; /* bytes of all files, one after the other: only what begins in there is
+                           encoded; end 0: everything is */
 } rm_token_sink;
-/* Encodes all files by so many threads and puts the ids out in order. FORMAT: no ids.
- */
+/* Encodes the files by so many threads and puts the ids out in order. Whatever the bounds, what
+ * parts of a text give makes what the whole gives. FORMAT: no ids in everything. */
 ringmoe_status rm_tokenize(int n_threads, const ringmoe_tokenizer *tokenizer,
                            char *const *files, const ringmoe_tokenize_settings *settings,
                            rm_token_sink *sink, ringmoe_tokenize_result *result,
                            rm_error *error);
+
+/* FORMAT: they have no text. */
+ringmoe_status rm_tokenize_fail_empty(char *const *files, rm_error *error);
+/* ARGUMENT: settings that ask for nothing, or for what there is not. */
+ringmoe_status rm_tokenize_check(const ringmoe_tokenizer *tokenizer, int n_paths,
+                                 const ringmoe_tokenize_settings *settings, rm_error *error);
+/* An id of so many bytes, the lowest first. */
+static inline void rm_token_store(unsigned char *to, int32_t id, int width)
+{
+    for (int i = 0; i < width; i++) to[i] = (unsigned char)((uint32_t)id >> (8 * i));
+}
+/* The largest vocabulary whose ids have 2 bytes. */
+enum { RM_MOST_U16 = 65536 };
 
 /* The regular files of folders, and what is none as it is, in new memory: a list that ends with
  * NULL. Files that are one of `outputs` (ends with NULL) are left out. ARGUMENT: a path is one.

@@ -10,7 +10,6 @@
 #include "comm/context.h"
 #include "format/printable.h"
 #include "text/learned_tokenizer.h"
-#include "text/tokenizer_write.h"
 #include "text/tokens.h"
 
 enum { DEFAULT_SIZE = 1 << 15, BYTES = 256, MOST_SPECIAL = 1 << 16, MOST_SPECIAL_BYTES = 1024 };
@@ -212,7 +211,7 @@ static ringmoe_status count_words(vocabulary_training *training, const char *con
     static const char *const no_outputs[] = {NULL};
     char **files;
     ringmoe_tokenize_settings settings;
-    rm_token_sink sink = {drop_ids, training->words};
+    rm_token_sink sink = {.put = drop_ids, .words = training->words};
     ringmoe_tokenize_settings_default(&settings);
     settings.documents = training->settings->documents;
     settings.key = training->settings->key;
@@ -240,7 +239,7 @@ static ringmoe_status write_files(ringmoe_tokenizer *tokenizer, const char *path
                                   rm_error *error)
 {
     size_t n = strlen(path);
-    RM_TRY(rm_tokenizer_make_files(tokenizer, error));
+    RM_TRY(rm_tokenizer_fill_files(tokenizer, error));
     if (n >= 5 && strcmp(path + n - 5, ".json") == 0)
         return rm_file_write_whole(path, tokenizer->files[0].content, tokenizer->files[0].bytes,
                                    error);

@@ -210,7 +210,9 @@ static ringmoe_status write_config(const rm_save *save, const ringmoe_model_conf
 static ringmoe_status write_tokenizer(const rm_save *save, rm_file_manifest *manifest,
                                       rm_error *error)
 {
-    for (int i = 0; save->tokenizer && i < RM_TOKENIZER_FILES; i++) {
+    if (!save->tokenizer) return RINGMOE_OK;
+    RM_TRY(rm_tokenizer_fill_files(save->tokenizer, error));
+    for (int i = 0; i < RM_TOKENIZER_FILES; i++) {
         const rm_tokenizer_file *file = &save->tokenizer->files[i];
         if (file->content)
             RM_TRY(write_listed(save, rm_tokenizer_file_names[i], file->content, file->bytes,

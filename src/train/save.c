@@ -313,7 +313,7 @@ int64_t ringmoe_trainer_checkpoint_bytes(const ringmoe_trainer *trainer)
     return n * (1 + RM_TENSORS_MOST) * (int64_t)sizeof(rm_real);
 }
 
-void ringmoe_trainer_set_tokenizer(ringmoe_trainer *trainer, const ringmoe_tokenizer *tokenizer)
+void ringmoe_trainer_set_tokenizer(ringmoe_trainer *trainer, ringmoe_tokenizer *tokenizer)
 {
     trainer->save.tokenizer = tokenizer;
 }

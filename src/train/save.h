@@ -28,8 +28,8 @@ typedef struct rm_save {
     rm_state state; /* as it was at the start */
     rm_writers writers;
     rm_output output;
-    rm_arena ring;                      /* kept from one save to the next, as is */
-    const ringmoe_tokenizer *tokenizer; /* whose files go into the folder; NULL: none */
+    rm_arena ring;                /* kept from one save to the next, as is */
+    ringmoe_tokenizer *tokenizer; /* whose files go into the folder; NULL: none */
 } rm_save;
 
 /* What the writers found is brought to rank 0, which completes the temporary folder and gives

@@ -39,6 +39,16 @@ done_well 'a model with it' "$ringmoe" train --data text --model tiny --tokenize
 done_well 'its GGUF' "$ringmoe" convert --model worded --to gguf --out worded.gguf
 done_well 'back' "$ringmoe" convert --model worded.gguf --to hf --out worded-back
 [ -s worded-back/tokenizer.json ] || fail 'no tokenizer.json came of the lists'
+# A run with the tokenizer of a GGUF file takes it along, and needs that file no more.
+mkdir lent
+cp worded.gguf lent
+done_well 'training with it' "$ringmoe" train --data text --model tiny --tokenizer lent/worded.gguf \
+    --steps 1 --seq-len 16 --microbatch 1 --global-batch 1 --out lent-run
+cmp lent-run/checkpoints/latest/tokenizer.json worded-back/tokenizer.json ||
+    fail 'the checkpoint has not the tokenizer of the GGUF file'
+rm -r lent
+done_well 'without that file' "$ringmoe" generate --model lent-run --prompt 'The' --max-new 2
+done_well 'info of its checkpoint' "$ringmoe" info lent-run --verify
 sed 's/gpt-2/gpt-x/' worded.gguf >odd.gguf
 cmp -s worded.gguf odd.gguf && fail 'the pattern has another name'
 refused 'an unknown tokenizer' 1 'gpt-x.*--no-tokenizer' "$ringmoe" convert --model odd.gguf --to hf --out x
