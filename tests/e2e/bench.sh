@@ -143,6 +143,15 @@ cp little/checkpoints/latest/model-00001-of-00001.safetensors shards/model.safet
 for shard in $(seq 12); do head -c 1100000 /dev/zero >"shards/more-$shard.safetensors"; done
 done_well 'a folder of many files' "$ringmoe" bench generate --model shards --repeat 1 \
     --prompt-tokens 2 --new-tokens 2 --texts 1 --threads 1
+# Of a model in several files all are counted, and the second is missed.
+mkdir split
+cp little.gguf split/a-00001-of-00002.gguf
+refused 'a part that is missing' 1 'files cannot be listed' "$ringmoe" bench generate \
+    --model split/a-00001-of-00002.gguf
+head -c 5000 /dev/zero >split/a-00002-of-00002.gguf
+done_well 'a model of two files' "$ringmoe" bench generate --model split/a-00001-of-00002.gguf \
+    --repeat 1 --prompt-tokens 2 --new-tokens 2 --texts 1 --threads 1 --json
+grep -q "\"bytes\": $(($(stat -c %s little.gguf) + 5000))," out || fail "bytes: $(cat out)"
 # shellcheck disable=SC2086
 refused 'another program' 1 'does not answer as llama' "$ringmoe" $generate --llama-bench true
 # shellcheck disable=SC2086

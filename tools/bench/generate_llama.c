@@ -3,6 +3,7 @@
  * llama.cpp's llama-bench on the same GGUF file, with as many threads, a turn of it after each
  * of ours. It is started as a program of its own; its answer is JSON.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <spawn.h>
@@ -90,8 +91,12 @@ static bool run(generate_bench *bench)
         fclose(stream);
     else
         close(output);
-    waitpid(child, &ended, 0);
-    bool fine = WIFEXITED(ended) && WEXITSTATUS(ended) == 0 && take_answer(bench, answer);
+    pid_t waited;
+    do {
+        waited = waitpid(child, &ended, 0);
+    } while (waited < 0 && errno == EINTR);
+    bool fine = waited == child && WIFEXITED(ended) && WEXITSTATUS(ended) == 0 &&
+                take_answer(bench, answer);
     json_decref(answer);
     return fine;
 }

@@ -65,11 +65,29 @@ static bool is_weights(const char *name)
     return ends_with(name, ".safetensors") && strncmp(name, "optimizer", 9) != 0;
 }
 
+/* A GGUF file, or if its name ends in -00001-of-00003.gguf, all of them. */
+static bool list_gguf(const char *path, weight_list *list)
+{
+    static const char example[] = "-00001-of-00003.gguf";
+    char name[SOURCE_PATH];
+    size_t length = strlen(path), end = sizeof example - 1;
+    int n_parts = 0, used = 0;
+    if (length >= end && length < SOURCE_PATH)
+        sscanf(path + length - end, "-00001-of-%5d.gguf%n", &n_parts, &used);
+    if (used != (int)end) return append(list, path, "");
+    for (int i = 1; i <= n_parts; i++) {
+        int room = snprintf(name, sizeof name, "%.*s-%05d-of-%05d.gguf", (int)(length - end),
+                            path, i, n_parts);
+        if (room >= SOURCE_PATH || !append(list, name, "")) return false;
+    }
+    return n_parts > 0;
+}
+
 /* The files with the weights at `path`. */
 static bool list_weights(const char *path, weight_list *list)
 {
     *list = (weight_list){0};
-    if (ends_with(path, ".gguf")) return append(list, path, "");
+    if (ends_with(path, ".gguf")) return list_gguf(path, list);
     DIR *folder = opendir(path);
     bool listed = folder != NULL;
     for (struct dirent *entry; listed && (entry = readdir(folder));)
