@@ -12,7 +12,8 @@
  *   panels of the matrix
  *
  * What a file has in blocks of the form that the matrix takes is packed block by block, not
- * rounded again. Strips come in the order of the file, so that the system reads it ahead.
+ * rounded again. Strips come in the order of the file, and the system is told of those some way
+ * ahead: its own reading ahead waits for the threads, which do more than read.
  */
 #include "model/pack_weights.h"
 
@@ -25,6 +26,8 @@
 
 /* Elements of a strip, about. */
 enum { STRIP_ELEMENTS = 1 << 18 };
+/* How many strips the disk may be ahead of the threads. */
+enum { STRIPS_AHEAD = 32 };
 
 /* Rows [first, first + n) of one matrix. */
 typedef struct weight_strip {
@@ -134,13 +137,25 @@ static ringmoe_status pack_blocks(const rm_compute *compute, const weight_strip 
     return RINGMOE_OK;
 }
 
+static rm_parameter_part part_of(const packing *work, const weight_strip *strip)
+{
+    return rm_parameter_part_of(strip->source->parameter, work->placement->tensor_ranks,
+                                work->placement->tensor_rank);
+}
+
+static void expect_strip(const packing *work, const weight_strip *strip)
+{
+    rm_parameter_part part = part_of(work, strip);
+    rm_part_expect(strip->source->place, strip->source->parameter, &part,
+                   strip->first * part.n_columns, strip->n * part.n_columns);
+}
+
 static ringmoe_status pack_strip(const packing *work, const weight_strip *strip,
                                  strip_room *room, rm_error *error)
 {
     const rm_matrix_source *source = strip->source;
     int64_t width = source->matrix->in;
-    rm_parameter_part part = rm_parameter_part_of(
-        source->parameter, work->placement->tensor_ranks, work->placement->tensor_rank);
+    rm_parameter_part part = part_of(work, strip);
     if (lies_in_blocks(work->compute, source, &part))
         return pack_blocks(work->compute, strip, &part, room, error);
     RM_TRY(rm_part_read_here(work->compute->kernels, source->place, source->parameter, &part,
@@ -165,6 +180,8 @@ static void pack_strips(packing *work)
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < work->n_strips; i++) {
             rm_error why = {""};
+            if (i + STRIPS_AHEAD < work->n_strips)
+                expect_strip(work, &work->strips[i + STRIPS_AHEAD]);
             ringmoe_status status = pack_strip(work, &work->strips[i], &room, &why);
             if (status != RINGMOE_OK) note_failure(work, status, &why);
         }

@@ -15,6 +15,8 @@ typedef struct part_reading {
 /* Elements of the file a thread has in memory at a time; runs as long as that or half of it are
  * read one by one, shorter ones with what lies between them. */
 enum { SPAN_ELEMENTS = 1 << 18, LONG_RUN_ELEMENTS = 1 << 14 };
+/* How far ahead of what is read the disk may be, in such stretches. */
+enum { BLOCKS_AHEAD = 32 };
 
 int64_t rm_weight_place_row(const rm_weight_place *place, const rm_parameter *parameter,
                             int64_t row)
@@ -68,6 +70,13 @@ ringmoe_status rm_part_load(const rm_weight_place *place, const rm_parameter *pa
 {
     int64_t begin, span = span_of(place, parameter, part, at, n, &begin);
     return rm_tensor_load(place->tensor, begin, span, buffer, window, error);
+}
+
+void rm_part_expect(const rm_weight_place *place, const rm_parameter *parameter,
+                    const rm_parameter_part *part, int64_t at, int64_t n)
+{
+    int64_t begin, span = span_of(place, parameter, part, at, n, &begin);
+    rm_tensor_expect(place->tensor, begin, span);
 }
 
 /* One read, for a window of the part. */
@@ -131,6 +140,10 @@ ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *pl
         for (int64_t done = 0; done < n; done += block) {
             rm_error why = {""};
             int64_t count = n - done < block ? n - done : block;
+            int64_t ahead = done + BLOCKS_AHEAD * block;
+            if (ahead < n)
+                rm_part_expect(place, parameter, part, first + ahead,
+                               n - ahead < block ? n - ahead : block);
             ringmoe_status found =
                 read_block(&reading, first + done, count, values + done, &buffer, &why);
             if (found == RINGMOE_OK) continue;
