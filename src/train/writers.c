@@ -3,52 +3,70 @@
 
 #include <stdlib.h>
 
-/* Parameters that few ranks hold come first, then large ones: what is left for the end is small
- * and fits anywhere. */
-static int compare(const void *a, const void *b)
+/* The spaces that ranks divide among themselves: for each stage its dense parameters, and the
+ * experts of each expert rank. [stages][1 + expert ranks] */
+typedef struct space_sizes {
+    int64_t *total, *before; /* elements of the space; of them before the next parameter */
+} space_sizes;
+
+static int count_stages(const rm_parameter_table *table)
 {
-    const rm_parameter *left = *(rm_parameter *const *)a, *right = *(rm_parameter *const *)b;
-    if (left->kind != right->kind) return left->kind == RM_KIND_EXPERT ? -1 : 1;
-    if (left->n_elements != right->n_elements)
-        return left->n_elements > right->n_elements ? -1 : 1;
-    return left < right ? -1 : left > right;
+    int n = 0;
+    for (int i = 0; i < table->n_parameters; i++)
+        if (table->parameters[i].stage >= n) n = table->parameters[i].stage + 1;
+    return n;
 }
 
-/* The rank with least to write of those that hold the parameter. */
-static int choose_writer(const rm_writers *writers, const rm_parameter *parameter,
+static int space_of(const rm_parameter *parameter, const ringmoe_mesh_dims *dims)
+{
+    return parameter->stage * (dims->expert + 1) + parameter->expert_rank + 1;
+}
+
+/* The rank whose shard has the middle of the parameter, about: tensor slices move the bounds of
+ * shards a little. */
+static int choose_writer(const space_sizes *sizes, const rm_parameter *parameter,
                          const ringmoe_mesh_dims *dims)
 {
-    bool everywhere = parameter->expert_rank < 0;
-    int first_expert = everywhere ? 0 : parameter->expert_rank;
-    int end_expert = everywhere ? dims->expert : first_expert + 1, best = -1;
-    ringmoe_mesh_dims place = {.pipeline = parameter->stage % dims->pipeline};
-    for (place.data = 0; place.data < dims->data; place.data++)
-        for (place.expert = first_expert; place.expert < end_expert; place.expert++) {
-            int rank = rm_mesh_rank(dims, &place);
-            if (best < 0 || writers->load[rank] < writers->load[best]) best = rank;
-        }
-    return best;
+    int space = space_of(parameter, dims), first_expert = parameter->expert_rank;
+    bool everywhere = first_expert < 0;
+    int64_t n_sharers = everywhere ? (int64_t)dims->data * dims->expert : dims->data;
+    int64_t middle = sizes->before[space] + parameter->n_elements / 2;
+    int turn = (int)(middle * n_sharers / sizes->total[space]);
+    ringmoe_mesh_dims place = {.pipeline = parameter->stage % dims->pipeline,
+                               .data = everywhere ? turn / dims->expert : turn,
+                               .expert = everywhere ? turn % dims->expert : first_expert};
+    return rm_mesh_rank(dims, &place);
 }
 
-static ringmoe_status assign(rm_writers *writers, const rm_parameter_table *table,
-                             const ringmoe_mesh_dims *dims, rm_error *error)
+/* A tied head's copy has its place in the shards, though no file has it. */
+static void assign(rm_writers *writers, const rm_parameter_table *table,
+                   const ringmoe_mesh_dims *dims, const space_sizes *sizes)
 {
-    const rm_parameter **sorted = calloc((size_t)table->n_parameters + 1, sizeof *sorted);
-    if (!sorted)
-        return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a list of %d parameters",
-                       table->n_parameters);
+    const rm_parameter *all = table->parameters;
+    for (int i = 0; i < table->n_parameters; i++)
+        sizes->total[space_of(&all[i], dims)] += all[i].n_elements;
     for (int i = 0; i < table->n_parameters; i++) {
-        writers->writer[i] = -1;
-        if (!table->parameters[i].tied) sorted[writers->n_written++] = &table->parameters[i];
+        int rank = all[i].tied ? -1 : choose_writer(sizes, &all[i], dims);
+        writers->writer[i] = rank;
+        sizes->before[space_of(&all[i], dims)] += all[i].n_elements;
+        if (rank < 0) continue;
+        writers->load[rank] += all[i].n_elements;
+        writers->n_written++;
     }
-    qsort(sorted, (size_t)writers->n_written, sizeof *sorted, compare);
-    for (int i = 0; i < writers->n_written; i++) {
-        int rank = choose_writer(writers, sorted[i], dims);
-        writers->writer[sorted[i] - table->parameters] = rank;
-        writers->load[rank] += sorted[i]->n_elements;
-    }
-    free(sorted);
-    return RINGMOE_OK;
+}
+
+static ringmoe_status choose_writers(rm_writers *writers, const rm_parameter_table *table,
+                                     const ringmoe_mesh_dims *dims, rm_error *error)
+{
+    size_t n_spaces = (size_t)count_stages(table) * (size_t)(dims->expert + 1) + 1;
+    space_sizes sizes = {calloc(n_spaces, sizeof(int64_t)), calloc(n_spaces, sizeof(int64_t))};
+    bool complete = sizes.total && sizes.before;
+    if (complete) assign(writers, table, dims, &sizes);
+    free(sizes.total);
+    free(sizes.before);
+    if (complete) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the sizes of %zu spaces",
+                   n_spaces);
 }
 
 /* The first parameter of each writer, then the second of each, ..: `turn` [n_ranks] is where a
@@ -84,7 +102,7 @@ ringmoe_status rm_writers_create(rm_writers *writers, const rm_parameter_table *
     if (!writers->writer || !writers->order || !writers->file || !writers->load)
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the writers of %d ranks",
                        n_ranks);
-    RM_TRY(assign(writers, table, dims, error));
+    RM_TRY(choose_writers(writers, table, dims, error));
     put_in_order(writers, writers->file);
     number_files(writers);
     return RINGMOE_OK;

@@ -2,7 +2,9 @@
  *
  * Who writes which parameter of a checkpoint. Each is written once and whole, with its moments,
  * by a rank that holds it: of the ranks with its stage and its experts, on tensor place 0, the
- * one that has least to write so far. Every rank comes to the same answer by itself.
+ * one whose shard (shards.h) has the middle of it. So moments stay where they are, but for
+ * parameters at the bounds of shards and slices of other tensor ranks, and the work is spread
+ * as the optimizer's is. Every rank comes to the same answer by itself.
  */
 #ifndef RM_WRITERS_H
 #define RM_WRITERS_H
