@@ -274,6 +274,16 @@ typedef struct ringmoe_save_result {
 RINGMOE_API ringmoe_status ringmoe_trainer_save(ringmoe_trainer *trainer, const char *folder);
 
 /**
+ * Takes the memory that saves with these settings need, and touches it; without this call the
+ * first of them does, while training stands still. Best called after the first step, whose
+ * memory is then taken too. Collective.
+ * Returns OK, also if there is enough already; ARGUMENT (settings NULL or negative); STATE (a
+ * save is under way); MEMORY: saves with these settings would fail so too.
+ */
+RINGMOE_API ringmoe_status ringmoe_trainer_save_reserve(ringmoe_trainer *trainer,
+                                                        const ringmoe_save_settings *settings);
+
+/**
  * The same beside training: returns as soon as training may go on. The checkpoint is of the
  * step that was done last, whatever is trained meanwhile. Collective.
  * Returns as ringmoe_trainer_save; also ARGUMENT (settings NULL or negative). After a failure

@@ -38,6 +38,19 @@ ringmoe_status rm_arena_reserve(rm_arena *arena, size_t bytes, rm_error *error)
     return RINGMOE_OK;
 }
 
+/* The least page of any system this runs on. */
+enum { PAGE_BYTES = 4096 };
+
+void rm_arena_touch(const rm_arena *arena, int n_threads)
+{
+    size_t n_pages = arena->base ? (arena->reserved + PAGE_BYTES - 1) / PAGE_BYTES : 0;
+#pragma omp parallel for num_threads(n_threads)
+    for (size_t i = 0; i < n_pages; i++) {
+        volatile char *page = arena->base + i * PAGE_BYTES;
+        *page = *page;
+    }
+}
+
 void rm_arena_free(rm_arena *arena)
 {
     if (arena->base) munmap(arena->base, arena->reserved);

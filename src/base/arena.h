@@ -30,6 +30,9 @@ void *rm_arena_take(rm_arena *arena, int64_t count, size_t size);
 
 /* Reserves `bytes` of zeroed memory and starts over at 0. MEMORY if the system refuses. */
 ringmoe_status rm_arena_reserve(rm_arena *arena, size_t bytes, rm_error *error);
+/* Touches all of it by so many threads, since the system clears memory when it is first
+ * touched: what is written there later waits for that no more. Its contents stay. */
+void rm_arena_touch(const rm_arena *arena, int n_threads);
 /* Gives everything back. A zeroed arena is allowed. */
 void rm_arena_free(rm_arena *arena);
 

@@ -59,9 +59,9 @@ void *rm_stream_room(rm_stream *stream, int64_t bytes, bool wait);
 void rm_stream_await(rm_stream *stream, int64_t bytes);
 /* All that were awaited are there. */
 void rm_stream_arrived(rm_stream *stream);
-/* True when all files are on the disk, or the stream has failed. Does not wait. */
 /* From now on somebody waits for the end: a thread that gives way does so no more. */
 void rm_stream_hurry(rm_stream *stream);
+/* True when all files are on the disk, or the stream has failed. Does not wait. */
 bool rm_stream_has_ended(rm_stream *stream);
 /* True when it has failed or was stopped. */
 bool rm_stream_has_failed(rm_stream *stream);

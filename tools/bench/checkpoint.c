@@ -6,6 +6,7 @@
  */
 #include "checkpoint.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "source.h"
@@ -120,16 +121,28 @@ static int steps_plain(tool_session *session, checkpoint_bench *bench, double *m
     return status;
 }
 
+/* As training does it after its first step. */
+static int reserve(tool_session *session, checkpoint_bench *bench)
+{
+    const ringmoe_save_settings settings = {.buffer_bytes = bench->buffer_bytes};
+    double started = checkpoint_begin(session);
+    ringmoe_status status = ringmoe_trainer_save_reserve(bench->trainer, &settings);
+    bench->times.reserve_ms = 1e3 * checkpoint_since(session, started);
+    return session_check(session, status);
+}
+
 /* Steps with a save beside them, between steps without: a machine that grows slower or faster
  * meanwhile favours neither. */
 static int compare_steps(tool_session *session, checkpoint_bench *bench)
 {
     int64_t n = 0;
-    double plain = 0, beside = 0, seconds = 0;
-    int status = steps_plain(session, bench, &plain);
+    double before = 0, after = 0, beside = 0, seconds = 0;
+    int status = bench->times.beside.count == 0 ? reserve(session, bench) : EXIT_DONE;
+    if (!status) status = steps_plain(session, bench, &before);
     if (!status) status = steps_beside(session, bench, &n, &beside, &seconds);
-    if (!status) status = steps_plain(session, bench, &plain);
-    double of_one = plain / (2 * PLAIN_STEPS), steps = (double)n;
+    if (!status) status = steps_plain(session, bench, &after);
+    double of_one = (before + after) / (2 * PLAIN_STEPS), steps = (double)n;
+    bench_add(&bench->times.unrest, fmax(before, after) / fmin(before, after));
     bench_add(&bench->times.beside_over_step, beside / steps / of_one);
     bench_add(&bench->times.with_beside, 1e3 * seconds / steps / of_one);
     return status;

@@ -34,7 +34,9 @@ typedef struct checkpoint_times {
      * and with all that a save takes, over those before and after them. */
     bench_samples cold_over_load, warm_over_load, whole_over_load, beside_over_step,
         with_beside;
-    double resident; /* bytes before the first save, on the rank with most */
+    bench_samples unrest; /* steps before and after a save: the larger over the smaller */
+    double reserve_ms;    /* making the buffer of saves beside training, once */
+    double resident;      /* bytes before the first save, on the rank with most */
     double save_peak, load_peak, beside_peak; /* the most since then; 0: not known here */
 } checkpoint_times;
 

@@ -53,11 +53,14 @@ void checkpoint_print_text(const tool_session *session, const checkpoint_options
            bench_median(&t->whole_over_load), f.bare_whole * 1e-9);
     printf("beside      steps of %.1f ms with a save beside them, %.1f without: %+.1f %%\n",
            f.beside_ms, f.step_ms, 100 * (bench_median(&t->beside_over_step) - 1));
-    printf("            it takes %.2f s and stands in the way for %.1f ms (the first, which "
-           "makes\n"
-           "            its buffer, %.1f): all in all %+.1f %%\n",
-           bench_median(&t->beside), bench_median(&t->stalled_ms), t->stalled_ms.values[0],
-           100 * (bench_median(&t->with_beside) - 1));
+    printf(
+        "            it takes %.2f s and stands in the way for %.1f ms (the first %.1f, after "
+        "its\n"
+        "            buffer was made in %.1f): all in all %+.1f %%\n"
+        "            steps before and after it differ by %.1f %%\n",
+        bench_median(&t->beside), bench_median(&t->stalled_ms), t->stalled_ms.values[0],
+        t->reserve_ms, 100 * (bench_median(&t->with_beside) - 1),
+        100 * (bench_median(&t->unrest) - 1));
     if (t->save_peak > 0)
         printf("memory      of the training's %s at most %.2f in a save, %.2f in a load\n"
                "            %.2f in a save beside training, with a buffer of %s\n",
@@ -95,6 +98,8 @@ int checkpoint_print_json(const tool_session *session, const checkpoint_options 
         {"save_beside_s", bench_median(&t->beside)},
         {"stalled_ms", bench_median(&t->stalled_ms)},
         {"first_stalled_ms", t->stalled_ms.values[0]},
+        {"reserve_ms", t->reserve_ms},
+        {"step_unrest", bench_median(&t->unrest) - 1},
         {"with_stalls_over_step", bench_median(&t->with_beside)},
         {"resident_bytes", t->resident},
         {"buffer_bytes", (double)bench->buffer_bytes},

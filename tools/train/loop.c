@@ -165,6 +165,7 @@ static int one_step(train_job *job, bool *done)
     int64_t steps = options->train.steps, tenth = (steps + 9) / 10;
     ringmoe_status problem = ringmoe_trainer_step(job->trainer, &job->last);
     if (problem != RINGMOE_OK) return train_fail(job, problem);
+    train_save_prepare(job);
     int status = train_save_poll(job);
     if (status) return status;
     int64_t step = job->last.step;

@@ -156,18 +156,36 @@ bool train_save_is_best(const train_job *job, double val_loss)
     return isfinite(val_loss) && val_loss < saves->best_loss && !is_beaten;
 }
 
-/* Half of what this rank has of weights and moments, if there is memory for it. */
+/* Half of what this rank has resident, of which no more is taken than it has to write, if there
+ * is memory for it. */
 static int64_t choose_buffer(const train_job *job)
 {
     ringmoe_memory_plan plan;
     ringmoe_machine machine;
     if (job->options.save_async == SAVE_ASYNC_OFF || !train_plan_memory(job, &plan)) return 0;
-    int64_t half = (plan.parameters + plan.optimizer) / 2;
+    int64_t half = plan.total / 2;
     if (job->options.save_async == SAVE_ASYNC_ON) return half;
     ringmoe_machine_describe(&machine);
     int64_t quarter = machine.memory_free_bytes / 4 / job->session->node_size;
     int64_t fits = half < quarter ? half : quarter;
     return fits < half / 8 ? 0 : fits;
+}
+
+/* Whether some save of the run is beside training that goes on. */
+static bool has_saves_beside(const train_job *job)
+{
+    int64_t every = job->options.save_every;
+    int64_t left = job->options.train.steps - ringmoe_trainer_steps_done(job->trainer);
+    return job->options.save_async != SAVE_ASYNC_OFF && every > 0 && left > 0;
+}
+
+void train_save_prepare(train_job *job)
+{
+    train_saves *saves = &job->saves;
+    if (saves->buffer_bytes >= 0 || !has_saves_beside(job)) return;
+    saves->buffer_bytes = choose_buffer(job);
+    const ringmoe_save_settings settings = {.buffer_bytes = saves->buffer_bytes};
+    ringmoe_trainer_save_reserve(job->trainer, &settings);
 }
 
 /* A folder that somebody has removed, or a disk that is gone, is not made anew. */
