@@ -141,6 +141,42 @@ static long try_all(const failure *how, bool is_async, int victim)
     return struck;
 }
 
+/* Taking the memory of saves in advance, with the n-th call of one rank failing. Returns
+ * whether there was such a call. */
+static bool try_reserve(inject_kind kind, int victim, long n)
+{
+    const ringmoe_save_settings settings = {.buffer_bytes = 1 << 20};
+    struct world world;
+    int is_struck = 0;
+    fault_open(&world, MPI_COMM_WORLD, true);
+    if (fault.rank == victim) inject_arm(kind, n, ENOMEM);
+    ringmoe_status status = ringmoe_trainer_save_reserve(world.trainer, &settings);
+    if (fault.rank == victim) is_struck = inject_disarm();
+    MPI_Bcast(&is_struck, 1, MPI_INT, victim, MPI_COMM_WORLD);
+    CHECK(status == (is_struck ? RINGMOE_ERROR_MEMORY : RINGMOE_OK));
+    CHECK(!is_struck || ringmoe_context_error(world.context)[0]);
+    CHECK_STATUS(fault_save(&world, fault_path("reserved"), true), RINGMOE_OK,
+                 ringmoe_context_error(world.context));
+    world_close(&world);
+    return is_struck;
+}
+
+static long try_reserves(void)
+{
+    static const inject_kind kinds[] = {INJECT_MEMORY, INJECT_MAP};
+    long struck = 0;
+    for (int i = 0; i < 2; i++)
+        for (int victim = 0; victim < fault.n_ranks; victim++)
+            for (long n = 1; check_failures == 0; n++, struck++) {
+                fault_try(60, "memory in advance, failing", inject_kind_name(kinds[i]), n);
+                bool is_struck = try_reserve(kinds[i], victim, n);
+                MPI_Allreduce(MPI_IN_PLACE, &check_failures, 1, MPI_INT, MPI_MAX,
+                              MPI_COMM_WORLD);
+                if (!is_struck) break;
+            }
+    return struck;
+}
+
 /* Failed saves have changed nothing of what was trained. */
 static void compare_with_undisturbed(void)
 {
@@ -167,6 +203,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++)
             for (int victim = 0; victim < fault.n_ranks; victim++)
                 struck += try_all(&failures[i], is_async, victim);
+    struck += try_reserves();
     compare_with_undisturbed();
     if (fault.rank == 0) printf("%ld calls failed in turn\n", struck);
     world_close(&writer);

@@ -272,10 +272,15 @@ static void check_beside_training(struct layout layout, int64_t buffer_bytes,
     CHECK(ringmoe_trainer_save_poll(world.trainer, 0, &done, &result) == RINGMOE_OK && done);
     CHECK(ringmoe_trainer_save_start(world.trainer, path_of("beside"), NULL) ==
           RINGMOE_ERROR_ARGUMENT);
+    CHECK(ringmoe_trainer_save_reserve(world.trainer, NULL) == RINGMOE_ERROR_ARGUMENT);
     world_run(&world, 0, 2, &curve);
+    for (int twice = 0; twice < 2; twice++)
+        CHECK_STATUS(ringmoe_trainer_save_reserve(world.trainer, &settings), RINGMOE_OK,
+                     ringmoe_context_error(world.context));
     CHECK_STATUS(ringmoe_trainer_save_start(world.trainer, path_of("beside"), &settings),
                  RINGMOE_OK, ringmoe_context_error(world.context));
     CHECK(ringmoe_trainer_save(world.trainer, path_of("other")) == RINGMOE_ERROR_STATE);
+    CHECK(ringmoe_trainer_save_reserve(world.trainer, &settings) == RINGMOE_ERROR_STATE);
     CHECK(!exists("beside") && exists("beside.tmp"));
     MPI_Barrier(MPI_COMM_WORLD);
     world_run(&world, 2, 3, &curve);
