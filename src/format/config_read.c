@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading config.json. A key that is neither known nor on the list of those that cannot change
- * the arithmetic is refused: a model that silently ignores a setting computes something else.
+ * Reading config.json: config_keys.c says which keys it may have, and here they become fields.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "base/files.h"
 #include "format/config.h"
 #include "format/config_ids.h"
+#include "format/config_keys.h"
 #include "format/config_rope.h"
 #include "format/config_values.h"
 #include "format/gguf_config.h"
@@ -17,44 +17,6 @@
 #include "format/printable.h"
 
 static const rm_json_limits config_limits = {.bytes = 1 << 20, .values = 1 << 17, .depth = 32};
-
-/* Keys that name things, or steer what only the writer of the file did with the model. */
-static const char *const ignored_keys[] = {
-    "architectures",
-    "torch_dtype",
-    "dtype",
-    "transformers_version",
-    "use_cache",
-    "output_router_logits",
-    "return_dict",
-    "output_attentions",
-    "output_hidden_states",
-    "torchscript",
-    "id2label",
-    "label2id",
-    "problem_type",
-    "chunk_size_feed_forward",
-    "finetuning_task",
-    "task_specific_params",
-    "auto_map",
-    "max_window_layers", /* of the layers with a window, and none binds */
-};
-
-/* Keys that may be there with one value only (or null). */
-typedef struct fixed_key {
-    const char *key, *json;
-} fixed_key;
-static const fixed_key fixed_keys[] = {
-    {"hidden_act", "\"silu\""}, {"attention_dropout", "0"}, {"attention_bias", "false"},
-    {"mlp_bias", "false"},      {"pretraining_tp", "1"},    {"is_encoder_decoder", "false"},
-};
-
-/* Keys with a function of their own below. */
-static const char *const special_keys[] = {"model_type",      "sliding_window", "rope_scaling",
-                                           "rope_parameters", "layer_types",    "bos_token_id",
-                                           "eos_token_id",    "pad_token_id"};
-
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 
 /* A field's value under one of its two keys; MISMATCHing ones are refused. */
 static ringmoe_status find_value(const rm_config_field *field, const json_t *root,
@@ -81,68 +43,6 @@ static ringmoe_status read_field(const rm_config_field *field, const json_t *roo
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s is missing; it must be %.0f..%.0f",
                        field->key, field->minimum, field->maximum);
     rm_config_field_set(field, config, number);
-    return RINGMOE_OK;
-}
-
-static bool is_one_of(const char *key, const char *const *list, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (!strcmp(key, list[i])) return true;
-    return false;
-}
-
-static bool is_field(const rm_family *family, const char *key)
-{
-    for (int i = 0; i < rm_n_config_fields; i++) {
-        rm_config_field field = rm_config_field_in(family, &rm_config_fields[i]);
-        if ((field.key && !strcmp(key, field.key)) ||
-            (field.alias && !strcmp(key, field.alias)))
-            return true;
-    }
-    return false;
-}
-
-static bool is_known(const rm_family *family, const char *key)
-{
-    for (int i = 0; i < COUNT(fixed_keys); i++)
-        if (!strcmp(key, fixed_keys[i].key)) return true;
-    if (!strcmp(key, "mlp_only_layers")) return family->has_experts;
-    if (!strcmp(key, "decoder_sparse_step")) return family->has_sparse_step;
-    if (!strcmp(key, "use_sliding_window")) return family->window_has_switch;
-    return key[0] == '_' || is_field(family, key) ||
-           is_one_of(key, special_keys, COUNT(special_keys)) ||
-           is_one_of(key, ignored_keys, COUNT(ignored_keys));
-}
-
-/* Whether a value is what one of fixed_keys says: a word, false, or a number. */
-static bool says(const json_t *value, const char *json)
-{
-    size_t length = strlen(json);
-    if (json[0] == '"')
-        return json_is_string(value) && json_string_length(value) == length - 2 &&
-               !memcmp(json_string_value(value), json + 1, length - 2);
-    if (!strcmp(json, "false")) return json_is_false(value);
-    return json_is_number(value) && json_number_value(value) == atoi(json);
-}
-
-static ringmoe_status check_keys(const rm_family *family, const json_t *root, rm_error *error)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)root, key, value)
-    {
-        if (!is_known(family, key))
-            return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                           "the key %.100s (%s) is not known here in a %s model and might "
-                           "change the arithmetic; remove it, or begin its name with _ if it "
-                           "does not",
-                           key, rm_value_describe(value).text, family->model_type);
-    }
-    for (int i = 0; i < COUNT(fixed_keys); i++) {
-        const json_t *found = rm_value_of(root, fixed_keys[i].key);
-        if (found && !says(found, fixed_keys[i].json))
-            return rm_value_refuse(error, fixed_keys[i].key, found, fixed_keys[i].json);
-    }
     return RINGMOE_OK;
 }
 
@@ -248,7 +148,7 @@ static ringmoe_status read_object(const json_t *root, ringmoe_model_config *conf
         return rm_fail(error, RINGMOE_ERROR_FORMAT, "the file must hold one JSON object");
     RM_TRY(read_family(root, config, error));
     const rm_family *family = rm_family_of(config->family);
-    RM_TRY(check_keys(family, root, error));
+    RM_TRY(rm_config_keys_check(family, root, error));
     for (int i = 0; i < rm_n_config_fields; i++) {
         rm_config_field field = rm_config_field_in(family, &rm_config_fields[i]);
         RM_TRY(read_field(&field, root, config, error));

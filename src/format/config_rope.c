@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "base/number.h"
 #include "format/config_values.h"
 
 #define AT(member) offsetof(ringmoe_model_config, member)
@@ -35,6 +34,31 @@ enum { N_TYPES = sizeof types / sizeof *types };
 const char *rm_rope_type_name(int type)
 {
     return type >= 0 && type < N_TYPES ? types[type].name : NULL;
+}
+
+/* --- checking --- */
+
+static ringmoe_status check_fields(const ringmoe_model_config *config, rm_error *error)
+{
+    int type = config->rope_type;
+    if (!rm_rope_type_name(type))
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "rope_type is %d; it must be one of ringmoe_rope_type's values", type);
+    for (int i = 0; i < RM_ROPE_FIELDS; i++) {
+        const rm_config_field *field = &rm_rope_fields[i];
+        double value = rm_config_field_get(field, config);
+        if (i < types[type].n_fields)
+            RM_TRY(rm_config_field_check(field, value, error));
+        else if (value != 0)
+            return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                           "%s is %.10g; the rope_type \"%s\" has no such setting", field->key,
+                           value, types[type].name);
+    }
+    if (type != RINGMOE_ROPE_LLAMA3 || config->rope_low_factor < config->rope_high_factor)
+        return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                   "high_freq_factor is %.10g; it must be larger than low_freq_factor (%.10g)",
+                   config->rope_high_factor, config->rope_low_factor);
 }
 
 /* --- reading --- */
@@ -92,27 +116,19 @@ static ringmoe_status read_entry(const char *key, const json_t *value, const jso
     if (!strcmp(key, "partial_rotary_factor") && json_number_value(value) == 1)
         return RINGMOE_OK;
     if (!field)
-        return rm_fail(
-            error, RINGMOE_ERROR_FORMAT,
-            "%.100s (%s) of the rotary positions is not supported with the rope_type "
-            "\"%s\"",
-            key, rm_value_describe(value).text, types[config->rope_type].name);
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "%.100s (%s) is not supported with the rope_type \"%s\"", key,
+                       rm_value_describe(value).text, types[config->rope_type].name);
     RM_TRY(rm_value_number(field, value, &number, error));
     rm_config_field_set(field, config, number);
     return RINGMOE_OK;
 }
 
-/* One of the two objects. `config` has what the other one said, if `is_second`. */
-static ringmoe_status read_object(const json_t *root, const char *name, bool is_second,
-                                  ringmoe_model_config *config, rm_error *error)
+static ringmoe_status read_entries(const json_t *object, const json_t *root,
+                                   ringmoe_model_config *config, rm_error *error)
 {
-    const json_t *object = rm_value_of(root, name);
-    ringmoe_model_config before = *config;
     const char *key;
     json_t *value;
-    if (!object) return RINGMOE_OK;
-    if (!json_is_object(object))
-        return rm_value_refuse(error, name, object, "an object or null");
     RM_TRY(read_type(object, &config->rope_type, error));
     json_object_foreach((json_t *)object, key, value)
     {
@@ -121,8 +137,23 @@ static ringmoe_status read_object(const json_t *root, const char *name, bool is_
     for (int i = 0; i < types[config->rope_type].n_fields; i++)
         if (!rm_value_of(object, rm_rope_fields[i].key))
             return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                           "%s: %s is missing; the rope_type \"%s\" needs it", name,
+                           "%s is missing; the rope_type \"%s\" needs it",
                            rm_rope_fields[i].key, types[config->rope_type].name);
+    return check_fields(config, error);
+}
+
+/* One of the two objects. `config` has what the other one said, if `is_second`. */
+static ringmoe_status read_object(const json_t *root, const char *name, bool is_second,
+                                  ringmoe_model_config *config, rm_error *error)
+{
+    const json_t *object = rm_value_of(root, name);
+    ringmoe_model_config before = *config;
+    rm_error why = {""};
+    if (!object) return RINGMOE_OK;
+    if (!json_is_object(object))
+        return rm_value_refuse(error, name, object, "an object or null");
+    if (read_entries(object, root, config, &why) != RINGMOE_OK)
+        return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: %s", name, why.text);
     if (!is_second || !memcmp(&before, config, sizeof before)) return RINGMOE_OK;
     return rm_fail(error, RINGMOE_ERROR_FORMAT,
                    "rope_scaling and rope_parameters say different things; keep one of them");
@@ -135,29 +166,12 @@ ringmoe_status rm_rope_read(const json_t *root, ringmoe_model_config *config, rm
     return read_object(root, "rope_scaling", is_second, config, error);
 }
 
-/* --- checking and writing --- */
-
 ringmoe_status rm_rope_check(const ringmoe_model_config *config, rm_error *error)
 {
-    int type = config->rope_type;
-    if (!rm_rope_type_name(type))
-        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                       "rope_type is %d; it must be one of ringmoe_rope_type's values", type);
-    for (int i = 0; i < RM_ROPE_FIELDS; i++) {
-        const rm_config_field *field = &rm_rope_fields[i];
-        double value = rm_config_field_get(field, config);
-        if (i < types[type].n_fields)
-            RM_TRY(rm_config_field_check(field, value, error));
-        else if (value != 0)
-            return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                           "%s is %.10g; the rope_type \"%s\" has no such setting", field->key,
-                           value, types[type].name);
-    }
-    if (type != RINGMOE_ROPE_LLAMA3 || config->rope_low_factor < config->rope_high_factor)
-        return RINGMOE_OK;
-    return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
-                   "high_freq_factor is %.10g; it must be larger than low_freq_factor (%.10g)",
-                   config->rope_high_factor, config->rope_low_factor);
+    rm_error why = {""};
+    ringmoe_status status = check_fields(config, &why);
+    return status == RINGMOE_OK ? RINGMOE_OK
+                                : rm_fail(error, status, "rope_scaling: %s", why.text);
 }
 
 void rm_rope_write(FILE *out, const ringmoe_model_config *config)
@@ -166,12 +180,9 @@ void rm_rope_write(FILE *out, const ringmoe_model_config *config)
     if (type == RINGMOE_ROPE_DEFAULT) return;
     fprintf(out, ",\n  \"rope_scaling\": {\"rope_type\": \"%s\"", types[type].name);
     for (int i = 0; i < types[type].n_fields; i++) {
-        char text[RM_NUMBER_TEXT];
-        bool is_whole = rm_rope_fields[i].kind == RM_FIELD_INT;
-        rm_number_format(rm_config_field_get(&rm_rope_fields[i], config), text);
-        /* transformers takes 8 for an integer where it wants 8.0. */
-        fprintf(out, ", \"%s\": %s%s", rm_rope_fields[i].key, text,
-                is_whole || strpbrk(text, ".e") ? "" : ".0");
+        fprintf(out, ", \"%s\": ", rm_rope_fields[i].key);
+        rm_value_write(out, &rm_rope_fields[i],
+                       rm_config_field_get(&rm_rope_fields[i], config));
     }
     fputs("}", out);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
+
 rm_value_text rm_value_describe(const json_t *value)
 {
     rm_value_text result = {"?"};
@@ -59,4 +61,26 @@ ringmoe_status rm_value_number(const rm_config_field *field, const json_t *json,
     if (!json_is_number(json)) return rm_value_refuse(error, field->key, json, "a number");
     *number = json_number_value(json);
     return rm_config_field_check(field, *number, error);
+}
+
+/* transformers takes 0 for an integer where it wants 0.0. */
+static void write_double(FILE *out, double value)
+{
+    char text[RM_NUMBER_TEXT];
+    rm_number_format(value, text);
+    fprintf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
+}
+
+void rm_value_write(FILE *out, const rm_config_field *field, double value)
+{
+    if (field->kind == RM_FIELD_LIMIT && value == 0)
+        fputs("null", out);
+    else if (field->kind == RM_FIELD_DOUBLE || field->kind == RM_FIELD_LIMIT)
+        write_double(out, value);
+    else if (field->kind == RM_FIELD_INT)
+        fprintf(out, "%.0f", value);
+    else if (field->kind == RM_FIELD_SCOPE)
+        fprintf(out, "\"%s\"", rm_config_field_word(field, value));
+    else
+        fputs((value != 0) == (field->kind == RM_FIELD_BOOL) ? "true" : "false", out);
 }

@@ -1,44 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * Writing config.json as transformers reads it. Numbers get the fewest digits that read back
- * exactly. Keys of our own are written only when they are not the default, so that a model
- * which needs none of them stays an ordinary one of its family.
+ * Writing config.json as transformers reads it. Keys of our own are written only when they are
+ * not the default, so that a model which needs none of them stays an ordinary one of its
+ * family.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/files.h"
-#include "base/number.h"
 #include "format/config.h"
 #include "format/config_fields.h"
 #include "format/config_ids.h"
 #include "format/config_rope.h"
-
-/* transformers takes 0 for an integer where it wants 0.0. */
-static void print_double(FILE *out, double value)
-{
-    char text[RM_NUMBER_TEXT];
-    rm_number_format(value, text);
-    fprintf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
-}
-
-static void print_field(FILE *out, const rm_config_field *field,
-                        const ringmoe_model_config *config)
-{
-    double value = rm_config_field_get(field, config);
-    fprintf(out, ",\n  \"%s\": ", field->key);
-    if (field->kind == RM_FIELD_LIMIT && value == 0)
-        fputs("null", out);
-    else if (field->kind == RM_FIELD_DOUBLE || field->kind == RM_FIELD_LIMIT)
-        print_double(out, value);
-    else if (field->kind == RM_FIELD_INT)
-        fprintf(out, "%.0f", value);
-    else if (field->kind == RM_FIELD_SCOPE)
-        fprintf(out, "\"%s\"", rm_config_field_word(field, value));
-    else
-        fputs((value != 0) == (field->kind == RM_FIELD_BOOL) ? "true" : "false", out);
-}
+#include "format/config_values.h"
 
 /* The field's default for the other sizes of this configuration. */
 static double default_of(const rm_config_field *field, const ringmoe_model_config *config)
@@ -81,7 +56,8 @@ static void print_config(FILE *out, const ringmoe_model_config *config)
         rm_config_field field = rm_config_field_in(family, &rm_config_fields[i]);
         double value = rm_config_field_get(&field, config);
         if (!field.key || (field.ours && value == default_of(&field, config))) continue;
-        print_field(out, &field, config);
+        fprintf(out, ",\n  \"%s\": ", field.key);
+        rm_value_write(out, &field, value);
     }
     rm_rope_write(out, config);
     print_dense_layers(out, family, config);
