@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/dtype.h"
 #include "format/gguf_rope.h"
 #include "format/printable.h"
 #include "format/tensor_names.h"
@@ -177,10 +178,48 @@ static ringmoe_status find_place(const rm_weight_source *source,
                    source->files.gguf ? "its header" : "config.json");
 }
 
-/* The configuration was made of it. */
+static ringmoe_status compare_tensors(const rm_tensor *a, const rm_tensor *b, bool *are_same,
+                                      rm_error *error)
+{
+    const int64_t block = (int64_t)1 << 18;
+    *are_same = a->dtype == b->dtype && a->n_elements == b->n_elements;
+    for (int64_t at = 0; *are_same && at < a->n_elements; at += block) {
+        int64_t n = a->n_elements - at < block ? a->n_elements - at : block;
+        RM_TRY(rm_tensor_fetch(a, at, n, error));
+        RM_TRY(rm_tensor_fetch(b, at, n, error));
+        *are_same = !memcmp(rm_tensor_at(a, at), rm_tensor_at(b, at),
+                            (size_t)rm_dtype_size(a->dtype, n));
+        rm_tensor_release(a, at, n);
+        rm_tensor_release(b, at, n);
+    }
+    return RINGMOE_OK;
+}
+
+/* Some folders have a tied head all the same: then it must be the embedding. */
+static ringmoe_status check_tied(const rm_weight_source *source, const rm_parameter *head,
+                                 const rm_tensor *embedding, bool *is_wanted, rm_error *error)
+{
+    const rm_stored_tensor *stored =
+        source->files.gguf ? NULL : rm_weight_files_find(&source->files, head->name);
+    bool are_same;
+    if (!stored) return RINGMOE_OK;
+    is_wanted[stored - source->files.tensors] = true;
+    RM_TRY(compare_tensors(stored->tensor, embedding, &are_same, error));
+    if (are_same) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                   "%s: tensor %s is not %s, though tie_word_embeddings is true; remove it, or "
+                   "say false in config.json",
+                   source->path, head->name, embedding->name);
+}
+
+/* The configuration says the same: scaled positions in GGUF, and the frequencies that folders
+ * made before transformers 4.32 have in each layer. */
 static bool is_of_config(const rm_weight_source *source, const rm_tensor *tensor)
 {
-    return source->files.gguf && !strcmp(tensor->name, RM_GGUF_ROPE_TENSOR);
+    static const char frequencies[] = ".self_attn.rotary_emb.inv_freq";
+    size_t length = strlen(tensor->name), n = sizeof frequencies - 1;
+    if (source->files.gguf) return !strcmp(tensor->name, RM_GGUF_ROPE_TENSOR);
+    return length > n && !strcmp(tensor->name + length - n, frequencies);
 }
 
 /* No tensor is left that nobody asked for. */
@@ -212,10 +251,11 @@ ringmoe_status rm_weight_source_match(const rm_weight_source *source,
         return rm_fail(error, RINGMOE_ERROR_MEMORY, "%s: no memory for its list", source->path);
     ringmoe_status status = RINGMOE_OK;
     for (int i = 0; status == RINGMOE_OK && i < table->n_parameters; i++) {
+        const rm_parameter *parameter = &table->parameters[i];
         places[i] = (rm_weight_place){0};
-        if (!table->parameters[i].tied)
-            status =
-                find_place(source, config, &table->parameters[i], &places[i], is_wanted, error);
+        status = parameter->tied
+                     ? check_tied(source, parameter, places[0].tensor, is_wanted, error)
+                     : find_place(source, config, parameter, &places[i], is_wanted, error);
     }
     if (status == RINGMOE_OK) status = check_surplus(source, is_wanted, error);
     free(is_wanted);

@@ -37,6 +37,16 @@ static void list_entries(const ringmoe_model_config *config)
     rm_parameter_table_free(&table);
 }
 
+static void add_entry(const char *name, const rm_tensor_entry *like)
+{
+    entries[n_entries] = *like;
+    snprintf(entries[n_entries].name, sizeof entries->name, "%s", name);
+    n_entries++;
+}
+
+/* Whether a head that is written has the embedding's values. */
+static bool head_is_embedding;
+
 /* Element i of a tensor: small numbers that bf16 holds exactly. */
 static float element(const char *name, int64_t i)
 {
@@ -48,7 +58,8 @@ static int64_t fill_data(const rm_tensor_entry *entry, void *data)
     int64_t n = entry->shape[0] * (entry->n_dims == 2 ? entry->shape[1] : 1);
     assert_true(n <= MAX_ELEMENTS);
     for (int64_t i = 0; i < n; i++) {
-        float value = element(entry->name, i);
+        bool is_copy = head_is_embedding && !strcmp(entry->name, "lm_head.weight");
+        float value = element(is_copy ? "model.embed_tokens.weight" : entry->name, i);
         uint32_t bits;
         memcpy(&bits, &value, sizeof bits);
         if (entry->dtype == RM_DTYPE_BF16)
@@ -152,13 +163,36 @@ static void test_one_file(void **state)
     check_loads();
 }
 
-/* The head of a tied model is in no file and has the embedding's values. */
+/* The head of a tied model is in no file, or in one, and has the embedding's values. */
 static void test_tied_head(void **state)
 {
     ringmoe_model_config config = fixture_config();
     config.tie_word_embeddings = 1;
     write_config(&config);
     list_entries(&config);
+    write_tensors("model.safetensors", 0, n_entries);
+    check_loads();
+    add_entry("lm_head.weight", &entries[0]);
+    write_tensors("model.safetensors", 0, n_entries);
+    check_refuses(RINGMOE_ERROR_FORMAT,
+                  "lm_head.weight is not model.embed_tokens.weight, though");
+    head_is_embedding = true;
+    write_tensors("model.safetensors", 0, n_entries);
+    check_loads();
+    entries[n_entries - 1].dtype = RM_DTYPE_BF16;
+    write_tensors("model.safetensors", 0, n_entries);
+    check_refuses(RINGMOE_ERROR_FORMAT, "lm_head.weight is not model.embed_tokens.weight");
+    head_is_embedding = false;
+}
+
+/* Rotary frequencies, which old folders have, are config.json's matter. */
+static void test_frequencies(void **state)
+{
+    ringmoe_model_config config = fixture_config();
+    rm_tensor_entry frequencies = {.n_dims = 1, .shape = {4}};
+    write_config(&config);
+    list_entries(&config);
+    add_entry("model.layers.1.self_attn.rotary_emb.inv_freq", &frequencies);
     write_tensors("model.safetensors", 0, n_entries);
     check_loads();
 }
@@ -247,8 +281,7 @@ static void test_spoiled_tensors(void **state)
     check_refuses(RINGMOE_ERROR_FORMAT, "q_proj.weight has the shape [24, 48]");
     check_refuses(RINGMOE_ERROR_FORMAT, "asks for [48, 48]");
     list_entries(&config);
-    entries[n_entries] = entries[1];
-    strcpy(entries[n_entries++].name, "model.layers.0.self_attn.q_proj.bias");
+    add_entry("model.layers.0.self_attn.q_proj.bias", &entries[1]);
     write_tensors("model.safetensors", 0, n_entries);
     check_refuses(RINGMOE_ERROR_FORMAT,
                   "q_proj.bias of model.safetensors belongs to no parameter");
@@ -396,10 +429,11 @@ static void test_formats(void **state)
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_file),        cmocka_unit_test(test_tied_head),
-        cmocka_unit_test(test_indexed_files),   cmocka_unit_test(test_bad_indexes),
-        cmocka_unit_test(test_spoiled_tensors), cmocka_unit_test(test_router_bias),
-        cmocka_unit_test(test_experts_apart),   cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_one_file),    cmocka_unit_test(test_tied_head),
+        cmocka_unit_test(test_frequencies), cmocka_unit_test(test_indexed_files),
+        cmocka_unit_test(test_bad_indexes), cmocka_unit_test(test_spoiled_tensors),
+        cmocka_unit_test(test_router_bias), cmocka_unit_test(test_experts_apart),
+        cmocka_unit_test(test_formats),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
