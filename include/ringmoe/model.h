@@ -142,8 +142,8 @@ typedef struct ringmoe_type_share {
 typedef struct ringmoe_model_files {
     int n_files;
     int n_types;
-    ringmoe_type_share types[8]; /**< those there are */
-    int64_t n_tensors, bytes;    /**< of all types */
+    ringmoe_type_share types[24]; /**< those there are */
+    int64_t n_tensors, bytes;     /**< of all types */
 } ringmoe_model_files;
 
 /**
@@ -204,7 +204,8 @@ typedef struct ringmoe_model ringmoe_model;
 typedef enum ringmoe_weights {
     RINGMOE_WEIGHTS_AUTO = 0, /**< for each kind of matrices (experts; the head; all others)
                                    bf16, Q8_0 or Q4_0 if the file has all of them so, unchanged;
-                                   else the context's precision */
+                                   Q8_0 if all are in GGUF's other blocks (Q4_K, Q6_K, ...) or
+                                   in several kinds; else the context's precision */
     RINGMOE_WEIGHTS_FP32 = 1,
     RINGMOE_WEIGHTS_BF16 = 2, /**< rounded to the nearest */
     RINGMOE_WEIGHTS_Q8_0 = 3, /**< blocks of 32 with a half-precision scale, 8 bits a weight;

@@ -21,13 +21,24 @@
 static const struct {
     const char *name;
     int bytes, block;
+    rm_block_reader read; /* of those that have blocks */
 } dtypes[] = {
-    [RM_DTYPE_F32] = {"F32", 4, 1},
-    [RM_DTYPE_BF16] = {"BF16", 2, 1},
-    [RM_DTYPE_F16] = {"F16", 2, 1},
-    [RM_DTYPE_F64] = {"F64", 8, 1},
-    [RM_DTYPE_Q8_0] = {"Q8_0", RM_Q8_0_BYTES, RM_QUANT_BLOCK},
-    [RM_DTYPE_Q4_0] = {"Q4_0", RM_Q4_0_BYTES, RM_QUANT_BLOCK},
+    [RM_DTYPE_F32] = {"F32", 4, 1, NULL},
+    [RM_DTYPE_BF16] = {"BF16", 2, 1, NULL},
+    [RM_DTYPE_F16] = {"F16", 2, 1, NULL},
+    [RM_DTYPE_F64] = {"F64", 8, 1, NULL},
+    [RM_DTYPE_Q8_0] = {"Q8_0", RM_Q8_0_BYTES, RM_QUANT_BLOCK, rm_q8_0_read},
+    [RM_DTYPE_Q4_0] = {"Q4_0", RM_Q4_0_BYTES, RM_QUANT_BLOCK, rm_q4_0_read},
+    [RM_DTYPE_Q4_1] = {"Q4_1", 20, RM_QUANT_BLOCK, rm_q4_1_read},
+    [RM_DTYPE_Q5_0] = {"Q5_0", 22, RM_QUANT_BLOCK, rm_q5_0_read},
+    [RM_DTYPE_Q5_1] = {"Q5_1", 24, RM_QUANT_BLOCK, rm_q5_1_read},
+    [RM_DTYPE_IQ4_NL] = {"IQ4_NL", 18, RM_QUANT_BLOCK, rm_iq4_nl_read},
+    [RM_DTYPE_Q2_K] = {"Q2_K", 84, RM_QUANT_BLOCK_MOST, rm_q2_k_read},
+    [RM_DTYPE_Q3_K] = {"Q3_K", 110, RM_QUANT_BLOCK_MOST, rm_q3_k_read},
+    [RM_DTYPE_Q4_K] = {"Q4_K", 144, RM_QUANT_BLOCK_MOST, rm_q4_k_read},
+    [RM_DTYPE_Q5_K] = {"Q5_K", 176, RM_QUANT_BLOCK_MOST, rm_q5_k_read},
+    [RM_DTYPE_Q6_K] = {"Q6_K", 210, RM_QUANT_BLOCK_MOST, rm_q6_k_read},
+    [RM_DTYPE_IQ4_XS] = {"IQ4_XS", 136, RM_QUANT_BLOCK_MOST, rm_iq4_xs_read},
 };
 enum { N_SAFETENSORS_DTYPES = RM_DTYPE_F64 + 1 };
 
@@ -99,19 +110,14 @@ static void read_f64(const unsigned char *data, int64_t n, rm_real *values)
 
 static void read_blocks(const rm_tensor *tensor, int64_t first, int64_t n, rm_real *values)
 {
-    bool is_q8 = tensor->dtype == RM_DTYPE_Q8_0;
+    const int64_t size = dtypes[tensor->dtype].block;
+    const rm_block_reader read = dtypes[tensor->dtype].read;
     while (n > 0) {
-        rm_real block[RM_QUANT_BLOCK];
+        rm_real block[RM_QUANT_BLOCK_MOST];
+        int64_t begin = first % size, taken = size - begin < n ? size - begin : n;
         const unsigned char *data = rm_tensor_at(tensor, first);
-        int64_t begin = first % RM_QUANT_BLOCK, whole = n / RM_QUANT_BLOCK;
-        int64_t taken = RM_QUANT_BLOCK - begin < n ? RM_QUANT_BLOCK - begin : n;
-        if (begin == 0 && whole > 0) {
-            taken = whole * RM_QUANT_BLOCK;
-            (is_q8 ? rm_q8_0_read : rm_q4_0_read)(data, whole, values);
-        } else {
-            (is_q8 ? rm_q8_0_read : rm_q4_0_read)(data, 1, block);
-            memcpy(values, block + begin, (size_t)taken * sizeof *values);
-        }
+        read(data, taken == size ? values : block);
+        if (taken < size) memcpy(values, block + begin, (size_t)taken * sizeof *values);
         first += taken;
         values += taken;
         n -= taken;
@@ -135,8 +141,7 @@ void rm_tensor_read(const rm_kernels *kernels, const rm_tensor *tensor, int64_t 
     case RM_DTYPE_F64:
         read_f64(data, n, values);
         break;
-    case RM_DTYPE_Q8_0:
-    case RM_DTYPE_Q4_0:
+    default:
         read_blocks(tensor, first, n, values);
         break;
     }

@@ -55,8 +55,8 @@ void rm_gguf_close(rm_gguf **file);
 const char *rm_gguf_path(const rm_gguf *file);
 int rm_gguf_file_count(const rm_gguf *file);
 
-/* Tensors in the order of the files; shapes are row-major, so GGUF's turned round. Types other
- * than F32, F16, BF16, Q8_0 and Q4_0 were refused. */
+/* Tensors in the order of the files; shapes are row-major, so GGUF's turned round. Types that
+ * rm_dtype has not were refused. */
 int rm_gguf_count(const rm_gguf *file);
 const rm_tensor *rm_gguf_tensor(const rm_gguf *file, int index);
 

@@ -18,13 +18,20 @@ static const struct {
     const char *name;
     int dtype; /* as an rm_dtype, or NOT_READ */
 } types[] = {
-    {0, "F32", RM_DTYPE_F32},   {1, "F16", RM_DTYPE_F16},    {2, "Q4_0", RM_DTYPE_Q4_0},
-    {8, "Q8_0", RM_DTYPE_Q8_0}, {30, "BF16", RM_DTYPE_BF16}, {3, "Q4_1", NOT_READ},
-    {6, "Q5_0", NOT_READ},      {7, "Q5_1", NOT_READ},       {9, "Q8_1", NOT_READ},
-    {10, "Q2_K", NOT_READ},     {11, "Q3_K", NOT_READ},      {12, "Q4_K", NOT_READ},
-    {13, "Q5_K", NOT_READ},     {14, "Q6_K", NOT_READ},      {15, "Q8_K", NOT_READ},
-    {20, "IQ4_NL", NOT_READ},   {23, "IQ4_XS", NOT_READ},    {28, "F64", NOT_READ},
-    {39, "MXFP4", NOT_READ},
+    {0, "F32", RM_DTYPE_F32},        {1, "F16", RM_DTYPE_F16},
+    {2, "Q4_0", RM_DTYPE_Q4_0},      {3, "Q4_1", RM_DTYPE_Q4_1},
+    {6, "Q5_0", RM_DTYPE_Q5_0},      {7, "Q5_1", RM_DTYPE_Q5_1},
+    {8, "Q8_0", RM_DTYPE_Q8_0},      {10, "Q2_K", RM_DTYPE_Q2_K},
+    {11, "Q3_K", RM_DTYPE_Q3_K},     {12, "Q4_K", RM_DTYPE_Q4_K},
+    {13, "Q5_K", RM_DTYPE_Q5_K},     {14, "Q6_K", RM_DTYPE_Q6_K},
+    {20, "IQ4_NL", RM_DTYPE_IQ4_NL}, {23, "IQ4_XS", RM_DTYPE_IQ4_XS},
+    {30, "BF16", RM_DTYPE_BF16},     {9, "Q8_1", NOT_READ},
+    {15, "Q8_K", NOT_READ},          {16, "IQ2_XXS", NOT_READ},
+    {17, "IQ2_XS", NOT_READ},        {18, "IQ3_XXS", NOT_READ},
+    {19, "IQ1_S", NOT_READ},         {21, "IQ3_S", NOT_READ},
+    {22, "IQ2_S", NOT_READ},         {28, "F64", NOT_READ},
+    {29, "IQ1_M", NOT_READ},         {34, "TQ1_0", NOT_READ},
+    {35, "TQ2_0", NOT_READ},         {39, "MXFP4", NOT_READ},
 };
 enum { N_TYPES = sizeof types / sizeof *types };
 
@@ -52,7 +59,8 @@ static ringmoe_status read_type(rm_gguf_cursor *cursor, rm_tensor *tensor, rm_er
         if (types[i].dtype != NOT_READ) return RINGMOE_OK;
     }
     return rm_fail(error, RINGMOE_ERROR_FORMAT,
-                   "tensor %s: type %u (%s) is not read; F32, F16, BF16, Q8_0 and Q4_0 are",
+                   "tensor %s: type %u (%s) is not read; take a file in F32, F16, BF16, Q8_0, "
+                   "Q4_0, Q4_K_M or another K-quant, or make one by llama-quantize",
                    tensor->name, number, name);
 }
 
@@ -117,7 +125,9 @@ static ringmoe_status read_tensor(rm_gguf_cursor *cursor, data_place *place, rm_
     RM_TRY(read_type(cursor, tensor, error));
     RM_TRY(rm_gguf_take_u64(cursor, &offset));
     if (tensor->shape[tensor->n_dims - 1] % rm_dtype_block(tensor->dtype) != 0)
-        return bad(tensor, "its rows are no whole blocks of 32 numbers", error);
+        return rm_fail(error, RINGMOE_ERROR_FORMAT,
+                       "tensor %s: its rows are no whole blocks of %d numbers", tensor->name,
+                       rm_dtype_block(tensor->dtype));
     if (!pass_data(place, tensor)) return bad(tensor, "its size overflows", error);
     if (offset == (uint64_t)place->begin) return RINGMOE_OK;
     return bad(tensor, "its data does not begin where the tensor before it ends", error);

@@ -16,8 +16,18 @@ typedef enum rm_dtype {
     RM_DTYPE_BF16,
     RM_DTYPE_F16,
     RM_DTYPE_F64,
-    RM_DTYPE_Q8_0, /* blocks, format/quants.h; these two are in GGUF files only */
+    RM_DTYPE_Q8_0, /* blocks, format/quants.h; from here on in GGUF files only */
     RM_DTYPE_Q4_0,
+    RM_DTYPE_Q4_1, /* from here on they are read only */
+    RM_DTYPE_Q5_0,
+    RM_DTYPE_Q5_1,
+    RM_DTYPE_IQ4_NL,
+    RM_DTYPE_Q2_K,
+    RM_DTYPE_Q3_K,
+    RM_DTYPE_Q4_K,
+    RM_DTYPE_Q5_K,
+    RM_DTYPE_Q6_K,
+    RM_DTYPE_IQ4_XS,
 } rm_dtype;
 
 typedef struct rm_tensor {

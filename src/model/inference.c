@@ -46,19 +46,30 @@ static rm_model_settings settings_of(const ringmoe_load_settings *settings)
 
 /* --- formats --- */
 
-/* The precision that has a file's numbers as they are, but for fp32 and fp16. */
+/* The precision that has a file's numbers as they are, but for fp32 and fp16, or, of blocks
+ * that have none, the next one. */
 static ringmoe_precision stored_format(const rm_tensor *tensor, ringmoe_precision otherwise)
 {
     if (!tensor) return otherwise;
     if (tensor->dtype == RM_DTYPE_BF16) return RINGMOE_PRECISION_BF16;
-    if (tensor->dtype == RM_DTYPE_Q8_0) return RINGMOE_PRECISION_Q8_0;
-    return tensor->dtype == RM_DTYPE_Q4_0 ? RINGMOE_PRECISION_Q4_0 : otherwise;
+    if (tensor->dtype == RM_DTYPE_Q4_0) return RINGMOE_PRECISION_Q4_0;
+    return rm_dtype_block(tensor->dtype) > 1 ? RINGMOE_PRECISION_Q8_0 : otherwise;
+}
+
+static bool is_in_blocks(ringmoe_precision format)
+{
+    return format == RINGMOE_PRECISION_Q8_0 || format == RINGMOE_PRECISION_Q4_0;
 }
 
 static void take_format(ringmoe_precision format, bool *is_set, ringmoe_precision otherwise,
                         ringmoe_precision *common)
 {
-    *common = *is_set && *common != format ? otherwise : format;
+    if (!*is_set)
+        *common = format;
+    else if (is_in_blocks(format) && is_in_blocks(*common))
+        *common = format == *common ? format : RINGMOE_PRECISION_Q8_0;
+    else if (*common != format)
+        *common = otherwise;
     *is_set = true;
 }
 

@@ -8,6 +8,7 @@
 data/gguf/<case>.gguf   the model of data/<case>, in fp32, under llama.cpp's names and in its order
 data/gguf/quants.gguf   numbers x, their blocks as the package makes them (q8, q4), and what the
                         package reads out of these (q8_values, q4_values)
+data/gguf/blocks.gguf   blocks of the other types, and what the package reads out of them
 """
 import json
 import pathlib
@@ -113,8 +114,31 @@ def write_quants():
     finish(writer)
 
 
+# Types that are only read, with the places of the halves in a block.
+READ_ONLY = {"Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "IQ4_NL": (0,), "Q2_K": (80, 82), "Q3_K": (108,),
+             "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "IQ4_XS": (0,)}
+
+
+def write_blocks():
+    """Blocks of random bits, two rows of 512 numbers."""
+    random = np.random.default_rng(11)
+    writer = gguf.GGUFWriter(OUT / "blocks.gguf", "llama")
+    for name, halves in READ_ONLY.items():
+        kind = gguf.GGMLQuantizationType[name]
+        size, n_bytes = gguf.GGML_QUANT_SIZES[kind]
+        blocks = random.integers(0, 256, (2 * 512 // size, n_bytes), dtype=np.uint8)
+        for at in halves:
+            scales = (random.standard_normal(len(blocks)) * 10.0 ** random.integers(-6, 2, len(blocks)))
+            blocks[:, at:at + 2] = scales.astype("<f2").view(np.uint8).reshape(-1, 2)
+        rows = blocks.reshape(2, -1)
+        writer.add_tensor(name, rows, raw_dtype=kind)
+        writer.add_tensor(name + "_values", gguf.quants.dequantize(rows, kind))
+    finish(writer)
+
+
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
     for case, architecture in ARCHITECTURES.items():
         write_model(case, architecture)
     write_quants()
+    write_blocks()

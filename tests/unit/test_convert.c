@@ -85,35 +85,49 @@ static const rm_tensor *find_tensor(const rm_gguf *file, const char *name)
     return NULL;
 }
 
-/* Blocks made of x, and numbers read out of blocks, also from the middle of one. */
-static void check_blocks(const rm_gguf *file, const rm_tensor *x, const char *name,
-                         void (*quantise)(int64_t n, const rm_real *x, void *blocks))
+/* Numbers read out of blocks, also from the middle of one. */
+static void check_reading(const rm_gguf *file, const char *name)
 {
     char values_name[32];
     snprintf(values_name, sizeof values_name, "%s_values", name);
     const rm_tensor *blocks = find_tensor(file, name);
     const rm_tensor *expected = find_tensor(file, values_name);
     const rm_kernels *kernels = rm_kernels_best();
+    int64_t n = blocks->n_elements, most = 600;
+    rm_real *numbers = calloc((size_t)n, sizeof *numbers);
+    rm_real *read = calloc((size_t)most, sizeof *read);
+    assert_string_equal(rm_dtype_name(expected->dtype), "F32");
+    assert_int_equal(expected->n_elements, n);
+    rm_tensor_read(kernels, expected, 0, n, numbers);
+    for (int64_t first = 0; first < n; first += 13) {
+        int64_t count = n - first < most ? n - first : most;
+        rm_tensor_read(kernels, blocks, first, count, read);
+        for (int64_t i = 0; i < count; i++)
+            if (read[i] != numbers[first + i])
+                fail_msg("%s, number %lld: %.9g, not %.9g", name, (long long)(first + i),
+                         (double)read[i], (double)numbers[first + i]);
+    }
+    free(numbers);
+    free(read);
+}
+
+/* Blocks made of x. */
+static void check_blocks(const rm_gguf *file, const rm_tensor *x, const char *name,
+                         void (*quantise)(int64_t n, const rm_real *x, void *blocks))
+{
+    const rm_tensor *blocks = find_tensor(file, name);
     int64_t n = x->n_elements, size = rm_dtype_size(blocks->dtype, n);
     rm_real *numbers = calloc((size_t)n, sizeof *numbers);
-    rm_real *read = calloc((size_t)n, sizeof *read);
     unsigned char *made = calloc((size_t)size, 1);
-    rm_tensor_read(kernels, x, 0, n, numbers);
+    rm_tensor_read(rm_kernels_best(), x, 0, n, numbers);
     quantise(n, numbers, made);
     for (int64_t i = 0; i < size; i++)
         if (made[i] != blocks->data[i])
             fail_msg("%s: byte %lld is %d, not %d", name, (long long)i, made[i],
                      blocks->data[i]);
-    rm_tensor_read(kernels, expected, 0, n, numbers);
-    for (int64_t first = 0; first < n; first += 13) {
-        int64_t count = n - first < 100 ? n - first : 100;
-        rm_tensor_read(kernels, blocks, first, count, read);
-        for (int64_t i = 0; i < count; i++)
-            if (read[i] != numbers[first + i]) fail_msg("%s, number %lld", name, (long long)i);
-    }
     free(numbers);
-    free(read);
     free(made);
+    check_reading(file, name);
 }
 
 static void makes_blocks_of_the_package(void **state)
@@ -124,6 +138,18 @@ static void makes_blocks_of_the_package(void **state)
     const rm_tensor *x = find_tensor(file, "x");
     check_blocks(file, x, "q8", rm_kernels_best()->quantise_q8);
     check_blocks(file, x, "q4", rm_kernels_best()->quantise_q4);
+    rm_gguf_close(&file);
+}
+
+static void reads_blocks_of_all_types(void **state)
+{
+    static const char *const types[] = {"Q4_1", "Q5_0", "Q5_1", "IQ4_NL", "Q2_K",
+                                        "Q3_K", "Q4_K", "Q5_K", "Q6_K",   "IQ4_XS"};
+    rm_error error = {""};
+    rm_gguf *file;
+    if (rm_gguf_open(case_path("gguf/blocks.gguf"), &file, &error) != RINGMOE_OK)
+        fail_msg("%s", error.text);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) check_reading(file, types[i]);
     rm_gguf_close(&file);
 }
 
@@ -454,6 +480,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(keeps_numbers_in_gguf),
         cmocka_unit_test(reads_files_of_the_package),
         cmocka_unit_test(makes_blocks_of_the_package),
+        cmocka_unit_test(reads_blocks_of_all_types),
         cmocka_unit_test(rounds_to_types),
         cmocka_unit_test(keeps_types_of_the_source),
         cmocka_unit_test(upcycles),

@@ -311,12 +311,12 @@ static void refuses_numbers_out_of_range(void **state)
         put_data(256);
         check_refused("tensor t: has no dimensions or more than 4");
     }
-    static const uint32_t types[] = {3, 4, 12, 28, 200, UINT32_MAX};
+    static const uint32_t types[] = {9, 4, 39, 28, 200, UINT32_MAX};
     for (int i = 0; i < 6; i++) {
         begin(1, 0);
         put_tensor("t", types[i], 32, 1, 0);
         put_data(256);
-        check_refused("is not read; F32, F16, BF16, Q8_0 and Q4_0 are");
+        check_refused("is not read; take a file in F32, F16, BF16");
     }
     for (uint32_t type = RM_GGUF_N_TYPES; type < RM_GGUF_N_TYPES + 4; type++) {
         begin(0, 1);
