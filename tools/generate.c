@@ -26,7 +26,7 @@ static const option_row rows[] = {
     ROW(tokenizer, TEXT, "tokenizer", "PATH", "a tokenizer.json or its folder",
         .otherwise = "the model's"),
     ROW(sampling.max_new_tokens, INTEGER, "max-new", "N", "tokens to make", .low = 1,
-        .high = 1e9),
+        .high = 1e9, .otherwise = "256, or what the model has room for"),
     ROW(sampling.temperature, NUMBER, "temperature", "T", "0: the likeliest always",
         .high = 1e6),
     ROW(top_k, INTEGER, "top-k", "K", "of the K likeliest only; 0: of all", .high = 1e9),
@@ -106,9 +106,12 @@ static int open_words(generate_work *work, const char *path)
 
 static int prepare(generate_work *work)
 {
-    int status =
-        prompts_read(work->session, work->options, &work->words,
-                     ringmoe_model_get_config(work->model)->vocab_size, &work->prompts);
+    const ringmoe_model_config *config = ringmoe_model_get_config(work->model);
+    int status = prompts_read(work->session, work->options, &work->words, config->vocab_size,
+                              &work->prompts);
+    if (!status)
+        status = prompts_fit(work->session, work->options, &work->prompts,
+                             config->max_position_embeddings);
     if (status) return status;
     work->results = calloc((size_t)work->prompts.n, sizeof *work->results);
     if (work->session->rank == 0 && work->results)
@@ -186,6 +189,10 @@ int command_generate(tool_session *session, int argc, char **argv)
     if (options.prompts.n && options.prompt_files.n)
         return session_fail(session, EXIT_USAGE,
                             "--prompt and --prompt-file: give only one of them");
+    if (options.system && !options.chat)
+        return session_fail(session, EXIT_USAGE,
+                            "--system: it is told in a conversation: add --chat");
+    options.has_length = options_given(&set, &given, "max-new");
     options.sampling.top_k = (int)options.top_k;
     options.load.weights =
         source_forms(&set, &given, options.weights, options.placement.precision);

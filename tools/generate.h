@@ -23,6 +23,7 @@ typedef struct generate_options {
     option_texts prompts, prompt_files, stops;
     int64_t top_k;
     int chat, json, speed, reproducible, weights, no_end;
+    bool has_length; /* --max-new was given */
 } generate_options;
 
 /* --- generate_words.c --- */
@@ -57,6 +58,10 @@ typedef struct generate_prompts {
 /* All prompts that the options name, on every rank; a status. */
 int prompts_read(tool_session *session, const generate_options *options,
                  const generate_words *words, int vocab_size, generate_prompts *prompts);
+/* Whether they leave room for --max-new in a model of so many positions, which becomes less if
+ * nobody asked for it; a status. */
+int prompts_fit(tool_session *session, generate_options *options,
+                const generate_prompts *prompts, int64_t positions);
 void prompts_free(generate_prompts *prompts);
 
 /* --- generate_show.c --- */

@@ -98,6 +98,28 @@ int prompts_read(tool_session *session, const generate_options *options,
     return status;
 }
 
+int prompts_fit(tool_session *session, generate_options *options,
+                const generate_prompts *prompts, int64_t positions)
+{
+    int64_t *wanted = &options->sampling.max_new_tokens;
+    for (int i = 0; i < prompts->n; i++) {
+        int64_t n = prompts->prompts[i].n_tokens, room = positions - n;
+        if (room < 1)
+            return session_fail(session, EXIT_USAGE,
+                                "prompt %d has %lld tokens, and the model only %lld positions "
+                                "(max_position_embeddings): give a shorter one",
+                                i + 1, (long long)n, (long long)positions);
+        if (*wanted > room && options->has_length)
+            return session_fail(session, EXIT_USAGE,
+                                "--max-new %lld: prompt %d has %lld tokens and the model %lld "
+                                "positions (max_position_embeddings): give at most %lld",
+                                (long long)*wanted, i + 1, (long long)n, (long long)positions,
+                                (long long)room);
+        if (*wanted > room) *wanted = room;
+    }
+    return EXIT_DONE;
+}
+
 void prompts_free(generate_prompts *prompts)
 {
     for (int i = 0; prompts->prompts && i < prompts->n; i++)

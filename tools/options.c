@@ -81,7 +81,7 @@ static bool store_texts(const option_row *row, const char *text, void *place,
     option_texts *texts = place;
     if (*text == '\0') return refuse(result, row->name, "''", "a value that is not empty");
     if (texts->n == OPTION_MOST_TEXTS)
-        return refuse(result, row->name, text, "given fewer times: 64 are the most");
+        return refuse(result, row->name, text, "it at most 64 times");
     texts->texts[texts->n++] = text;
     return true;
 }
