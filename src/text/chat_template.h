@@ -128,6 +128,12 @@ ringmoe_status rm_template_spend(rm_render *render, const rm_node *node, int64_t
 ringmoe_status rm_template_room(rm_render *render, const rm_node *node, int64_t bytes,
                                 void **room);
 
+/* MEMORY. */
+ringmoe_status rm_template_fail_memory(rm_render *render);
+/* One node more inside of another; render->depth goes down again behind it. FORMAT: beyond the
+ * limits. */
+ringmoe_status rm_template_deeper(rm_render *render, const rm_node *node);
+
 /* The value of an expression. */
 ringmoe_status rm_template_evaluate(rm_render *render, const rm_node *node, rm_value *value);
 /* A value as the text it is put out as. */

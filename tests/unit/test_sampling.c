@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sampling: each cut alone against hand-made distributions, all of them against a plain sort,
- * and frequencies against probabilities.
+ * Sampling: each cut alone against hand-made distributions, all of them against a plain sort
+ * and against what transformers makes of the same logits.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 
 #include "base/random.h"
 #include "infer/sample.h"
+#include "sampling_cases.h"
 
 enum { MAX_VOCAB = 1000 };
 
@@ -170,6 +171,38 @@ static void position_and_seed_decide(void **state)
     assert_true(n_same_position < 10 && n_same_seed < 10);
 }
 
+/* The tokens that transformers leaves, and no others, as often as it says. */
+static void agrees_with_transformers(void **state)
+{
+    enum { N_DRAWS = 20000, N_CASES = sizeof sampling_cases / sizeof sampling_cases[0] };
+    for (int i = 0; i < N_CASES; i++) {
+        const struct sampling_case *wanted = &sampling_cases[i];
+        ringmoe_generate_settings settings = {.temperature = wanted->temperature,
+                                              .top_k = wanted->top_k,
+                                              .top_p = wanted->top_p,
+                                              .min_p = wanted->min_p,
+                                              .repetition_penalty = wanted->repetition_penalty};
+        int counts[CASE_TOKENS] = {0};
+        for (int64_t position = 0; position < N_DRAWS; position++) {
+            rm_sampling sampling = {&settings, &case_seen, i, position};
+            rm_candidate pool[CASE_TOKENS];
+            rm_real logits[CASE_TOKENS];
+            rm_error error = {""};
+            int32_t token;
+            for (int k = 0; k < CASE_TOKENS; k++) logits[k] = (rm_real)case_logits[k];
+            if (rm_sample(&sampling, kernels, CASE_TOKENS, logits, pool, &token, &error) !=
+                RINGMOE_OK)
+                fail_msg("%s", error.text);
+            counts[token]++;
+        }
+        for (int k = 0; k < CASE_TOKENS; k++) {
+            double p = wanted->probabilities[k], share = (double)counts[k] / N_DRAWS;
+            if (fabs(share - p) > 4 * sqrt(p * (1 - p) / N_DRAWS))
+                fail_msg("case %d: token %d has the share %g, not %g", i, k, share, p);
+        }
+    }
+}
+
 static const double *sorted_weights;
 
 static int compare_ids(const void *a, const void *b)
@@ -288,6 +321,7 @@ int main(void)
         cmocka_unit_test(repetition_is_penalised),
         cmocka_unit_test(ties_keep_the_lower_id),
         cmocka_unit_test(position_and_seed_decide),
+        cmocka_unit_test(agrees_with_transformers),
         cmocka_unit_test(agrees_with_sorting),
         cmocka_unit_test(refuses_bad_numbers),
         cmocka_unit_test(checks_settings),
