@@ -21,4 +21,12 @@ bool launcher_is_first_task(void);
  * meanwhile. */
 void launcher_end_job(int status);
 
+/* Before MPI starts: from now on mpiexec learns only some seconds later that this rank has
+ * died, so that the others have the time to say so. It ends them as soon as it knows, by
+ * SIGKILL. Nothing where it is not Hydra, or there are no others. */
+void launcher_hold(void);
+/* After MPI has ended, as the last thing: this rank does not die, it has done its work. Also
+ * from a signal handler. */
+void launcher_let_go(void);
+
 #endif

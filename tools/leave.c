@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "launcher.h"
+
 enum { PAUSE_MILLISECONDS = 250, PATIENCE_SECONDS = 10 };
 
 static volatile sig_atomic_t final_status;
@@ -24,6 +26,7 @@ static void end_without_mpi(int signal)
         "it\n";
     (void)signal;
     (void)!write(STDERR_FILENO, line, sizeof line - 1);
+    launcher_let_go();
     _exit(final_status);
 }
 
@@ -38,4 +41,5 @@ void leave_mpi(int n_nodes, int status)
     alarm(PATIENCE_SECONDS);
     MPI_Finalize();
     alarm(0);
+    launcher_let_go();
 }

@@ -122,6 +122,7 @@ int main(int argc, char **argv)
     tool_session session;
     int thread_level;
     openblas_repair(argv);
+    launcher_hold();
     const command_row *command = argc > 1 ? find_command(argv[1]) : NULL;
     if (command && (command->traits & SAVES_ON_SIGNAL)) interrupt_watch();
     if (MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &thread_level) != MPI_SUCCESS) {

@@ -14,12 +14,14 @@
  * With watchdog_seconds the context has a watchdog: a thread on each rank that makes no MPI
  * call and talks to those of the neighbouring ranks over TCP connections of its own. It raises
  * an alarm when a rank's process ends before the context is destroyed, when a rank has not been
- * heard of for the limit (stopped, or cut off), or when all ranks wait in calls of the library
- * and none has completed anything for the limit. A rank that computes, however slowly, raises
- * none; where others wait for it and nothing has been completed for five limits, rank 0's log
- * names it, in case it hangs outside the library. What comes before the context is created and
- * after it is destroyed is not watched. Where ranks cannot connect, the log says so, and a rank
- * raises an alarm when it has waited for ten limits.
+ * heard of for the limit (stopped, or cut off), when all ranks wait in calls of the library and
+ * none has completed anything for the limit, or when a rank computes within a pass (forward,
+ * backward, the function of a pipeline's stage, the optimizer) without coming to another layer
+ * or wait for five limits and for twenty times as long as ever before. Slow work raises none;
+ * outside of passes a rank may take as long as it likes: where others wait for it and nothing
+ * has been completed for five limits, rank 0's log names it. What comes before the context is
+ * created and after it is destroyed is not watched. Where ranks cannot connect, the log says
+ * so, and a rank raises an alarm when it has waited for ten limits.
  *
  * Some MPI libraries report an error of a message to the error handler of MPI_COMM_WORLD, which
  * by default ends the process: a program that wants statuses instead sets MPI_ERRORS_RETURN on

@@ -32,10 +32,16 @@ typedef struct rm_history {
     rm_occupation now;
     rm_occupation past[RM_HISTORY_LENGTH]; /* waits; number n at n % RM_HISTORY_LENGTH */
     int64_t n_past;
+    double longest; /* seconds, of all stretches of work within a pass that have ended */
 } rm_history;
 
 ringmoe_status rm_history_init(rm_history *history, rm_error *error);
 void rm_history_free(rm_history *history);
+
+/* Whether it is a stretch of work whose length can be compared with others: one between two
+ * places of a pass through the stages. Elsewhere files are read and written, or the program
+ * does what it likes. */
+bool rm_occupation_is_pass(const rm_occupation *occupation);
 
 /* The rank has come to another place and computes. */
 void rm_history_at(rm_history *history, rm_label label);
@@ -44,6 +50,7 @@ void rm_history_begin_wait(rm_history *history, rm_label label, rm_partners part
 void rm_history_end_wait(rm_history *history);
 
 void rm_history_now(rm_history *history, rm_occupation *now);
+double rm_history_longest(rm_history *history);
 /* Copies the last waits that have ended, the newest first; returns how many. */
 int rm_history_past(rm_history *history, rm_occupation past[RM_HISTORY_LENGTH]);
 

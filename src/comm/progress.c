@@ -26,6 +26,11 @@ void rm_progress_at(rm_progress *progress, rm_label label)
     rm_progress_poll(progress, true);
 }
 
+void rm_progress_leave(rm_progress *progress)
+{
+    rm_progress_at(progress, (rm_label){.layer = -1, .operation = RM_OPERATION_NONE});
+}
+
 /* One thread writes, so that no locked addition is needed. */
 void rm_progress_tick(rm_progress *progress)
 {

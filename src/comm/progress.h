@@ -78,6 +78,9 @@ typedef struct rm_progress {
 /* The place that the next waits belong to. Outside parallel regions: advances what goes on in
  * the background. */
 void rm_progress_at(rm_progress *progress, rm_label label);
+/* Back to the program that called the library, in which nothing is known of where the rank is.
+ */
+void rm_progress_leave(rm_progress *progress);
 /* Something was completed. */
 void rm_progress_tick(rm_progress *progress);
 /* Advances all background transfers. */

@@ -128,7 +128,8 @@ static ringmoe_status connect_ring(rm_watchdog *watchdog)
 static ringmoe_status let_loose(rm_watchdog *watchdog)
 {
     double time = rm_clock_seconds();
-    watchdog->turned = time;
+    watchdog->woken = time;
+    watchdog->resumed = time;
     for (int side = 0; side < 2; side++) {
         watchdog->neighbours[side].heard = time;
         watchdog->neighbours[side].last.begin = time;

@@ -8,11 +8,13 @@
  *   cut off. A rank that computes for hours is heard of all the time;
  * - when all ranks wait and none has completed anything for the limit. Rank 0 sends a count
  *   round the ring again and again: two equal counts with all ranks waiting mean that nothing
- *   happened in between, since the numbers that are added up only grow.
+ *   happened in between, since the numbers that are added up only grow;
+ * - when a rank computes within a pass without coming to another place for so long that no
+ * other stretch of its work can be compared with it (watchdog_endless.c).
  *
  * Where only some wait, and none has completed anything for some limits, one of the others may
- * hang in something that is no wait of the library's. Nobody can tell that from long work, so
- * rank 0 names it in a warning and raises no alarm.
+ * hang outside such a pass. Nobody can tell that from long work, so rank 0 names it in a
+ * warning and raises no alarm.
  */
 #ifndef RM_WATCHDOG_H
 #define RM_WATCHDOG_H

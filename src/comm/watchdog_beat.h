@@ -24,10 +24,11 @@ typedef enum rm_beat_kind {
 
 typedef enum rm_cause {
     RM_CAUSE_NONE,
-    RM_CAUSE_GONE,   /* the process ended without BYE */
-    RM_CAUSE_SILENT, /* nothing has been heard for the limit */
-    RM_CAUSE_STUCK,  /* all ranks wait, and none has completed anything for the limit */
-    RM_CAUSE_ALONE,  /* a rank that hears no other has waited for many limits */
+    RM_CAUSE_GONE,    /* the process ended without BYE */
+    RM_CAUSE_SILENT,  /* nothing has been heard for the limit */
+    RM_CAUSE_STUCK,   /* all ranks wait, and none has completed anything for the limit */
+    RM_CAUSE_ALONE,   /* a rank that hears no other has waited for many limits */
+    RM_CAUSE_ENDLESS, /* the rank computes far longer than it ever did */
     RM_N_CAUSES
 } rm_cause;
 
@@ -43,7 +44,9 @@ typedef struct rm_beat {
     int32_t cause;     /* of a VERDICT */
     int32_t n_waiting; /* of a ROUND: ranks so far */
     int64_t n_events;  /* of a ROUND: completed by the ranks so far */
-    double seconds;    /* of a VERDICT: for how long; of a ROUND: when it began, by rank 0 */
+    /* Of a VERDICT: for how long, ENDLESS: for how long at most until then; of a ROUND: when it
+     * began, by rank 0. */
+    double seconds;
     /* Whom the rest is about. ALIVE: the sender; ROUND: the rank that computes for longest or,
      * if all wait, that has waited for longest; VERDICT: the rank at fault; HELLO: the rank
      * that it is meant for. */

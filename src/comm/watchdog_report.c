@@ -90,6 +90,10 @@ void rm_report_verdict(const rm_beat *verdict, int n_ranks, char text[RM_REPORT_
         add(text, size, &used,
             " has not been heard of for %.1f s: it is stopped or cut off; before, it was ",
             verdict->seconds);
+    else if (verdict->cause == RM_CAUSE_ENDLESS)
+        add(text, size, &used,
+            " hangs: never before did it compute for more than %.3f s in one place; it is ",
+            verdict->seconds);
     else
         add(text, size, &used, " has waited for %.1f s and hears no other rank; it is ",
             verdict->seconds);

@@ -24,6 +24,12 @@ typedef struct rm_standstill {
     double warn_after; /* seconds, until the next warning */
 } rm_standstill;
 
+/* What this rank computes without coming to another place. */
+typedef struct rm_stretch {
+    double begin;   /* the occupation's */
+    double seconds; /* seen of it, without pauses of the process */
+} rm_stretch;
+
 struct rm_watchdog {
     ringmoe_context *context;
     rm_history history;
@@ -37,13 +43,19 @@ struct rm_watchdog {
     bool is_alone;
     rm_ring ring;
     rm_neighbour neighbours[2]; /* RM_NEXT, RM_BEFORE */
-    double turned;              /* time of the last turn */
+    double woken;               /* when the thread last was awake */
+    double resumed;             /* when the last pause of this process ended */
+    double passed;              /* seconds since the last turn, without pauses */
     rm_standstill standstill;
+    rm_stretch stretch;
     rm_beat verdict;       /* cause NONE: all is well */
     atomic_bool is_raised; /* the verdict stands; read by the thread that leaves */
     bool is_witness;
     double over; /* when to end, after the verdict */
 };
+
+/* Whether this rank computes for ever, `passed` seconds after the last call. */
+bool rm_watchdog_is_endless(rm_watchdog *watchdog, double passed);
 
 /* The thread; its argument is the watchdog. */
 void *rm_watchdog_watch(void *argument);

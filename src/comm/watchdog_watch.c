@@ -160,7 +160,7 @@ static void judge_round(rm_watchdog *watchdog, const rm_beat *round, double time
     rm_standstill *still = &watchdog->standstill;
     bool is_alike = round->n_events == still->n_events && round->n_waiting == still->n_waiting;
     if (still->since == 0 || !is_alike)
-        *still = (rm_standstill){.since = round->seconds,
+        *still = (rm_standstill){.since = fmax(round->seconds, watchdog->resumed),
                                  .n_events = round->n_events,
                                  .n_waiting = round->n_waiting,
                                  .warn_after = WARNING_LIMITS * watchdog->limit};
@@ -212,16 +212,20 @@ static void receive_from(rm_watchdog *watchdog, int side)
         accuse_neighbour(watchdog, side, RM_CAUSE_GONE);
 }
 
-/* Time in which this process did not run, stopped or suspended, is nobody else's silence. */
+/* Time in which this process did not run, stopped or suspended, is nobody's silence. Comes
+ * before anything is heard, or else a round that was under way meanwhile would have taken so
+ * long. */
 static void forgive_own_pause(rm_watchdog *watchdog, double time)
 {
-    double pause = time - watchdog->turned;
-    watchdog->turned = time;
+    double pause = time - watchdog->woken;
+    watchdog->woken = time;
+    watchdog->passed += fmin(pause, watchdog->interval);
     if (pause < 3 * watchdog->interval) return;
     for (int side = 0; side < 2; side++) {
         rm_neighbour *other = &watchdog->neighbours[side];
-        other->heard = fmin(other->heard + pause, time); /* it may have been heard since */
+        other->heard = fmin(other->heard + pause, time);
     }
+    watchdog->resumed = time;
     watchdog->standstill.since = 0;
 }
 
@@ -247,17 +251,29 @@ static void turn_alone(rm_watchdog *watchdog, double time)
 {
     rm_beat verdict = {.kind = RM_BEAT_VERDICT, .cause = RM_CAUSE_ALONE};
     verdict.occupation = occupation_now(watchdog, time);
-    verdict.seconds = verdict.occupation.begin;
+    verdict.seconds = fmin(verdict.occupation.begin, time - watchdog->resumed);
     if (!verdict.occupation.is_waiting || verdict.seconds < ALONE_LIMITS * watchdog->limit)
         return;
     sign(watchdog, &verdict);
     raise_alarm(watchdog, &verdict, true);
 }
 
+static void accuse_self(rm_watchdog *watchdog, double time)
+{
+    rm_beat verdict = {.kind = RM_BEAT_VERDICT,
+                       .cause = RM_CAUSE_ENDLESS,
+                       .seconds = rm_history_longest(&watchdog->history),
+                       .occupation = occupation_now(watchdog, time)};
+    sign(watchdog, &verdict);
+    raise_alarm(watchdog, &verdict, true);
+}
+
 static void turn(rm_watchdog *watchdog, double time)
 {
-    forgive_own_pause(watchdog, time);
+    double passed = watchdog->passed;
+    watchdog->passed = 0;
     if (is_alarmed(watchdog)) return;
+    if (rm_watchdog_is_endless(watchdog, passed)) accuse_self(watchdog, time);
     if (watchdog->is_alone)
         turn_alone(watchdog, time);
     else
@@ -283,6 +299,7 @@ void *rm_watchdog_watch(void *argument)
     rm_watchdog *watchdog = argument;
     double next = rm_clock_seconds();
     while (sleep_until(watchdog, next)) {
+        forgive_own_pause(watchdog, rm_clock_seconds());
         for (int side = 0; side < 2; side++) receive_from(watchdog, side);
         double time = rm_clock_seconds();
         if (is_alarmed(watchdog) && time >= watchdog->over) {

@@ -85,6 +85,7 @@ ringmoe_status ringmoe_moe_forward(ringmoe_moe *layer, int64_t n_tokens, const r
     ringmoe_status status =
         rm_moe_layer_forward(layer->mesh, &layer->settings, &layer->weights, layer->saved,
                              &layer->pass, n_tokens, x, y, stats, layer->pass_counts);
+    rm_progress_leave(&layer->mesh->context->progress);
     if (status != RINGMOE_OK)
         clear_step(layer);
     else
@@ -128,6 +129,7 @@ ringmoe_status ringmoe_moe_backward(ringmoe_moe *layer, const ringmoe_real *d_y,
     if (!layer) return RINGMOE_ERROR_ARGUMENT;
     RM_TRY(agree(layer, check_backward(layer, d_y, d_x)));
     ringmoe_status status = backward_leaf(layer, d_y, aux_scale, d_x);
+    rm_progress_leave(&layer->mesh->context->progress);
     if (status != RINGMOE_OK) {
         clear_step(layer);
         return status;

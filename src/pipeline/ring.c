@@ -191,6 +191,7 @@ ringmoe_status ringmoe_pipeline_run(ringmoe_pipeline *pipeline, int64_t step,
     double start = rm_clock_seconds();
     run_lines(&run);
     ringmoe_status status = settle(&run);
+    rm_progress_leave(pipeline->ring.progress);
     if (times)
         *times = (ringmoe_pipeline_times){
             .total = rm_clock_seconds() - start, .stages = run.stages, .waiting = run.waiting};

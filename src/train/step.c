@@ -146,5 +146,6 @@ ringmoe_status ringmoe_trainer_step(ringmoe_trainer *trainer, ringmoe_step_metri
     RM_TRY(rm_trainer_check_whole(trainer));
     ringmoe_status status = step(trainer, metrics ? metrics : &unwanted);
     if (status != RINGMOE_OK) rm_gradients_clear(&trainer->gradients);
+    rm_progress_leave(&trainer->mesh->context->progress);
     return status;
 }

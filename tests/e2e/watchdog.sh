@@ -8,14 +8,11 @@ limit=2
 small_config >small.json
 small_run=${small_run/--global-batch 8/--global-batch 12}
 
-launch_options=
-own_words=() # what makes a rank write its last words to a file, not by way of mpiexec
-
 # start NAME RANKS MINUTES: a run in the background that would last so long. Leaves its process in
 # $job and, once it is past its first step, those of its ranks in $ranks.
 start() {
     # shellcheck disable=SC2086
-    "$mpiexec" $launch_options -n "$2" "${own_words[@]}" "$ringmoe" train $small_run --steps 1000000 --minutes "$3" --save-every 0 --eval-every 0 \
+    "$mpiexec" -n "$2" "$ringmoe" train $small_run --steps 1000000 --minutes "$3" --save-every 0 --eval-every 0 \
         --sample-tokens 0 --threads 1 --watchdog "$limit" --out "$work/$1" \
         >"$1.out" 2>"$1.err" &
     job=$!
@@ -34,44 +31,58 @@ wait_for_job() {
     took=$((SECONDS - begin))
 }
 
+# Beside each rank a shell keeps mpiexec waiting for a moment; none stays for long.
+no_holders() {
+    local process
+    for process in $(pgrep -f -- 'ringmoe-holds-mpiexec$'); do
+        [ "$(readlink "/proc/$process/cwd")" != "$work" ] || return 1
+    done
+}
 none_left() { ! pgrep -r S,R,D -f -- "^$ringmoe train .*--out $work/$1\$"; }
 
-# struck NAME RANKS SIGNAL PATTERN [OR]: one rank gets the signal at some moment of the run. The
-# watchdog says PATTERN of it, or somebody says OR.
+# struck NAME RANKS SIGNAL PATTERN: one rank gets the signal at some moment of the run. The watchdog
+# says PATTERN of it and ends the job.
 struck() {
     start "$1" "$2" 10
-    local victim=${ranks[RANDOM % $2]} or=${5:-}
+    local victim=${ranks[RANDOM % $2]}
     sleep "0.$((RANDOM % 10))"
     kill "-$3" "$victim"
     wait_for_job
     wait_until 10 none_left "$1" || fail "$1: ranks go on after mpiexec has ended"
+    wait_until 10 no_holders || fail "$1: shells beside the ranks go on"
     kill -KILL "$victim" 2>/dev/null
     [ "$status" -ne 0 ] || fail "$1: status 0"
     [ "$took" -le $((limit + 5)) ] || fail "$1: ended only after $took s"
     cat "$1.out" "$1.err" >"$1.all"
-    [ ! -e words ] || cat words >>"$1.all"
-    has "ringmoe train: watchdog: rank [0-9] \(process $victim on [^)]*\) $4${or:+|${or/VICTIM/$victim}}" "$1.all"
+    has "ringmoe train: watchdog: rank [0-9] \(process $victim on [^)]*\) $4" "$1.all"
 }
 
 silent='has not been heard of for [0-9.]+ s: it is stopped or cut off; before, it was '
 struck stopped 3 STOP "$silent"
-[ "$status" -eq 75 ] || fail "a job with a stopped rank ends with status $status, not 75"
 has 'ringmoe train: watchdog: rank [0-9] is (computing|waiting in .* for rank.*) since' stopped.all
 has 'before: .* with ranks 0 to 2, done [0-9.]+ s ago after' stopped.all
+[ "$status" -eq 75 ] || fail "a job with a stopped rank ends with status $status, not 75"
 struck stopped-pair 2 STOP "$silent"
-# Hydra ends the others as soon as one has died, maybe before they can say a word, and names the
-# process itself; told to leave them alone, it is the watchdog that ends the job. (A proxy of Hydra
-# that was just answering the one that died may end of it, and what it was to hand on with it.)
+# Hydra ends the others as soon as it knows that one has died: not before they have said it.
 gone='has ended without a word; it was last heard of '
-struck dead 3 KILL "$gone" 'PID VICTIM RUNNING AT'
-if "$mpiexec" --version 2>/dev/null | grep -q HYDRA; then
-    launch_options=-disable-auto-cleanup
-    # shellcheck disable=SC2016
-    own_words=(sh -c 'exec "$@" 2>>"$0"' "$work/words")
-    struck dead-alone 3 KILL "$gone"
-    own_words=()
-    launch_options=
-fi
+for n in 2 3; do
+    struck "dead-$n" $n KILL "$gone"
+done
+
+# A job that is suspended as a whole, its ranks not quite at the same time, goes on where it was.
+start suspended 3 0.3
+for _ in 1 2 3; do
+    kill -STOP "${ranks[1]}" "${ranks[2]}"
+    sleep 0.5
+    kill -STOP "${ranks[0]}"
+    sleep 3
+    kill -CONT "${ranks[1]}" "${ranks[2]}"
+    sleep 0.2
+    kill -CONT "${ranks[0]}"
+    sleep 0.5
+done
+wait_for_job
+[ "$status" -eq 0 ] || fail "a suspended run ends with status $status: $(cat suspended.err)"
 
 # Nine tenths of the time one rank stands still, but never for as long as the limit.
 start slow 3 0.12

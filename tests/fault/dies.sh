@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A rank that dies as it begins a message: the others end soon, with a line that names it and a
-# status that is not 0. mpiexec is told not to end them itself, and the ranks write their last words
-# to a file, since mpiexec may end before it has handed them on, or before they are spoken. Where one
-# was just copying from the memory of the rank that died, UCX calls abort(): no sooner than that.
+# A rank that dies as it begins a message, or never comes back from it: the job ends soon, with a
+# line that names it and the watchdog's status. Where another was just copying from the memory of the
+# one that died, UCX calls abort(): no sooner than that.
 . "$(dirname "$0")/faults.sh"
 hydra_needed
 
@@ -21,14 +20,14 @@ calls=$(sed -n 's/^message //p' counts)
 left() { pgrep -c -r S,R,D -f -- "^$ringmoe train .*--out $work/$1\$"; }
 none_left() { [ "$(left "$1")" -eq 0 ]; }
 
+runs=0
 # dies RANKS N OPTIONS...: at the n-th message.
 dies() {
-    local ranks=$1 n=$2 victim=$((RANDOM % $1)) name="dies-$1-$2" end died status
+    local ranks=$1 n=$2 victim=$((RANDOM % $1)) name="dies-$1-$((++runs))" end died status
     shift 2
     # shellcheck disable=SC2046,SC2086
-    words=$work/$name.err "$mpiexec" -disable-auto-cleanup -n "$ranks" \
-        sh -c 'exec "$@" 2>>"$words"' rank $(injected "message:$n:kill" $victim) \
-        "$ringmoe" train $endless "$@" --out "$work/$name" >"$name.out" &
+    "$mpiexec" -n "$ranks" $(injected "message:$n:kill" $victim) \
+        "$ringmoe" train $endless "$@" --out "$work/$name" >"$name.out" 2>"$name.err" &
     job=$!
     died=
     for _ in $(seq 600); do
@@ -44,7 +43,20 @@ dies() {
     [ "$status" -ne 0 ] || fail "$name: status 0"
     [ $((end - ${died:-0})) -le 10 ] || fail "$name: the others ended after $((end - died)) s"
     cat "$name.out" "$name.err" >"$name.all"
-    has "ringmoe train: watchdog: rank $victim " "$name.all"
+    has "ringmoe train: watchdog: rank $victim .* has ended without a word; it was" "$name.all"
+}
+
+# hangs RANKS N OPTIONS...: it computes at the n-th message for ever, and the others wait for it.
+hangs() {
+    local ranks=$1 n=$2 victim=$((RANDOM % $1)) name="hangs-$1-$2" status
+    shift 2
+    # shellcheck disable=SC2046,SC2086
+    timeout 120 "$mpiexec" -n "$ranks" $(injected "message:$n:loop" $victim) "$ringmoe" train $endless \
+        --watchdog 1 "$@" --out "$work/$name" >"$name.out" 2>"$name.err"
+    status=$?
+    [ "$status" -eq 75 ] || fail "$name: status $status, not 75"
+    has "ringmoe train: watchdog: rank $victim .* hangs: never before .*; it is computing since .* \\(.*, step " "$name.err"
+    has "ringmoe train: watchdog: rank $(((victim + 1) % ranks)) is waiting in .* for " "$name.err"
 }
 
 # Within the first steps, at moments spread over what two steps send.
@@ -52,4 +64,5 @@ for _ in 1 2 3; do
     dies 2 $((calls / 2 + RANDOM % (calls / 3))) --ep 2
     dies 3 $((calls / 2 + RANDOM % (calls / 3))) --dp 3
 done
+hangs 2 $((calls / 2 + RANDOM % (calls / 3))) --ep 2
 finish

@@ -24,7 +24,8 @@ static const struct {
 } actions[] = {{"ENOSPC", ENOSPC},    {"EIO", EIO},          {"EROFS", EROFS},
                {"EACCES", EACCES},    {"ENOMEM", ENOMEM},    {"EINTR", EINTR},
                {"EMFILE", EMFILE},    {"EAGAIN", EAGAIN},    {"short", INJECT_SHORT},
-               {"kill", INJECT_KILL}, {"term", INJECT_TERM}, {"usr1", INJECT_USR1}};
+               {"kill", INJECT_KILL}, {"term", INJECT_TERM}, {"usr1", INJECT_USR1},
+               {"loop", INJECT_LOOP}};
 
 enum { MAX_RANGES = 16 };
 
@@ -97,6 +98,7 @@ int inject_strikes(inject_kind kind, const void *caller)
     if (kind != state.kind || !is_meant) return 0;
     __atomic_store_n(&state.struck, true, __ATOMIC_SEQ_CST);
     if (state.what == INJECT_KILL) kill(getpid(), SIGKILL);
+    while (state.what == INJECT_LOOP) __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (state.what != INJECT_TERM && state.what != INJECT_USR1) return state.what;
     kill(getpid(), state.what == INJECT_TERM ? SIGTERM : SIGUSR1);
     return 0;

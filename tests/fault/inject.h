@@ -8,7 +8,7 @@
  * A program arms it by inject_arm. Where it is preloaded, the environment does:
  *
  *   INJECT=KIND:N:WHAT    the N-th call of that kind (inject.c has the words); N+: all from
- *                         then on; WHAT: ENOSPC, EIO, ..., short, kill, term, usr1
+ *                         then on; WHAT: ENOSPC, EIO, ..., short, kill, loop, term, usr1
  *   INJECT_RANK=R         only in this rank of an MPICH job
  *   INJECT_COUNTS=FILE    at the process's end: a line "KIND CALLS" for each kind
  *   INJECT_CLOCK=SECONDS  wall clocks jump to and fro by so much, several times a second
@@ -39,7 +39,13 @@ typedef enum inject_kind {
 } inject_kind;
 
 /* What happens instead of an errno. */
-enum { INJECT_SHORT = -1, INJECT_KILL = -2, INJECT_TERM = -3, INJECT_USR1 = -4 };
+enum {
+    INJECT_SHORT = -1,
+    INJECT_KILL = -2,
+    INJECT_TERM = -3,
+    INJECT_USR1 = -4,
+    INJECT_LOOP = -5
+};
 
 const char *inject_kind_name(inject_kind kind);
 /* From now on: the n-th call of the kind, 1 the next. `what`: an errno, or one of the above. */

@@ -15,7 +15,7 @@
 #include "comm/context.h"
 #include "comm/watchdog.h"
 
-static const double LIMIT_SECONDS = 1;
+static const double LIMIT_SECONDS = 1, SHORT_LIMIT_SECONDS = 0.4;
 
 /* What the alarm function was told; read after `n_calls` says so. */
 struct alarms {
@@ -53,17 +53,23 @@ static void take_line(void *user, ringmoe_log_level level, const char *line)
     check_report("silence", __FILE__, __LINE__, line);
 }
 
-static ringmoe_context *watched_context(struct alarms *alarms)
+static ringmoe_context *watched_context_of(double seconds, ringmoe_log_function log,
+                                           struct alarms *alarms)
 {
     ringmoe_context_settings settings;
     ringmoe_context *context;
     ringmoe_context_settings_default(&settings);
-    settings.watchdog_seconds = LIMIT_SECONDS;
+    settings.watchdog_seconds = seconds;
     settings.alarm = take_alarm;
     settings.alarm_user = alarms;
-    settings.log = take_line;
+    settings.log = log;
     CHECK(ringmoe_context_create(MPI_COMM_WORLD, &settings, &context) == RINGMOE_OK);
     return context;
+}
+
+static ringmoe_context *watched_context(struct alarms *alarms)
+{
+    return watched_context_of(LIMIT_SECONDS, take_line, alarms);
 }
 
 static void pass_time(double seconds)
@@ -170,6 +176,45 @@ static void test_deadlock(int rank, int size)
     CHECK(alarms.n_calls == 1 && alarms.n_over == 1);
 }
 
+/* A rank at work in a layer for so many seconds. */
+static void work(ringmoe_context *context, int layer, double seconds)
+{
+    rm_progress_at(&context->progress, (rm_label){7, layer, 1, RM_OPERATION_FORWARD});
+    pass_time(seconds);
+}
+
+/* The last rank takes ten times as long for a layer as ever before, and longer than five
+ * limits, after which a rank without a past would be taken to hang. */
+static void test_slow_work(int rank, int size)
+{
+    struct alarms alarms = {0};
+    ringmoe_context *context = watched_context_of(SHORT_LIMIT_SECONDS, NULL, &alarms);
+    for (int layer = 0; layer < 3 && rank == size - 1; layer++)
+        work(context, layer, (layer == 1 ? 10 : 1) * 0.25);
+    rm_progress_leave(&context->progress);
+    CHECK(rm_barrier(&context->world, NULL) == RINGMOE_OK);
+    ringmoe_context_destroy(&context);
+    CHECK(alarms.n_calls == 0);
+}
+
+/* The last rank never comes out of a layer, and the others wait for it, or never either. */
+static void test_endless_work(int rank, int size, bool others_wait)
+{
+    struct alarms alarms = {0};
+    char expected[128];
+    ringmoe_context *context = watched_context_of(SHORT_LIMIT_SECONDS, NULL, &alarms);
+    for (int layer = 0; layer < 3; layer++) work(context, layer, 0.02);
+    if (rank < size - 1 && others_wait) wait_in_vain(context, &alarms);
+    while (!alarms.n_calls) pass_time(0.01);
+    CHECK(others_wait ? alarms.rank == size - 1 : alarms.rank < size);
+    snprintf(expected, sizeof expected, "rank %d (process ", alarms.rank);
+    CHECK(strncmp(alarms.verdict, expected, strlen(expected)) == 0);
+    CHECK_TEXT(alarms.verdict, " hangs: never before did it compute for more than 0.");
+    CHECK_TEXT(alarms.verdict, "it is computing since ");
+    CHECK_TEXT(alarms.verdict, "(forward, step 7, microbatch 1, layer 2)");
+    ringmoe_context_destroy(&context);
+}
+
 /* All but rank 0 want to leave, and do so when the alarm has been raised. */
 static void test_left_behind(int rank)
 {
@@ -270,6 +315,8 @@ int main(int argc, char **argv)
     test_slow_rank(rank);
     test_deadlock(rank, size);
     test_left_behind(rank);
+    test_slow_work(rank, size);
+    test_endless_work(rank, size, size > 2);
     test_standstill(rank, size);
     test_own_wait(rank);
     ringmoe_context *forgotten = context_to_be_forgotten();
