@@ -11,7 +11,7 @@ done_well 'sleeping stages' "$mpiexec" -n 3 $bench --work sleep --stage-ms 1 --j
 for schedule in gpipe 1f1b interleaved zb-h1; do
     has "\"schedule\": \"$schedule\"" out
 done
-for key in formula measured measured_fastest run_ms over_1f1b kept; do
+for key in formula uneven measured measured_fastest run_ms over_1f1b kept; do
     [ "$(grep -Ec "\"$key\": [-0-9.]+,?\$" out)" -eq 4 ] || fail "not four times $key: $(cat out)"
 done
 has '"formula": 0.333333' out
@@ -19,7 +19,7 @@ has '"formula": 0.333333' out
 # shellcheck disable=SC2086
 done_well 'products' "$mpiexec" -n 2 $bench --work products --rows 9 --width 16 --chunks 3
 has '^2 ranks, 4 microbatches, stages of products \[9\]\[16\]' out
-has '^1f1b +1 +20\.0 % +[-0-9.]+ % +[-0-9.]+ % +[0-9.]+ +1\.000 +2\.0$' out
+has '^1f1b +1 +20\.0 %( +[-0-9.]+ %){3} +[0-9.]+ +1\.000 +2\.0$' out
 has '^interleaved +3 +7\.7 % ' out
 
 # shellcheck disable=SC2086

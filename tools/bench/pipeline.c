@@ -2,6 +2,11 @@
  *
  * `ringmoe bench pipeline`: the bubble of each schedule, measured and as its formula has it.
  * The schedules run in turns, since the speed of a shared machine changes within seconds.
+ *
+ * A formula takes all stages to cost the same. Where one core was slower than another in a run,
+ * the schedule alone leaves more idle: how much tells the simulator, played with what the
+ * operations took on each rank and messages that cost nothing. What is measured beyond that is
+ * messages, waking up, and operations that differ from one another on the same rank.
  */
 #include "pipeline.h"
 
@@ -52,15 +57,50 @@ typedef struct pipeline_subject {
         peak; /* of microbatches kept on the fullest rank, in ranks' worth of stages */
     ringmoe_schedule *schedule;
     ringmoe_pipeline *pipeline;
-    bench_samples bubble, step_ms;
-    double best_ms, best_bubble; /* of the fastest run, which was disturbed least */
-    double operation[4];         /* mean seconds of an operation over all ranks */
+    bench_samples bubble, uneven, step_ms; /* uneven: the simulator's, of the same run */
+    double best_ms, best_bubble;           /* of the fastest run, which was disturbed least */
+    double operation[4];                   /* mean seconds of an operation over all ranks */
 } pipeline_subject;
 
 typedef struct pipeline_bench {
     pipeline_stages stages;
     pipeline_subject subjects[SCHEDULES];
+    double (*seconds)[4];      /* [ranks]: of the last run's operations, on average */
+    ringmoe_stage_cost *costs; /* [ranks * chunks] */
 } pipeline_bench;
+
+/* What each stage's operations took on average in the run that has ended, on all ranks: those
+ * of an operation that the schedule does not have are 0. */
+static void share_costs(const tool_session *session, const pipeline_bench *bench,
+                        double seconds[][4], double calls)
+{
+    for (int rank = 0; rank < session->size; rank++)
+        for (int i = 0; i < 4; i++) {
+            double own = rank == session->rank ? bench->stages.seconds[i] / calls : 0;
+            seconds[rank][i] = session_largest(session, own);
+        }
+}
+
+/* The bubble of a run of just these costs. */
+static int play_run(const tool_session *session, const pipeline_subject *subject,
+                    double seconds[][4], ringmoe_stage_cost *costs, double *bubble)
+{
+    ringmoe_schedule_times times;
+    int p = session->size;
+    for (int stage = 0; stage < p * subject->n_chunks; stage++) {
+        const double *of_rank = seconds[stage % p];
+        costs[stage] =
+            (ringmoe_stage_cost){.forward = of_rank[RINGMOE_STAGE_FORWARD],
+                                 .backward_input = of_rank[RINGMOE_STAGE_BACKWARD] +
+                                                   of_rank[RINGMOE_STAGE_BACKWARD_INPUT],
+                                 .backward_weight = of_rank[RINGMOE_STAGE_BACKWARD_WEIGHT]};
+    }
+    int status =
+        session_check(session, ringmoe_schedule_simulate(session->context, subject->schedule,
+                                                         costs, 0, NULL, &times));
+    *bubble = status ? 0 : times.bubble;
+    return status;
+}
 
 static double sum_over_ranks(const tool_session *session, double value)
 {
@@ -92,7 +132,12 @@ static int open_subject(tool_session *session, const pipeline_options *options,
 static int open_bench(tool_session *session, const pipeline_options *options,
                       pipeline_bench *bench)
 {
-    int status = pipeline_stages_open(session, options, &bench->stages);
+    size_t p = (size_t)session->size;
+    bench->seconds = calloc(p, sizeof *bench->seconds);
+    bench->costs = calloc(p * (size_t)options->chunks, sizeof *bench->costs);
+    bool allocated = bench->seconds && bench->costs;
+    int status = session_settle(session, allocated ? EXIT_DONE : EXIT_FAILED, "no memory");
+    if (!status) status = pipeline_stages_open(session, options, &bench->stages);
     for (int i = 0; i < SCHEDULES && !status; i++) {
         pipeline_subject *subject = &bench->subjects[i];
         subject->name = names[i];
@@ -109,6 +154,8 @@ static void close_bench(pipeline_bench *bench)
         ringmoe_schedule_destroy(&bench->subjects[i].schedule);
     }
     pipeline_stages_close(&bench->stages);
+    free(bench->seconds);
+    free(bench->costs);
 }
 
 /* One run, which all ranks begin together. */
@@ -126,19 +173,22 @@ static int time_run(tool_session *session, const pipeline_options *options,
     if (status) return status;
     double total = session_largest(session, times.total);
     double work = sum_over_ranks(session, times.stages);
-    double calls = (double)options->microbatches * subject->n_chunks * session->size;
-    double means[4];
-    for (int i = 0; i < 4; i++)
-        means[i] = sum_over_ranks(session, bench->stages.seconds[i]) / calls;
-    if (turn < 0) return EXIT_DONE;
+    double uneven, calls = (double)options->microbatches * subject->n_chunks;
+    share_costs(session, bench, bench->seconds, calls);
+    status = play_run(session, subject, bench->seconds, bench->costs, &uneven);
+    if (status || turn < 0) return status;
     double bubble = 1 - work / (session->size * total), ms = 1e3 * total;
     bench_add(&subject->bubble, bubble);
+    bench_add(&subject->uneven, uneven);
     bench_add(&subject->step_ms, ms);
     if (subject->step_ms.count == 1 || ms < subject->best_ms) {
         subject->best_ms = ms;
         subject->best_bubble = bubble;
     }
-    for (int i = 0; i < 4; i++) subject->operation[i] += means[i] / (double)options->repeat;
+    for (int rank = 0; rank < session->size; rank++)
+        for (int i = 0; i < 4; i++)
+            subject->operation[i] +=
+                bench->seconds[rank][i] / (session->size * (double)options->repeat);
     return EXIT_DONE;
 }
 
@@ -166,19 +216,21 @@ static void print_table(const tool_session *session, const pipeline_options *opt
         printf("products [%lld][%lld]\n", (long long)options->rows, (long long)options->width);
     else
         printf("sleep, %g ms forward\n", options->stage_ms);
-    printf("schedule     chunks  bubble: formula    median   fastest    run ms  over 1f1b  "
-           "kept\n");
+    printf("schedule     chunks  bubble: formula    uneven    median   fastest    run ms  over "
+           "1f1b  kept\n");
     double plain = bench_median(&bench->subjects[PLAIN].step_ms);
     for (int i = 0; i < SCHEDULES; i++) {
         const pipeline_subject *subject = &bench->subjects[i];
         double ms = bench_median(&subject->step_ms);
-        printf("%-11s  %6d  %13.1f %%  %6.1f %%  %6.1f %%  %8.2f  %9.3f  %4.1f\n",
+        printf("%-11s  %6d  %13.1f %%  %6.1f %%  %6.1f %%  %6.1f %%  %8.2f  %9.3f  %4.1f\n",
                subject->name, subject->n_chunks, 100 * formula(session, options, subject),
-               100 * bench_median(&subject->bubble), 100 * subject->best_bubble, ms, ms / plain,
+               100 * bench_median(&subject->uneven), 100 * bench_median(&subject->bubble),
+               100 * subject->best_bubble, ms, ms / plain,
                (double)subject->peak / subject->n_chunks);
     }
     printf("medians of %lld runs in turns, and the bubble of the fastest; kept: microbatches' "
-           "activations on the fullest rank\n",
+           "activations on the fullest rank;\nuneven: the schedule's bubble with what the "
+           "operations took on each rank, if messages cost nothing\n",
            (long long)options->repeat);
 }
 
@@ -190,6 +242,7 @@ static json_t *subject_to_json(const tool_session *session, const pipeline_optio
     json_object_set_new(object, "schedule", json_string(subject->name));
     json_object_set_new(object, "chunks", json_integer(subject->n_chunks));
     json_object_set_new(object, "formula", json_number(formula(session, options, subject)));
+    json_object_set_new(object, "uneven", json_number(bench_median(&subject->uneven)));
     json_object_set_new(object, "measured", json_number(bench_median(&subject->bubble)));
     json_object_set_new(object, "measured_fastest", json_number(subject->best_bubble));
     json_object_set_new(object, "run_ms", json_number(ms));
