@@ -42,6 +42,8 @@ has 'all 6 steps were done before' out
 
 refused 'another seed' 2 'in the data' "$ringmoe" train --resume --out part --seed 5
 refused 'no run there' 1 'holds no run' "$ringmoe" train --resume --out nowhere
+refused 'a checkpoint for a run' 1 'is a checkpoint: give the folder of its run' \
+    "$ringmoe" train --resume --out part/checkpoints/latest
 refused 'no folder told' 2 'out' "$ringmoe" train --resume --data synthetic
 absent nowhere
 [ "$(wc -l <part/metrics.jsonl)" -eq 6 ] || fail "a refused resume changed the metrics"

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 
@@ -37,6 +38,17 @@ static int check_options(train_job *job, const option_result *given)
     return EXIT_DONE;
 }
 
+/* A run's own checkpoint is easily taken for the run. */
+static void explain_no_run(run_folder *run)
+{
+    char name[RUN_PATH + 64];
+    snprintf(name, sizeof name, "%s/manifest.json", run->path);
+    bool is_checkpoint = access(name, F_OK) == 0;
+    snprintf(run->error, sizeof run->error, "--resume: %s %s", run->path,
+             is_checkpoint ? "is a checkpoint: give the folder of its run"
+                           : "holds no run: leave --resume out to start one there");
+}
+
 /* On --resume the run's own settings stand behind the command line. Every rank reads them. */
 static int take_settings_of_run(train_job *job, option_result *given)
 {
@@ -44,8 +56,7 @@ static int take_settings_of_run(train_job *job, option_result *given)
     int status = EXIT_DONE;
     snprintf(run->path, sizeof run->path, "%s", job->options.out);
     if (!run_exists(run->path))
-        snprintf(run->error, sizeof run->error,
-                 "--resume: %s holds no run: leave --resume out to start one there", run->path);
+        explain_no_run(run);
     else if (run_read(run) &&
              !options_from_json(&train_option_set, json_object_get(run->record, "settings"),
                                 &job->options, given))
