@@ -247,7 +247,7 @@ typedef struct ringmoe_save_settings {
      * No more are taken than the rank has to write, and they are kept for the next save. What
      * the writing rank has itself is copied into them only if it has not been written when the
      * next step is about to change it. 0: a small buffer; the writing takes the processors it
-     * needs. Else it takes a 64th of one at most, until somebody waits for its end.
+     * needs. Else it takes a hundredth of one at most, until somebody waits for its end.
      */
     int64_t buffer_bytes;
 } ringmoe_save_settings;

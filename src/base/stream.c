@@ -20,7 +20,7 @@ enum { BLOCK_BYTES = 4 << 20, HASHED_BYTES = 64 << 10 };
 /* Threads that compute wait for one another, so that a moment one of them loses is lost by all:
  * a thread that gives way takes no more than such a part of one processor's time, and pauses so
  * long at once. */
-static const double way_part = 1.0 / 64, longest_pause = 0.02;
+static const double way_part = 1.0 / 100, longest_pause = 0.02;
 
 struct rm_stream {
     rm_stream_plan plan;
