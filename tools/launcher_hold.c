@@ -58,5 +58,6 @@ void launcher_let_go(void)
 {
     static const char goodbye[] = "goodbye\n";
     if (to_shell < 0) return;
+    signal(SIGPIPE, SIG_IGN); /* where there is no shell nobody reads it */
     (void)!write(to_shell, goodbye, sizeof goodbye - 1);
 }
