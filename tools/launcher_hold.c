@@ -27,16 +27,18 @@ static bool is_needed(void)
     return getenv("MPI_LOCALNRANKS") && getenv("PMI_FD") && size && atoi(size) > 1;
 }
 
-/* The shell outlives what mpiexec passes on to all processes of a rank. */
+/* The shell outlives what mpiexec passes on to all processes of a rank, and loads nothing that
+ * is meant for them. */
 static void become_shell(int from_rank)
 {
     static const int passed_on[] = {SIGINT,  SIGTERM, SIGHUP, SIGQUIT,
                                     SIGUSR1, SIGUSR2, SIGALRM};
     for (size_t i = 0; i < sizeof passed_on / sizeof passed_on[0]; i++)
         signal(passed_on[i], SIG_IGN);
+    char *const environment[] = {"PATH=/usr/bin:/bin", NULL};
     dup2(from_rank, STDIN_FILENO);
-    execl("/bin/sh", "sh", "-c", "read goodbye || sleep 2", "ringmoe-holds-mpiexec",
-          (char *)NULL);
+    execle("/bin/sh", "sh", "-c", "read goodbye || sleep 2", "ringmoe-holds-mpiexec",
+           (char *)NULL, environment);
     _exit(0);
 }
 
