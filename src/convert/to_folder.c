@@ -185,9 +185,11 @@ static ringmoe_status write_companions(const rm_conversion *conversion, const ch
 
 static ringmoe_status fill_folder(rm_conversion *conversion, const char *folder)
 {
+    const char *dtype = conversion->type == RM_DTYPE_BF16 ? "bfloat16" : "float32";
     char *config = rm_path_join(folder, "config.json");
-    ringmoe_status status = config ? rm_config_write(&conversion->to, config, conversion->error)
-                                   : fail_memory(conversion);
+    ringmoe_status status =
+        config ? rm_config_write_as(&conversion->to, dtype, config, conversion->error)
+               : fail_memory(conversion);
     free(config);
     if (status == RINGMOE_OK) status = write_companions(conversion, folder);
     if (status == RINGMOE_OK && count_files(conversion) > 1)

@@ -14,10 +14,13 @@ ringmoe_status rm_config_read(const char *path, ringmoe_model_config *config, rm
 ringmoe_status rm_config_check(const ringmoe_model_config *config, rm_error *error);
 ringmoe_status rm_config_preset(const char *name, ringmoe_model_config *config,
                                 rm_error *error);
-/* A config.json that transformers' Mixtral reads: its text in new memory; a file. */
+/* A config.json that transformers reads, of weights in fp32: its text in new memory; a file. */
 ringmoe_status rm_config_text(const ringmoe_model_config *config, char **text, int64_t *bytes,
                               rm_error *error);
 ringmoe_status rm_config_write(const ringmoe_model_config *config, const char *path,
                                rm_error *error);
+/* Of weights in a type that transformers calls so. */
+ringmoe_status rm_config_write_as(const ringmoe_model_config *config, const char *dtype,
+                                  const char *path, rm_error *error);
 
 #endif

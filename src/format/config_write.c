@@ -39,17 +39,18 @@ static void print_dense_layers(FILE *out, const rm_family *family,
     fputs("]", out);
 }
 
-static void print_config(FILE *out, const ringmoe_model_config *config)
+static void print_config(FILE *out, const ringmoe_model_config *config, const char *dtype)
 {
     const rm_family *family = rm_family_of(config->family);
     fprintf(out, "{\n  \"architectures\": [\"%s\"],\n  \"model_type\": \"%s\"",
             family->architecture, family->model_type);
     for (int i = 0; i < RM_FAMILY_WRITTEN && family->written[i]; i++)
         fprintf(out, ",\n  %s", family->written[i]);
-    fputs(",\n  \"torch_dtype\": \"float32\",\n"
-          "  \"hidden_act\": \"silu\",\n"
-          "  \"attention_dropout\": 0.0",
-          out);
+    fprintf(out,
+            ",\n  \"torch_dtype\": \"%s\",\n"
+            "  \"hidden_act\": \"silu\",\n"
+            "  \"attention_dropout\": 0.0",
+            dtype);
     /* Also those that are null: transformers has defaults of its own. */
     rm_config_ids_write(out, config);
     for (int i = 0; i < rm_n_config_fields; i++) {
@@ -64,14 +65,14 @@ static void print_config(FILE *out, const ringmoe_model_config *config)
     fputs("\n}\n", out);
 }
 
-ringmoe_status rm_config_text(const ringmoe_model_config *config, char **text, int64_t *bytes,
-                              rm_error *error)
+static ringmoe_status make_text(const ringmoe_model_config *config, const char *dtype,
+                                char **text, int64_t *bytes, rm_error *error)
 {
     size_t size = 0;
     *text = NULL;
     RM_TRY(rm_config_check(config, error));
     FILE *out = open_memstream(text, &size);
-    if (out) print_config(out, config);
+    if (out) print_config(out, config, dtype);
     bool whole = out && !ferror(out);
     if (out && fclose(out) != 0) whole = false;
     *bytes = (int64_t)size;
@@ -81,13 +82,25 @@ ringmoe_status rm_config_text(const ringmoe_model_config *config, char **text, i
     return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for the text of config.json");
 }
 
-ringmoe_status rm_config_write(const ringmoe_model_config *config, const char *path,
-                               rm_error *error)
+ringmoe_status rm_config_text(const ringmoe_model_config *config, char **text, int64_t *bytes,
+                              rm_error *error)
+{
+    return make_text(config, "float32", text, bytes, error);
+}
+
+ringmoe_status rm_config_write_as(const ringmoe_model_config *config, const char *dtype,
+                                  const char *path, rm_error *error)
 {
     char *text;
     int64_t size;
-    RM_TRY(rm_config_text(config, &text, &size, error));
+    RM_TRY(make_text(config, dtype, &text, &size, error));
     ringmoe_status status = rm_file_write_whole(path, text, size, error);
     free(text);
     return status;
+}
+
+ringmoe_status rm_config_write(const ringmoe_model_config *config, const char *path,
+                               rm_error *error)
+{
+    return rm_config_write_as(config, "float32", path, error);
 }

@@ -23,6 +23,9 @@ done_well 'to GGUF' "$ringmoe" convert --model run --to gguf --out model.gguf
 close 'GGUF' "$before" "$(loss_of --model model.gguf --data text)" 0
 done_well 'to a folder' "$ringmoe" convert --model model.gguf --to hf --fused --out folder
 close 'a folder' "$before" "$(loss_of --model folder --data text)" 0
+done_well 'to a folder in bf16' "$ringmoe" convert --model run --to hf --type bf16 --out narrow
+has '"torch_dtype": "bfloat16"' narrow/config.json
+close 'a folder in bf16' "$before" "$(loss_of --model narrow --data text)" 0.01
 done_well 'to Q8_0' "$ringmoe" convert --model run --to gguf --type q8_0 --out small.gguf
 close 'Q8_0' "$before" "$(loss_of --model small.gguf --data text)" 0.02
 [ "$(stat -c %s small.gguf)" -lt $(($(stat -c %s model.gguf) / 3)) ] || fail 'Q8_0 is not small'

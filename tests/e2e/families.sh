@@ -85,8 +85,12 @@ for family in mixtral olmoe qwen2_moe qwen3_moe llama qwen3; do
             --experts-per-token 2 --out sparse
         close "$family upcycled" "$(loss_of "$model")" "$(loss_of sparse)" 1e-5
         # shellcheck disable=SC2086
-        done_well "$family upcycled trains" "$mpiexec" -n 2 "$ringmoe" train $run_options --model sparse \
-            --ep 2 --steps 3 --out trained
+        done_well "$family upcycled trains on" "$mpiexec" -n 2 "$ringmoe" train $run_options \
+            --resume=weights --model sparse --ep 2 --steps 3 --out trained
+        has 'from +step 0, with the weights of sparse' out
+        head -1 whole/metrics.jsonl >first
+        awk -v a="$(column loss first)" -v b="$(column loss trained/metrics.jsonl | head -1)" \
+            'BEGIN { exit !(b < a) }' || fail "$family upcycled begins at a loss as high as without training"
         done_well "$family upcycled is evaluated" "$ringmoe" eval --model trained --data text \
             --seq-len 32 --threads 1
     fi
