@@ -12,6 +12,7 @@
 #include "format/gguf_file.h"
 #include "format/gguf_rope.h"
 #include "format/quants.h"
+#include "model/state.h"
 
 /* --- files made of files --- */
 
@@ -131,6 +132,83 @@ static void copies_blocks_of_others(void **state)
         convert(path, again, &settings);
         check_same_bytes(path, again);
     }
+}
+
+/* --- blocks that are read only --- */
+
+/* Matrices in blocks of two kinds, of 32 numbers each; the others as they are. */
+static rm_dtype read_only_type(const rm_tensor *tensor, int index)
+{
+    bool is_small = tensor->n_dims < 2 || strstr(tensor->name, "ffn_gate_inp");
+    if (is_small) return tensor->dtype;
+    return index % 2 ? RM_DTYPE_Q5_0 : RM_DTYPE_IQ4_NL;
+}
+
+/* Bytes of such a tensor: each block's scale is 1/16. */
+static void append_blocks(rm_gguf_writer *writer, rm_dtype dtype, int64_t n_elements)
+{
+    rm_error error = {""};
+    unsigned char block[64];
+    for (int64_t i = 0; i < n_elements / rm_dtype_block(dtype); i++) {
+        for (int at = 0; at < rm_dtype_bytes(dtype); at++)
+            block[at] = (unsigned char)(i * 31 + at * 7);
+        block[0] = 0, block[1] = 0x2c;
+        assert_int_equal(rm_gguf_append(writer, block, rm_dtype_bytes(dtype), &error),
+                         RINGMOE_OK);
+    }
+}
+
+static void write_read_only(const rm_gguf *from, const char *to)
+{
+    rm_error error = {""};
+    rm_gguf_writer *writer;
+    assert_int_equal(rm_gguf_writer_create(&writer, &error), RINGMOE_OK);
+    for (int i = 0; i < rm_gguf_value_count(from); i++)
+        rm_gguf_put_value(writer, rm_gguf_value_at(from, i));
+    for (int i = 0; i < rm_gguf_count(from); i++) {
+        const rm_tensor *tensor = rm_gguf_tensor(from, i);
+        rm_tensor_entry entry = {.dtype = read_only_type(tensor, i), .n_dims = tensor->n_dims};
+        snprintf(entry.name, sizeof entry.name, "%s", tensor->name);
+        memcpy(entry.shape, tensor->shape, sizeof entry.shape);
+        assert_int_equal(rm_gguf_put_tensor(writer, &entry, &error), RINGMOE_OK);
+    }
+    assert_int_equal(rm_gguf_begin(writer, to, &error), RINGMOE_OK);
+    for (int i = 0; i < rm_gguf_count(from); i++) {
+        const rm_tensor *tensor = rm_gguf_tensor(from, i);
+        rm_dtype dtype = read_only_type(tensor, i);
+        if (dtype != tensor->dtype)
+            append_blocks(writer, dtype, tensor->n_elements);
+        else
+            assert_int_equal(
+                rm_gguf_append(writer, tensor->data, 4 * tensor->n_elements, &error),
+                RINGMOE_OK);
+    }
+    assert_int_equal(rm_gguf_commit(&writer, &error), RINGMOE_OK);
+}
+
+/* They come into a folder as the numbers they are, and into memory as Q8_0. */
+static void reads_other_blocks(void **state)
+{
+    ringmoe_model_config config = plain_config(RINGMOE_FAMILY_MIXTRAL);
+    ringmoe_convert_settings to_folder = settings_of(RINGMOE_MODEL_FOLDER, 0);
+    const char *whole = fresh(".gguf"), *made = fresh(".gguf"), *folder = fresh("");
+    ringmoe_mesh *mesh;
+    ringmoe_model *model;
+    make_gguf(&config, RINGMOE_WEIGHTS_FP32, whole);
+    rm_gguf *file = open_gguf(whole);
+    write_read_only(file, made);
+    rm_gguf_close(&file);
+    convert(made, folder, &to_folder);
+    check_same(made, folder);
+    assert_int_equal(ringmoe_mesh_create(context, NULL, config.num_local_experts, &mesh),
+                     RINGMOE_OK);
+    if (ringmoe_model_load(mesh, made, NULL, &model) != RINGMOE_OK)
+        fail_msg("%s", ringmoe_context_error(context));
+    assert_int_equal(model->formats.experts, RINGMOE_PRECISION_Q8_0);
+    assert_int_equal(model->formats.dense, RINGMOE_PRECISION_Q8_0);
+    assert_int_equal(model->formats.head, RINGMOE_PRECISION_Q8_0);
+    ringmoe_model_destroy(&model);
+    ringmoe_mesh_destroy(&mesh);
 }
 
 /* --- several files --- */
@@ -391,10 +469,15 @@ static void keeps_ids(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_blocks_of_others), cmocka_unit_test(reads_several_files),
-        cmocka_unit_test(refuses_wrong_parts),     cmocka_unit_test(keeps_scaled_positions),
-        cmocka_unit_test(keeps_linear_positions),  cmocka_unit_test(refuses_other_scalings),
-        cmocka_unit_test(reads_no_experts),        cmocka_unit_test(keeps_ids),
+        cmocka_unit_test(copies_blocks_of_others),
+        cmocka_unit_test(reads_other_blocks),
+        cmocka_unit_test(reads_several_files),
+        cmocka_unit_test(refuses_wrong_parts),
+        cmocka_unit_test(keeps_scaled_positions),
+        cmocka_unit_test(keeps_linear_positions),
+        cmocka_unit_test(refuses_other_scalings),
+        cmocka_unit_test(reads_no_experts),
+        cmocka_unit_test(keeps_ids),
     };
     if (argc != 2) return 2;
     golden = argv[1];
