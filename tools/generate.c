@@ -26,7 +26,7 @@ static const option_row rows[] = {
     ROW(tokenizer, TEXT, "tokenizer", "PATH", "a tokenizer.json or its folder",
         .otherwise = "the model's"),
     ROW(sampling.max_new_tokens, INTEGER, "max-new", "N", "tokens to make", .low = 1,
-        .high = 1e9, .otherwise = "256, or what the model has room for"),
+        .high = 1e9, .otherwise = "256, or what a single prompt leaves room for"),
     ROW(sampling.temperature, NUMBER, "temperature", "T", "0: the likeliest always",
         .high = 1e6),
     ROW(top_k, INTEGER, "top-k", "K", "of the K likeliest only; 0: of all", .high = 1e9),

@@ -58,8 +58,8 @@ typedef struct generate_prompts {
 /* All prompts that the options name, on every rank; a status. */
 int prompts_read(tool_session *session, const generate_options *options,
                  const generate_words *words, int vocab_size, generate_prompts *prompts);
-/* Whether they leave room for --max-new in a model of so many positions, which becomes less if
- * nobody asked for it; a status. */
+/* Whether they leave room for --max-new in a model of so many positions. If nobody asked for
+ * it, it becomes less for one prompt; of several none is to depend on the others. A status. */
 int prompts_fit(tool_session *session, generate_options *options,
                 const generate_prompts *prompts, int64_t positions);
 void prompts_free(generate_prompts *prompts);

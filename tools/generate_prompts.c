@@ -109,7 +109,7 @@ int prompts_fit(tool_session *session, generate_options *options,
                                 "prompt %d has %lld tokens, and the model only %lld positions "
                                 "(max_position_embeddings): give a shorter one",
                                 i + 1, (long long)n, (long long)positions);
-        if (*wanted > room && options->has_length)
+        if (*wanted > room && (options->has_length || prompts->n > 1))
             return session_fail(session, EXIT_USAGE,
                                 "--max-new %lld: prompt %d has %lld tokens and the model %lld "
                                 "positions (max_position_embeddings): give at most %lld",

@@ -101,7 +101,8 @@ RINGMOE_API ringmoe_status ringmoe_tokens_encode(ringmoe_context *context,
  * rank's own part.
  *   result  out  or NULL; of the whole at the end
  * Returns as ringmoe_tokens_encode, the same on every rank; FILE also if a text changed
- * meanwhile; MISMATCH (the ranks have other texts, tokenizers or settings); MPI.
+ * meanwhile; MISMATCH (the ranks differ in settings, or in the number or the bytes of the texts
+ * or the size of the vocabulary, by which texts and tokenizers are compared); MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_tokens_encode_together(
     ringmoe_context *context, const ringmoe_tokenizer *tokenizer, const char *const *paths,

@@ -12,8 +12,7 @@
  *   panels of the matrix
  *
  * What a file has in blocks of the form that the matrix takes is packed block by block, not
- * rounded again. Strips come in the order of the file, and the system is told of those some way
- * ahead: its own reading ahead waits for the threads, which do more than read.
+ * rounded again. Strips come in the order of the file, so that the system reads it ahead.
  */
 #include "model/pack_weights.h"
 
@@ -172,15 +171,18 @@ static void note_failure(packing *work, ringmoe_status status, const rm_error *w
     omp_unset_lock(&work->lock);
 }
 
+/* A thread alone asks the disk ahead, since nobody reads while it packs; where there are
+ * several, the system's own reading ahead does as much, in larger pages. */
 static void pack_strips(packing *work)
 {
+    bool is_alone = work->compute->n_threads == 1;
 #pragma omp parallel num_threads(work->compute->n_threads)
     {
         strip_room room = {work->staging + omp_get_thread_num() * work->most_elements, {0}};
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < work->n_strips; i++) {
             rm_error why = {""};
-            if (i + STRIPS_AHEAD < work->n_strips)
+            if (is_alone && i + STRIPS_AHEAD < work->n_strips)
                 expect_strip(work, &work->strips[i + STRIPS_AHEAD]);
             ringmoe_status status = pack_strip(work, &work->strips[i], &room, &why);
             if (status != RINGMOE_OK) note_failure(work, status, &why);

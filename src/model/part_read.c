@@ -15,9 +15,6 @@ typedef struct part_reading {
 /* Elements of the file a thread has in memory at a time; runs as long as that or half of it are
  * read one by one, shorter ones with what lies between them. */
 enum { SPAN_ELEMENTS = 1 << 18, LONG_RUN_ELEMENTS = 1 << 14 };
-/* How far ahead of what is read the disk may be, in such stretches. */
-enum { BLOCKS_AHEAD = 32 };
-
 int64_t rm_weight_place_row(const rm_weight_place *place, const rm_parameter *parameter,
                             int64_t row)
 {
@@ -140,10 +137,6 @@ ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *pl
         for (int64_t done = 0; done < n; done += block) {
             rm_error why = {""};
             int64_t count = n - done < block ? n - done : block;
-            int64_t ahead = done + BLOCKS_AHEAD * block;
-            if (ahead < n)
-                rm_part_expect(place, parameter, part, first + ahead,
-                               n - ahead < block ? n - ahead : block);
             ringmoe_status found =
                 read_block(&reading, first + done, count, values + done, &buffer, &why);
             if (found == RINGMOE_OK) continue;

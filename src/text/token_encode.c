@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "comm/context.h"
 #include "text/tokens.h"
@@ -108,7 +109,8 @@ static ringmoe_status agree_on_texts(const rm_axis *world, const ringmoe_tokeniz
                               ringmoe_tokenizer_vocab_size(tokenizer),
                               settings->documents,
                               settings->flags,
-                              settings->end};
+                              settings->end,
+                              (int64_t)XXH64(settings->key, strlen(settings->key), 0)};
     return rm_agree_equal(world, values, sizeof values / sizeof values[0],
                           "texts, tokenizers and settings", error);
 }

@@ -257,9 +257,23 @@ static ringmoe_status add_stretch(tokenize_work *work, text_stretch wanted, rm_e
     return run_batch(work, error);
 }
 
-static bool is_asked_for(const rm_token_sink *sink, int64_t at)
+/* Whether all that begins at this byte of the texts, or behind it, is somebody else's. */
+static bool is_behind(const tokenize_work *work, int64_t at)
 {
-    return !sink->end || (at >= sink->first && at < sink->end);
+    return work->sink->end && work->before + at >= work->sink->end;
+}
+
+/* Goes past a file without opening it, if it lies before what is asked for. */
+static ringmoe_status skip_file(tokenize_work *work, char *path, bool *skipped, rm_error *error)
+{
+    char *const alone[] = {path, NULL};
+    int64_t bytes;
+    *skipped = false;
+    if (work->before >= work->sink->first) return RINGMOE_OK;
+    RM_TRY(rm_files_size(alone, &bytes, error));
+    *skipped = work->before + bytes <= work->sink->first;
+    if (*skipped) work->before += bytes;
+    return RINGMOE_OK;
 }
 
 static ringmoe_status tokenize_file(tokenize_work *work, const char *path, rm_error *error)
@@ -271,7 +285,7 @@ static ringmoe_status tokenize_file(tokenize_work *work, const char *path, rm_er
     RM_TRY(rm_file_map_open(path, &map, error));
     if (map.size > 0) work->maps[work->n_maps++] = map;
     const char *text = (const char *)map.data;
-    for (int64_t at = 0, end; at < map.size; at = end) {
+    for (int64_t at = 0, end; at < map.size && !is_behind(work, at); at = end) {
         end = end_of_stretch(work, text, map.size, at);
         text_stretch stretch = {.text = text + at,
                                 .bytes = end - at,
@@ -280,8 +294,7 @@ static ringmoe_status tokenize_file(tokenize_work *work, const char *path, rm_er
                                 .ends_file = end == map.size,
                                 .path = path};
         if (by_lines) line += count_lines(text + at, end - at);
-        if (is_asked_for(work->sink, work->before + at))
-            RM_TRY(add_stretch(work, stretch, error));
+        if (work->before + at >= work->sink->first) RM_TRY(add_stretch(work, stretch, error));
     }
     work->before += map.size;
     return RINGMOE_OK;
@@ -321,7 +334,11 @@ static void end(tokenize_work *work)
 
 static ringmoe_status tokenize_files(tokenize_work *work, char *const *files, rm_error *error)
 {
-    for (int64_t i = 0; files[i]; i++) RM_TRY(tokenize_file(work, files[i], error));
+    for (int64_t i = 0; files[i] && !is_behind(work, 0); i++) {
+        bool skipped;
+        RM_TRY(skip_file(work, files[i], &skipped, error));
+        if (!skipped) RM_TRY(tokenize_file(work, files[i], error));
+    }
     return run_batch(work, error);
 }
 

@@ -41,21 +41,26 @@ refused 'a template that refuses' 2 'not today' "$ringmoe" generate --model fold
 printf '{%% for m in messages %%}' >folder/chat_template.jinja
 refused 'a damaged template' 2 'template' "$ringmoe" generate --model folder --chat --prompt a
 
-# A stop that begins and ends inside of tokens, in each place of the text.
+# A stop that begins and ends anywhere in tokens: any letters of the text that stand in no \xNN.
+checks=0
+for seed in 1 2 3 4; do
+    # shellcheck disable=SC2086
+    done_well 'a text' "$ringmoe" $generate --prompt 'The experts' --seed $seed
+    shown=$(tail -c +12 out)
+    pieces=$(sed 's/\\x[0-9a-f][0-9a-f]/\n/g' <<<"$shown" | grep -o '[g-wyzG-Z]\{2,3\}' | head -3)
+    for piece in $pieces; do
+        # shellcheck disable=SC2086
+        done_well 'up to a stop' "$ringmoe" $generate --prompt 'The experts' --seed $seed --stop "$piece"
+        before=$(printf %s "${shown%%"$piece"*}")
+        [ "$(tail -c +12 out)" = "$before" ] || fail "stop '$piece' in '$shown': $(cat out)"
+        checks=$((checks + 1))
+    done
+done
+[ "$checks" -ge 4 ] || fail "only $checks stops were tried"
+
 # shellcheck disable=SC2086
 done_well 'a text' "$ringmoe" $generate --prompt 'The experts' --seed 5
 cp out text.out
-whole=$(tail -c +12 text.out | tr -d '\n')
-if [[ $whole =~ ^[[:print:]]+$ ]] && [ "${#whole}" -gt 12 ]; then
-    for at in 3 5 8; do
-        # shellcheck disable=SC2086
-        done_well 'up to a stop' "$ringmoe" $generate --prompt 'The experts' --seed 5 \
-            --stop "${whole:at:3}"
-        before=${whole%%"${whole:at:3}"*}
-        [ "$(tail -c +12 out)" = "$before" ] || fail "stop '${whole:at:3}': $(cat out)"
-    done
-fi
-
 # Together, on ranks, with experts in their file, from a file: the same text.
 for way in '' '--expert-memory 1' '--prompt Another'; do
     # shellcheck disable=SC2086
@@ -74,6 +79,8 @@ positions=$(sed -n 's/.*"max_position_embeddings": \([0-9]*\).*/\1/p' "$model/co
 for ((i = 0; i < positions - 3; i++)); do printf '<|im_end|>'; done >long
 done_well 'a long prompt' "$ringmoe" generate --model run --prompt-file long --threads 1 --json
 has '"new_tokens": [0-3],' out
+refused 'a long prompt beside another' 2 'give at most 3' "$ringmoe" generate --model run \
+    --prompt-file long --prompt-file prompt
 refused 'more than there is room for' 2 'give at most 3' "$ringmoe" generate --model run \
     --prompt-file long --max-new 4
 printf '<|im_end|><|im_end|><|im_end|>' >>long
