@@ -62,4 +62,5 @@ void launcher_let_go(void)
     if (to_shell < 0) return;
     signal(SIGPIPE, SIG_IGN); /* where there is no shell nobody reads it */
     (void)!write(to_shell, goodbye, sizeof goodbye - 1);
+    to_shell = -1;
 }

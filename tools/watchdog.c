@@ -80,7 +80,10 @@ void watchdog_set(ringmoe_context_settings *settings, double seconds, const char
 {
     struct sigaction action = {.sa_handler = on_abort, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
-    if (seconds > 0) sigaction(SIGABRT, &action, NULL);
+    if (seconds > 0)
+        sigaction(SIGABRT, &action, NULL);
+    else
+        launcher_let_go(); /* nobody would name a rank that dies */
     settings->watchdog_seconds = seconds;
     settings->alarm = take_alarm;
     settings->alarm_user = (void *)command;

@@ -127,6 +127,7 @@ static ringmoe_status time_passes(const probe *work, double *seconds)
         double taken = rm_clock_seconds() - start;
         if (run == 1 || (run > 1 && taken < *seconds)) *seconds = taken;
     }
+    rm_progress_leave(&work->mesh.context->progress);
     return RINGMOE_OK;
 }
 

@@ -214,5 +214,6 @@ ringmoe_status ringmoe_trainer_check_gradient(ringmoe_trainer *trainer, int para
     status = check_all(&check, parameter, direction, step, from_gradient, from_losses);
     rm_gradients_clear(&trainer->gradients);
     free_copies(&check);
+    rm_progress_leave(&context->progress);
     return status;
 }

@@ -15,7 +15,7 @@ injected_run() {
     # A rank that is started as it is has no number.
     [ "$ranks" -eq 1 ] || set -- "$@" INJECT_RANK="$victim"
     # shellcheck disable=SC2086
-    on_ranks "$ranks" env LD_PRELOAD="$inject" "$@" "$ringmoe" train $fault_run --out "$name"
+    on_ranks "$ranks" env LD_PRELOAD="$inject" "$@" "$ringmoe" train $fault_run --watchdog 0 --out "$name"
 }
 
 # How many calls of each kind the first and the last of so many ranks make.
