@@ -25,8 +25,8 @@ void launcher_end_job(int status);
  * died, so that the others have the time to say so. It ends them as soon as it knows, by
  * SIGKILL. Nothing where it is not Hydra, or there are no others. */
 void launcher_hold(void);
-/* After MPI has ended, as the last thing: this rank does not die, it has done its work. Also
- * from a signal handler. */
+/* No longer: when all work is done, as the last thing, or where there is no watchdog that would
+ * say so. Also from a signal handler. */
 void launcher_let_go(void);
 
 #endif

@@ -60,7 +60,8 @@ void launcher_let_go(void)
 {
     static const char goodbye[] = "goodbye\n";
     if (to_shell < 0) return;
-    signal(SIGPIPE, SIG_IGN); /* where there is no shell nobody reads it */
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN); /* where there is no shell to read it */
     (void)!write(to_shell, goodbye, sizeof goodbye - 1);
+    signal(SIGPIPE, before);
     to_shell = -1;
 }
