@@ -22,7 +22,7 @@ static ringmoe_status reserve(ringmoe_trainer *trainer, const ringmoe_save_setti
                               rm_error *error)
 {
     rm_arena *ring = &trainer->save.ring;
-    const char *before = ring->base;
+    size_t before = ring->reserved;
     const rm_parameter_table *table = rm_model_parameters(trainer->model);
     const ringmoe_context *context = trainer->mesh->context;
     ringmoe_mesh_dims dims = ringmoe_mesh_get_dims(trainer->mesh);
@@ -34,7 +34,7 @@ static ringmoe_status reserve(ringmoe_trainer *trainer, const ringmoe_save_setti
         status = rm_output_plan(&output, table, &writers, context->world.rank, "", error);
     if (status == RINGMOE_OK)
         status = rm_output_reserve(&output, ring, settings->buffer_bytes, error);
-    if (status == RINGMOE_OK && ring->base != before)
+    if (status == RINGMOE_OK && ring->reserved != before)
         rm_arena_touch(ring, context->compute.n_threads);
     rm_output_close(&output);
     rm_writers_free(&writers);

@@ -171,6 +171,10 @@ static int64_t choose_buffer(const train_job *job)
     return fits < half / 8 ? 0 : fits;
 }
 
+/* A buffer that the system refuses is halved so often; then saves stand in the way. All ranks
+ * have the same answers. */
+enum { BUFFER_TRIES = 5 };
+
 /* Whether some save of the run is beside training that goes on. */
 static bool has_saves_beside(const train_job *job)
 {
@@ -184,8 +188,13 @@ void train_save_prepare(train_job *job)
     train_saves *saves = &job->saves;
     if (saves->buffer_bytes >= 0 || !has_saves_beside(job)) return;
     saves->buffer_bytes = choose_buffer(job);
-    const ringmoe_save_settings settings = {.buffer_bytes = saves->buffer_bytes};
-    ringmoe_trainer_save_reserve(job->trainer, &settings);
+    for (int tries = 0; tries < BUFFER_TRIES; tries++) {
+        const ringmoe_save_settings settings = {.buffer_bytes = saves->buffer_bytes};
+        ringmoe_status problem = ringmoe_trainer_save_reserve(job->trainer, &settings);
+        if (problem != RINGMOE_ERROR_MEMORY) return;
+        saves->buffer_bytes /= 2;
+    }
+    saves->buffer_bytes = 0;
 }
 
 /* A folder that somebody has removed, or a disk that is gone, is not made anew. */
@@ -203,7 +212,7 @@ static int start(train_job *job)
 {
     char folder[SOURCE_PATH];
     train_saves *saves = &job->saves;
-    if (saves->buffer_bytes < 0) saves->buffer_bytes = choose_buffer(job);
+    if (saves->buffer_bytes < 0) saves->buffer_bytes = 0; /* nothing is trained beside it */
     const ringmoe_save_settings settings = {.buffer_bytes = saves->buffer_bytes};
     run_checkpoint_path(&job->run, saves->pending_step, folder, sizeof folder);
     ringmoe_status problem = ringmoe_trainer_save_start(job->trainer, folder, &settings);

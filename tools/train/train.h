@@ -116,8 +116,8 @@ int train_resume_folder(train_job *job);
  * waited for. A save that fails is a warning. `val_loss`: of the step's validation, or NAN. All
  * these return an exit status, of what training cannot go on after. */
 int train_save_begin(train_job *job, double val_loss);
-/* After the first step: takes the memory of saves beside training, if there will be any. What
- * fails then is left to the first save to say. */
+/* After the first step: takes the memory of saves beside training, if there will be any, as
+ * much as the system grants. */
 void train_save_prepare(train_job *job);
 /* To be called after each step. */
 int train_save_poll(train_job *job);
