@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A rank that dies as it begins a message, or never comes back from it: the job ends soon, with a
+# A rank that dies as it begins a message, or hangs within a pass: the job ends soon, with a
 # line that names it and the watchdog's status. Where another was just copying from the memory of the
 # one that died, UCX calls abort(): no sooner than that.
 . "$(dirname "$0")/faults.sh"
@@ -46,15 +46,17 @@ dies() {
     has "ringmoe train: watchdog: rank $victim .* has ended without a word; it was" "$name.all"
 }
 
-# hangs RANKS N OPTIONS...: it computes at the n-th message for ever, and the others wait for it.
+# hangs RANKS N OPTIONS...: it computes for ever where tokens are exchanged for the n-th time, and the
+# others wait for it.
 hangs() {
     local ranks=$1 n=$2 victim=$((RANDOM % $1)) name="hangs-$1-$2" status
     shift 2
     # shellcheck disable=SC2046,SC2086
-    timeout 120 "$mpiexec" -n "$ranks" $(injected "message:$n:loop" $victim) "$ringmoe" train $endless \
-        --watchdog 1 "$@" --out "$work/$name" >"$name.out" 2>"$name.err"
+    timeout 120 "$mpiexec" -n "$ranks" $(injected "exchange:$n:loop" $victim) "$ringmoe" train $endless \
+        --watchdog 1 --eval-every 0 "$@" --out "$work/$name" >"$name.out" 2>"$name.err"
     status=$?
     [ "$status" -eq 75 ] || fail "$name: status $status, not 75"
+    none_left "$name" || pkill -KILL -f -- "--out $work/$name\$"
     has "ringmoe train: watchdog: rank $victim .* hangs: never before .*; it is computing since .* \\(.*, step " "$name.err"
     has "ringmoe train: watchdog: rank $(((victim + 1) % ranks)) is waiting in .* for " "$name.err"
 }
@@ -64,5 +66,7 @@ for _ in 1 2 3; do
     dies 2 $((calls / 2 + RANDOM % (calls / 3))) --ep 2
     dies 3 $((calls / 2 + RANDOM % (calls / 3))) --dp 3
 done
-hangs 2 $((calls / 2 + RANDOM % (calls / 3))) --ep 2
+exchanges=$(sed -n 's/^exchange //p' counts)
+[ "$exchanges" -gt 4 ] || fail "only $exchanges exchanges"
+hangs 2 $((exchanges / 2 + RANDOM % (exchanges / 3))) --ep 2
 finish

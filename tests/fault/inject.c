@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 static const char *const kind_names[INJECT_KINDS] = {
-    "open",   "read",   "write", "sync",   "writeback", "reserve", "close",  "rename",
-    "folder", "remove", "link",  "memory", "map",       "fetch",   "thread", "message"};
+    "open",   "read", "write",  "sync", "writeback", "reserve", "close",   "rename",  "folder",
+    "remove", "link", "memory", "map",  "fetch",     "thread",  "message", "exchange"};
 
 static const struct {
     const char *word;

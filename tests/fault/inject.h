@@ -26,15 +26,16 @@ typedef enum inject_kind {
     INJECT_WRITEBACK, /* sync_file_range, after whose error fsync has none any more */
     INJECT_RESERVE,   /* ftruncate, fallocate, posix_fallocate */
     INJECT_CLOSE,
-    INJECT_RENAME,  /* rename, renameat */
-    INJECT_FOLDER,  /* mkdir, mkdirat */
-    INJECT_REMOVE,  /* unlink, unlinkat, rmdir */
-    INJECT_LINK,    /* symlink, symlinkat */
-    INJECT_MEMORY,  /* malloc and its relatives, strdup, open_memstream */
-    INJECT_MAP,     /* mmap */
-    INJECT_FETCH,   /* madvise, where it brings pages of a file in */
-    INJECT_THREAD,  /* pthread_create */
-    INJECT_MESSAGE, /* MPI_Isend, MPI_Iallreduce, MPI_Ialltoall, MPI_Ibcast; only signals */
+    INJECT_RENAME,   /* rename, renameat */
+    INJECT_FOLDER,   /* mkdir, mkdirat */
+    INJECT_REMOVE,   /* unlink, unlinkat, rmdir */
+    INJECT_LINK,     /* symlink, symlinkat */
+    INJECT_MEMORY,   /* malloc and its relatives, strdup, open_memstream */
+    INJECT_MAP,      /* mmap */
+    INJECT_FETCH,    /* madvise, where it brings pages of a file in */
+    INJECT_THREAD,   /* pthread_create */
+    INJECT_MESSAGE,  /* MPI_Isend, MPI_Iallreduce, MPI_Ialltoall, MPI_Ibcast; only signals */
+    INJECT_EXCHANGE, /* of these MPI_Ialltoall, which comes before tokens go to experts */
     INJECT_KINDS
 } inject_kind;
 

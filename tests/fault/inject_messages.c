@@ -24,6 +24,7 @@ int MPI_Iallreduce(const void *from, void *to, int count, MPI_Datatype type, MPI
 int MPI_Ialltoall(const void *from, int n_from, MPI_Datatype from_type, void *to, int n_to,
                   MPI_Datatype to_type, MPI_Comm comm, MPI_Request *request)
 {
+    inject_strikes(INJECT_EXCHANGE, __builtin_return_address(0));
     inject_strikes(INJECT_MESSAGE, __builtin_return_address(0));
     return PMPI_Ialltoall(from, n_from, from_type, to, n_to, to_type, comm, request);
 }
