@@ -208,11 +208,3 @@ ringmoe_status rm_tensor_load(const rm_tensor *tensor, int64_t first, int64_t n,
                ? RINGMOE_OK
                : fail_file(tensor, error);
 }
-
-void rm_tensor_expect(const rm_tensor *tensor, int64_t first, int64_t n)
-{
-    const unsigned char *data;
-    int64_t bytes = bytes_around(tensor, first, n, &data);
-    if (tensor->source)
-        rm_tensor_source_expect(tensor->source, data - tensor->source->map.data, bytes);
-}

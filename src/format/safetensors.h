@@ -107,7 +107,5 @@ typedef struct rm_tensor_window {
 ringmoe_status rm_tensor_load(const rm_tensor *tensor, int64_t first, int64_t n,
                               rm_read_buffer *buffer, rm_tensor_window *window,
                               rm_error *error);
-/* These elements will be loaded soon: the system may bring them from the disk meanwhile. */
-void rm_tensor_expect(const rm_tensor *tensor, int64_t first, int64_t n);
 
 #endif

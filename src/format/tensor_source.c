@@ -48,15 +48,6 @@ ringmoe_status rm_tensor_source_open(rm_tensor_source *source, const char *path,
     return rm_fail(error, status, "%s: %s", path, why.text);
 }
 
-void rm_tensor_source_expect(const rm_tensor_source *source, int64_t at, int64_t n)
-{
-#ifdef POSIX_FADV_WILLNEED
-    posix_fadvise(source->descriptor, (off_t)at, (off_t)n, POSIX_FADV_WILLNEED);
-#else
-    (void)source, (void)at, (void)n;
-#endif
-}
-
 void rm_tensor_source_close(rm_tensor_source *source)
 {
     rm_file_map_close(&source->map);

@@ -28,8 +28,6 @@ bool rm_tensor_source_get(const rm_tensor_source *source, int64_t at, void *byte
 /* The same for a header's reader, with FILE. */
 ringmoe_status rm_tensor_source_read(const rm_tensor_source *source, int64_t at, void *bytes,
                                      int64_t n, rm_error *error);
-/* n bytes from `at` on will be read soon: the system may begin. */
-void rm_tensor_source_expect(const rm_tensor_source *source, int64_t at, int64_t n);
 void rm_tensor_source_close(rm_tensor_source *source);
 
 #endif

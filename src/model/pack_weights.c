@@ -25,8 +25,6 @@
 
 /* Elements of a strip, about. */
 enum { STRIP_ELEMENTS = 1 << 18 };
-/* How many strips the disk may be ahead of the threads. */
-enum { STRIPS_AHEAD = 32 };
 
 /* Rows [first, first + n) of one matrix. */
 typedef struct weight_strip {
@@ -136,25 +134,13 @@ static ringmoe_status pack_blocks(const rm_compute *compute, const weight_strip 
     return RINGMOE_OK;
 }
 
-static rm_parameter_part part_of(const packing *work, const weight_strip *strip)
-{
-    return rm_parameter_part_of(strip->source->parameter, work->placement->tensor_ranks,
-                                work->placement->tensor_rank);
-}
-
-static void expect_strip(const packing *work, const weight_strip *strip)
-{
-    rm_parameter_part part = part_of(work, strip);
-    rm_part_expect(strip->source->place, strip->source->parameter, &part,
-                   strip->first * part.n_columns, strip->n * part.n_columns);
-}
-
 static ringmoe_status pack_strip(const packing *work, const weight_strip *strip,
                                  strip_room *room, rm_error *error)
 {
     const rm_matrix_source *source = strip->source;
     int64_t width = source->matrix->in;
-    rm_parameter_part part = part_of(work, strip);
+    rm_parameter_part part = rm_parameter_part_of(
+        source->parameter, work->placement->tensor_ranks, work->placement->tensor_rank);
     if (lies_in_blocks(work->compute, source, &part))
         return pack_blocks(work->compute, strip, &part, room, error);
     RM_TRY(rm_part_read_here(work->compute->kernels, source->place, source->parameter, &part,
@@ -171,19 +157,14 @@ static void note_failure(packing *work, ringmoe_status status, const rm_error *w
     omp_unset_lock(&work->lock);
 }
 
-/* A thread alone asks the disk ahead, since nobody reads while it packs; where there are
- * several, the system's own reading ahead does as much, in larger pages. */
 static void pack_strips(packing *work)
 {
-    bool is_alone = work->compute->n_threads == 1;
 #pragma omp parallel num_threads(work->compute->n_threads)
     {
         strip_room room = {work->staging + omp_get_thread_num() * work->most_elements, {0}};
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < work->n_strips; i++) {
             rm_error why = {""};
-            if (is_alone && i + STRIPS_AHEAD < work->n_strips)
-                expect_strip(work, &work->strips[i + STRIPS_AHEAD]);
             ringmoe_status status = pack_strip(work, &work->strips[i], &room, &why);
             if (status != RINGMOE_OK) note_failure(work, status, &why);
         }

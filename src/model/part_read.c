@@ -69,13 +69,6 @@ ringmoe_status rm_part_load(const rm_weight_place *place, const rm_parameter *pa
     return rm_tensor_load(place->tensor, begin, span, buffer, window, error);
 }
 
-void rm_part_expect(const rm_weight_place *place, const rm_parameter *parameter,
-                    const rm_parameter_part *part, int64_t at, int64_t n)
-{
-    int64_t begin, span = span_of(place, parameter, part, at, n, &begin);
-    rm_tensor_expect(place->tensor, begin, span);
-}
-
 /* One read, for a window of the part. */
 static ringmoe_status read_window(const part_reading *reading, int64_t at, int64_t n,
                                   rm_real *values, rm_read_buffer *buffer, rm_error *error)

@@ -25,8 +25,5 @@ ringmoe_status rm_part_read_here(const rm_kernels *kernels, const rm_weight_plac
 ringmoe_status rm_part_load(const rm_weight_place *place, const rm_parameter *parameter,
                             const rm_parameter_part *part, int64_t at, int64_t n,
                             rm_read_buffer *buffer, rm_tensor_window *window, rm_error *error);
-/* They will be asked for soon: the disk works on while threads convert what they have. */
-void rm_part_expect(const rm_weight_place *place, const rm_parameter *parameter,
-                    const rm_parameter_part *part, int64_t at, int64_t n);
 
 #endif
