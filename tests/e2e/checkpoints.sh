@@ -88,6 +88,8 @@ refused 'no model' 2 'model' "$ringmoe" train --data synthetic --resume=weights 
 refused 'a blank for =' 2 'did you mean --resume=weights' "$ringmoe" train --resume weights
 refused 'another word' 2 'off|run|weights' "$ringmoe" train --resume=moments
 absent none
+done_well 'random weights' "$ringmoe" train "${small[@]}" --model whole --steps 1 --out fresh
+has 'from +random weights; --resume=weights begins with' out
 done_well 'from weights' "$mpiexec" -n 2 "$ringmoe" train "${small[@]}" --resume=weights \
     --model whole/checkpoints/latest --out tuned
 has 'from +step 0, with the weights of whole/checkpoints/latest' out

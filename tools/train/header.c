@@ -108,7 +108,10 @@ static void print_beginning(const train_job *job)
     else if (job->weights[0])
         fputs("  from     step 0", job->screen);
     if (job->weights[0]) fprintf(job->screen, ", with the weights of %s", job->weights);
-    if (is_resumed || job->weights[0]) fputc('\n', job->screen);
+    if (job->leaves_weights)
+        fputs("  from     random weights; --resume=weights begins with the model's",
+              job->screen);
+    if (is_resumed || job->weights[0] || job->leaves_weights) fputc('\n', job->screen);
     options_describe_changes(&train_option_set, json_object_get(job->resumed, "settings"),
                              &job->options, changes, sizeof changes);
     if (changes[0]) fprintf(job->screen, "  changed  %s\n", changes);

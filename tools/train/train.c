@@ -159,6 +159,7 @@ static int open_tokenizer(train_job *job)
     char model[SOURCE_PATH];
     bool has_weights;
     int status = source_find(job->session, options->model, model, &has_weights);
+    job->leaves_weights = has_weights && options->resume == RESUME_OFF;
     bool is_preset = !model[0],
          is_own = !options->tokenizer && has_weights && strcmp(options->data, "synthetic") != 0;
     int most = is_preset ? INT_MAX : job->config.vocab_size;

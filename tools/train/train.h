@@ -80,6 +80,7 @@ typedef struct train_job {
     train_saves saves;
     json_t *line;              /* the newest of metrics, or NULL */
     json_t *news;              /* warnings and saves for the next line of metrics, or NULL */
+    bool leaves_weights;       /* the model has weights, and the run does not begin with them */
     char weights[SOURCE_PATH]; /* whose weights this start began with; "": none's */
     bool finished;             /* came to its end */
 } train_job;
