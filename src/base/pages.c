@@ -13,6 +13,11 @@ static int advise(const void *data, int64_t bytes, int advice)
     return madvise((void *)begin, (uintptr_t)data + (uintptr_t)bytes - begin, advice);
 }
 
+void rm_pages_ask(const void *data, int64_t bytes)
+{
+    advise(data, bytes, MADV_WILLNEED);
+}
+
 bool rm_pages_fetch(const void *data, int64_t bytes)
 {
 #ifdef MADV_POPULATE_READ

@@ -179,6 +179,13 @@ void rm_tensor_release(const rm_tensor *tensor, int64_t first, int64_t n)
     rm_pages_release(data, bytes);
 }
 
+void rm_tensor_ask(const rm_tensor *tensor, int64_t first, int64_t n)
+{
+    const unsigned char *data;
+    int64_t bytes = bytes_around(tensor, first, n, &data);
+    rm_pages_ask(data, bytes);
+}
+
 static ringmoe_status grow(rm_read_buffer *buffer, int64_t bytes, rm_error *error)
 {
     if (bytes <= buffer->room) return RINGMOE_OK;

@@ -92,6 +92,9 @@ ringmoe_status rm_tensor_fetch(const rm_tensor *tensor, int64_t first, int64_t n
                                rm_error *error);
 void rm_tensor_release(const rm_tensor *tensor, int64_t first, int64_t n);
 
+/* Has the disk begin to read these elements, which are about to be loaded. */
+void rm_tensor_ask(const rm_tensor *tensor, int64_t first, int64_t n);
+
 /* Memory of one thread to read into, which grows; zeroed at first, to be freed. */
 typedef struct rm_read_buffer {
     void *bytes;

@@ -5,12 +5,18 @@
  * An expert that has rows and no slot takes that of the one that was used longest ago, and is
  * packed from its file, in threads. Its packed form is the same as if it had been there all the
  * time, and so are all results.
+ *
+ * The files are mapped, and the disk is asked through the mapping for all experts that a layer
+ * is about to use, at once. The bytes are then read, not touched in the mapping: a file that is
+ * cut is an error and not the end of the process, and page faults would fetch too little at a
+ * time.
  */
 #include "model/expert_cache.h"
 
 #include <stdlib.h>
 
 #include "model/pack_weights.h"
+#include "model/part_read.h"
 
 /* An expert of this rank. */
 typedef struct cached_expert {
@@ -136,6 +142,19 @@ static void forget(rm_expert_cache *cache)
     }
 }
 
+/* The layer's missing experts begin to come from the disk together, not one after the other. */
+static void ask_for(const rm_expert_cache *cache, int n_wanted)
+{
+    const rm_placement *placement = &cache->model->table.placement;
+#pragma omp parallel for num_threads(cache->model->mesh->context->compute.n_threads)
+    for (int i = 0; i < n_wanted; i++) {
+        const rm_matrix_source *source = &cache->wanted[i];
+        rm_parameter_part part = rm_parameter_part_of(
+            source->parameter, placement->tensor_ranks, placement->tensor_rank);
+        rm_part_ask(source->place, source->parameter, &part);
+    }
+}
+
 static int bring(void *user, int layer, const int64_t *offsets, int first, int n)
 {
     rm_expert_cache *cache = user;
@@ -154,6 +173,7 @@ static int bring(void *user, int layer, const int64_t *offsets, int first, int n
     }
     if (n_wanted == 0) return end;
     rm_progress_tick(&context->progress);
+    ask_for(cache, n_wanted);
     ringmoe_status status =
         rm_pack_from_files(&context->compute, &cache->model->table.placement, cache->wanted,
                            n_wanted, &context->error);

@@ -15,6 +15,7 @@ typedef struct part_reading {
 /* Elements of the file a thread has in memory at a time; runs as long as that or half of it are
  * read one by one, shorter ones with what lies between them. */
 enum { SPAN_ELEMENTS = 1 << 18, LONG_RUN_ELEMENTS = 1 << 14 };
+
 int64_t rm_weight_place_row(const rm_weight_place *place, const rm_parameter *parameter,
                             int64_t row)
 {
@@ -59,6 +60,14 @@ static int64_t block_elements(const rm_parameter *parameter, const rm_parameter_
     if (part->n_columns >= LONG_RUN_ELEMENTS || width <= part->n_columns) return SPAN_ELEMENTS;
     int64_t n = SPAN_ELEMENTS / width * part->n_columns;
     return n > part->n_columns ? n : part->n_columns;
+}
+
+void rm_part_ask(const rm_weight_place *place, const rm_parameter *parameter,
+                 const rm_parameter_part *part)
+{
+    if (part->n_elements <= 0) return;
+    int64_t begin, span = span_of(place, parameter, part, 0, part->n_elements, &begin);
+    rm_tensor_ask(place->tensor, begin, span);
 }
 
 ringmoe_status rm_part_load(const rm_weight_place *place, const rm_parameter *parameter,

@@ -20,6 +20,9 @@ ringmoe_status rm_part_read_here(const rm_kernels *kernels, const rm_weight_plac
                                  const rm_parameter *parameter, const rm_parameter_part *part,
                                  int64_t first, int64_t n, rm_real *values,
                                  rm_read_buffer *buffer, rm_error *error);
+/* Has the disk begin to read the whole part, which is about to be read. */
+void rm_part_ask(const rm_weight_place *place, const rm_parameter *parameter,
+                 const rm_parameter_part *part);
 /* The stretch of the file that has these elements of the part, as it is stored; their number is
  * the caller's to bound. */
 ringmoe_status rm_part_load(const rm_weight_place *place, const rm_parameter *parameter,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A rank's part of a stored matrix: rows, narrow and wide columns, whole and from the middle,
- * for any number of threads; and a file that was cut.
+ * for any number of threads; what the disk is asked for; and a file that was cut.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,9 +9,25 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "model/part_read.h"
 #include "scratch.h"
+
+/* What this program's madvise was asked to have read. */
+static struct request {
+    const char *begin;
+    int64_t bytes;
+    int n;
+} asked;
+
+/* Hidden from UCX, which puts its own in the place of the one it finds. */
+__attribute__((visibility("hidden"))) int madvise(void *address, size_t length, int advice)
+{
+    if (advice == MADV_WILLNEED)
+        asked = (struct request){address, (int64_t)length, asked.n + 1};
+    return 0;
+}
 
 /* A matrix whose element i is i; exact in fp32. */
 static rm_safetensors *open_matrix(int64_t rows, int64_t columns)
@@ -92,9 +108,42 @@ static void reads_wide_columns(void **state)
     check_matrix(2, 700001, RM_SLICE_COLUMNS, 2);
 }
 
+/* The part's bytes are asked for, from its first to its last, and not a page more. */
+static void check_asked(const rm_tensor *tensor, const rm_parameter *parameter,
+                        const rm_parameter_part *part)
+{
+    const char *matrix = (const char *)tensor->data;
+    int64_t page = sysconf(_SC_PAGESIZE), size = sizeof(float);
+    int64_t last = part->n_elements - 1, row = last / part->n_columns;
+    int64_t begin = part->first_row * parameter->shape[1] + part->first_column;
+    int64_t end = (part->first_row + row) * parameter->shape[1] + part->first_column +
+                  last % part->n_columns + 1;
+    rm_weight_place place = {.tensor = tensor};
+    asked = (struct request){0};
+    rm_part_ask(&place, parameter, part);
+    assert_int_equal(asked.n, 1);
+    assert_true(asked.begin <= matrix + begin * size &&
+                asked.begin > matrix + begin * size - page);
+    assert_true(asked.begin + asked.bytes == matrix + end * size);
+}
+
+static void asks_for_parts(void **state)
+{
+    enum { ROWS = 1000, COLUMNS = 700, RANKS = 3 };
+    static const rm_slice slices[] = {RM_SLICE_NONE, RM_SLICE_ROWS, RM_SLICE_COLUMNS};
+    rm_safetensors *file = open_matrix(ROWS, COLUMNS);
+    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++) {
+        rm_parameter parameter = {.n_dims = 2, .shape = {ROWS, COLUMNS}, .slice = slices[i]};
+        for (int rank = 0; rank < RANKS; rank++) {
+            rm_parameter_part part = rm_parameter_part_of(&parameter, RANKS, rank);
+            check_asked(rm_safetensors_find(file, "m"), &parameter, &part);
+        }
+    }
+    rm_safetensors_close(&file);
+}
+
 static void names_a_file_that_was_cut(void **state)
 {
-#ifdef MADV_POPULATE_READ
     enum { ROWS = 1000, COLUMNS = 700 };
     rm_safetensors *file = open_matrix(ROWS, COLUMNS);
     rm_parameter parameter = {.n_dims = 2, .shape = {ROWS, COLUMNS}};
@@ -104,13 +153,13 @@ static void names_a_file_that_was_cut(void **state)
     rm_real *values = calloc(ROWS * COLUMNS, sizeof *values);
     assert_int_equal(truncate(scratch_path("matrix.safetensors"), 1 << 20), 0);
     rm_weight_place place = {.tensor = rm_safetensors_find(file, "m")};
+    rm_part_ask(&place, &parameter, &part);
     assert_int_equal(
         rm_part_read(&compute, &place, &parameter, &part, 0, part.n_elements, values, &error),
         RINGMOE_ERROR_FILE);
     assert_non_null(strstr(error.text, "matrix.safetensors: tensor m cannot be read"));
     free(values);
     rm_safetensors_close(&file);
-#endif
 }
 
 int main(void)
@@ -119,6 +168,7 @@ int main(void)
         cmocka_unit_test(reads_rows),
         cmocka_unit_test(reads_narrow_columns),
         cmocka_unit_test(reads_wide_columns),
+        cmocka_unit_test(asks_for_parts),
         cmocka_unit_test(names_a_file_that_was_cut),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
