@@ -4,6 +4,7 @@
  */
 #include "command.h"
 
+#include "info.h"
 #include "interrupt.h"
 #include "progress.h"
 #include "source.h"
@@ -56,6 +57,19 @@ static int show(void *user, int64_t done, int64_t total)
     return interrupt_requested();
 }
 
+/* With the types, which may be others than the source's. */
+static void print_outcome(tool_session *session, const char *out, double seconds)
+{
+    ringmoe_model_files files;
+    printf("wrote %s in %s", out, text_duration(seconds).text);
+    if (ringmoe_model_files_describe(session->context, out, &files) == RINGMOE_OK) {
+        printf(": ");
+        info_print_tensors(&files);
+    } else {
+        printf("\n");
+    }
+}
+
 static int convert(tool_session *session, const convert_options *options, const char *model)
 {
     ringmoe_convert_settings settings;
@@ -76,8 +90,7 @@ static int convert(tool_session *session, const convert_options *options, const 
         session, ringmoe_convert(session->context, model, options->out, &settings));
     progress_clear(&bar);
     if (!result && session->rank == 0)
-        printf("wrote %s in %s\n", options->out,
-               text_duration(clock_seconds() - bar.started).text);
+        print_outcome(session, options->out, clock_seconds() - bar.started);
     return result;
 }
 

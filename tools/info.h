@@ -30,6 +30,8 @@ void info_files_print(const info_files *found);
 void info_files_to_json(const info_files *found, json_t *object);
 /* Whether the path is a model's, and neither a run's nor a checkpoint's. */
 bool info_is_model(const char *path);
+/* "65 F32 (1.2 MiB), 226 BF16 (1.25 GiB), in 1 file" and the end of the line. */
+void info_print_tensors(const ringmoe_model_files *files);
 void info_print_config(const ringmoe_model_config *config);
 
 int info_machine(tool_session *session, const info_options *options);

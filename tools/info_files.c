@@ -60,10 +60,8 @@ void info_print_config(const ringmoe_model_config *config)
            config->tie_word_embeddings ? "tied" : "its own");
 }
 
-/* "65 F32 (1.2 MiB), 226 BF16 (1.25 GiB), in 1 file" */
-static void print_tensors(const ringmoe_model_files *files)
+void info_print_tensors(const ringmoe_model_files *files)
 {
-    printf("tensors      ");
     for (int i = 0; i < files->n_types; i++)
         printf("%lld %s (%s), ", (long long)files->types[i].n_tensors, files->types[i].name,
                text_bytes((double)files->types[i].bytes).text);
@@ -168,7 +166,8 @@ int info_files_open(tool_session *session, const char *model, info_files *found)
 void info_files_print(const info_files *found)
 {
     if (!found->has_weights) return;
-    print_tensors(&found->files);
+    printf("tensors      ");
+    info_print_tensors(&found->files);
     if (found->tokenizer)
         print_tokenizer(found->tokenizer);
     else if (found->why[0])

@@ -57,7 +57,7 @@ RINGMOE_API void ringmoe_convert_settings_default(ringmoe_convert_settings *sett
  * tokenizer.json and tokenizer_config.json are made.
  * Returns OK; ARGUMENT (names the setting, or what llama.cpp has not); FILE; FORMAT (the model
  * or its tokenizer is damaged or not known here); INTERRUPTED (progress said so); NUMERIC (a
- * number that the type cannot hold); MEMORY; MPI.
+ * number that is not finite, or that the type cannot hold); MEMORY; MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_convert(ringmoe_context *context, const char *model,
                                            const char *out,

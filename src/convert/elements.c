@@ -10,7 +10,6 @@
 #include "base/random.h"
 #include "convert/conversion.h"
 #include "format/dtype.h"
-#include "format/quants.h"
 #include "model/part_read.h"
 #include "simd/scalar_math.h"
 
@@ -68,47 +67,51 @@ static ringmoe_status read_rows(const rm_conversion *conversion, int index, int6
                         at, count, block->values, conversion->error);
 }
 
-/* False if the type cannot hold a number. */
-static bool convert_row(const rm_kernels *kernels, const rm_real *values, int64_t n,
+static void convert_row(const rm_kernels *kernels, const rm_real *values, int64_t n,
                         rm_dtype dtype, unsigned char *data)
 {
-    int64_t n_blocks = n / rm_dtype_block(dtype);
     switch (dtype) {
     case RM_DTYPE_BF16:
         for (int64_t i = 0; i < n; i++) {
             rm_bf16 narrow = rm_bf16_narrow(values[i]);
             memcpy(data + i * (int64_t)sizeof narrow, &narrow, sizeof narrow);
         }
-        return true;
+        break;
     case RM_DTYPE_Q8_0:
         kernels->quantise_q8(n, values, data);
-        return rm_quants_are_finite(data, n_blocks, RM_Q8_0_BYTES);
+        break;
     case RM_DTYPE_Q4_0:
         kernels->quantise_q4(n, values, data);
-        return rm_quants_are_finite(data, n_blocks, RM_Q4_0_BYTES);
+        break;
     default:
         for (int64_t i = 0; i < n; i++) {
             float single = (float)values[i];
             memcpy(data + i * (int64_t)sizeof single, &single, sizeof single);
         }
-        return true;
+        break;
     }
 }
 
-/* The block's first n rows, each to its place. False as in convert_row. */
-static bool convert_rows(const rm_compute *compute, const row_block *block, int64_t n,
+/* The block's first n rows, each to its place. */
+static void convert_rows(const rm_compute *compute, const row_block *block, int64_t n,
                          int64_t head_rows)
 {
-    int n_bad = 0;
 #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
     for (int64_t row = 0; row < n; row++) {
         int64_t to = head_rows > 0 ? rm_row_turned(head_rows, row) : row;
-        if (convert_row(compute->kernels, block->values + row * block->columns, block->columns,
-                        block->dtype, block->data + to * block->row_bytes))
-            continue;
-#pragma omp atomic
-        n_bad++;
+        convert_row(compute->kernels, block->values + row * block->columns, block->columns,
+                    block->dtype, block->data + to * block->row_bytes);
     }
+}
+
+/* Whatever type the source has: its numbers, its blocks' scales, and what they became. */
+static bool is_finite(const rm_compute *compute, const row_block *block, int64_t n)
+{
+    int n_bad = 0;
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16) reduction(+ : n_bad)
+    for (int64_t row = 0; row < n; row++)
+        n_bad += !rm_dtype_is_finite(block->dtype, block->data + row * block->row_bytes,
+                                     block->columns);
     return n_bad == 0;
 }
 
@@ -135,11 +138,14 @@ static ringmoe_status make_rows(const rm_conversion *conversion,
                                 const rm_converted_tensor *tensor, int index, int64_t first,
                                 int64_t n, const row_block *block)
 {
-    if (is_copied(&conversion->origins[index], tensor))
-        return copy_rows(conversion, index, first, n, block);
-    RM_TRY(read_rows(conversion, index, first, n, block));
-    if (convert_rows(&conversion->context->compute, block, n, tensor->head_rows))
-        return RINGMOE_OK;
+    const rm_compute *compute = &conversion->context->compute;
+    if (is_copied(&conversion->origins[index], tensor)) {
+        RM_TRY(copy_rows(conversion, index, first, n, block));
+    } else {
+        RM_TRY(read_rows(conversion, index, first, n, block));
+        convert_rows(compute, block, n, tensor->head_rows);
+    }
+    if (is_finite(compute, block, n)) return RINGMOE_OK;
     return rm_fail(conversion->error, RINGMOE_ERROR_NUMERIC,
                    "tensor %s: has a number that is not finite or too large for %s",
                    tensor->entry.name, rm_dtype_name(block->dtype));

@@ -85,6 +85,25 @@ int64_t rm_dtype_size(rm_dtype dtype, int64_t n)
     return (n + block - 1) / block * dtypes[dtype].bytes;
 }
 
+bool rm_dtype_is_finite(rm_dtype dtype, const unsigned char *data, int64_t n)
+{
+    if (dtypes[dtype].block > 1)
+        return rm_quants_are_finite(data, n / dtypes[dtype].block, dtypes[dtype].bytes);
+    const int bytes = dtypes[dtype].bytes;
+    const uint32_t exponent = bytes == 2 ? 0x7f80 : 0x7f800000;
+    int64_t n_bad = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t single = 0;
+        uint16_t half = 0;
+        if (bytes == 2)
+            memcpy(&half, data + 2 * i, sizeof half);
+        else
+            memcpy(&single, data + 4 * i, sizeof single);
+        n_bad += ((single | half) & exponent) == exponent;
+    }
+    return n_bad == 0;
+}
+
 const unsigned char *rm_tensor_at(const rm_tensor *tensor, int64_t element)
 {
     return tensor->data + element / dtypes[tensor->dtype].block * dtypes[tensor->dtype].bytes;

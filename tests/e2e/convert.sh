@@ -27,6 +27,7 @@ done_well 'to a folder in bf16' "$ringmoe" convert --model run --to hf --type bf
 has '"torch_dtype": "bfloat16"' narrow/config.json
 close 'a folder in bf16' "$before" "$(loss_of --model narrow --data text)" 0.01
 done_well 'to Q8_0' "$ringmoe" convert --model run --to gguf --type q8_0 --out small.gguf
+grep -q 'small.gguf in .* Q8_0 (.* F32 (.*, in 1 file' out || fail "the types are not said: $(cat out)"
 close 'Q8_0' "$before" "$(loss_of --model small.gguf --data text)" 0.02
 [ "$(stat -c %s small.gguf)" -lt $(($(stat -c %s model.gguf) / 3)) ] || fail 'Q8_0 is not small'
 done_well 'the model of a GGUF file' "$ringmoe" info --model small.gguf

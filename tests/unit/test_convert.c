@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "format/dtype.h"
+#include "format/gguf_file.h"
 #include "format/quants.h"
 
 /* --- every chain --- */
@@ -377,15 +378,55 @@ static void refuses_what_gguf_lacks(void **state)
     assert_int_not_equal(access(to, F_OK), 0);
 }
 
+/* Whether the numbers are copied, widened, rounded or put into blocks. */
 static void refuses_numbers_without_end(void **state)
 {
+    static const struct {
+        int format;
+        ringmoe_weights type;
+        const char *words;
+    } cases[] = {
+        {RINGMOE_MODEL_GGUF, RINGMOE_WEIGHTS_Q8_0, "blk.1.attn_k.weight: has a number that is"},
+        {RINGMOE_MODEL_GGUF, RINGMOE_WEIGHTS_Q4_0, "blk.1.attn_k.weight: has a number that is"},
+        {RINGMOE_MODEL_GGUF, RINGMOE_WEIGHTS_AUTO, "not finite or too large for F32"},
+        {RINGMOE_MODEL_FOLDER, RINGMOE_WEIGHTS_FP32, "not finite or too large for F32"},
+        {RINGMOE_MODEL_FOLDER, RINGMOE_WEIGHTS_BF16, "not finite or too large for BF16"},
+    };
     ringmoe_model_config config = plain_config(RINGMOE_FAMILY_LLAMA);
-    ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_GGUF, RINGMOE_WEIGHTS_Q4_0);
-    const char *folder = fresh(""), *to = fresh(".gguf");
+    const char *folder = fresh("");
     write_model(folder, &config, "model.layers.1.self_attn.k_proj.weight");
-    check_refused(folder, to, &settings, RINGMOE_ERROR_NUMERIC,
-                  "tensor blk.1.attn_k.weight: has a number that is not finite");
-    assert_int_not_equal(access(to, F_OK), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ringmoe_convert_settings settings = settings_of(cases[i].format, cases[i].type);
+        const char *to = fresh(cases[i].format == RINGMOE_MODEL_GGUF ? ".gguf" : "");
+        check_refused(folder, to, &settings, RINGMOE_ERROR_NUMERIC, cases[i].words);
+        assert_int_not_equal(access(to, F_OK), 0);
+    }
+}
+
+/* As a K-quant's or another block's broken scale, which is widened on the way. */
+static void refuses_scales_without_end(void **state)
+{
+    static const ringmoe_weights types[] = {RINGMOE_WEIGHTS_FP32, RINGMOE_WEIGHTS_Q8_0};
+    static const unsigned char nan_scale[] = {0x00, 0x7e};
+    ringmoe_model_config config = plain_config(RINGMOE_FAMILY_LLAMA);
+    ringmoe_convert_settings settings = settings_of(RINGMOE_MODEL_GGUF, RINGMOE_WEIGHTS_Q8_0);
+    const char *folder = fresh(""), *path = fresh(".gguf");
+    rm_error error = {""};
+    rm_gguf *file;
+    write_model(folder, &config, NULL);
+    convert(folder, path, &settings);
+    assert_int_equal(rm_gguf_open(path, &file, &error), RINGMOE_OK);
+    const rm_tensor *tensor = find_tensor(file, "blk.0.ffn_up.weight");
+    FILE *stream = fopen(path, "r+b");
+    fseek(stream, (long)(tensor->data - file->source.map.data), SEEK_SET);
+    assert_int_equal(fwrite(nan_scale, 1, 2, stream), 2);
+    fclose(stream);
+    rm_gguf_close(&file);
+    for (int i = 0; i < 2; i++) {
+        settings.type = types[i];
+        check_refused(path, fresh(".gguf"), &settings, RINGMOE_ERROR_NUMERIC,
+                      "tensor blk.0.ffn_up.weight: has a number that is not finite");
+    }
 }
 
 /* A folder with the config of `from` and these tensors of one number each. */
@@ -490,6 +531,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(keeps_what_is_there),
         cmocka_unit_test(refuses_what_gguf_lacks),
         cmocka_unit_test(refuses_numbers_without_end),
+        cmocka_unit_test(refuses_scales_without_end),
         cmocka_unit_test(refuses_fused_tensors),
     };
     if (argc != 2) return 2;
