@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Has the disk begin to read the pages that these bytes of a mapping lie on, all at once. Touches
- * none of them, so that a file that was cut does no harm, and promises nothing. */
+/* Has the disk begin to read the pages that these bytes of a mapping lie on, all at once.
+ * Touches none of them, so that a file that was cut does no harm, and promises nothing. */
 void rm_pages_ask(const void *data, int64_t bytes);
 /* Brings in the pages that these bytes of a mapping lie on. False if the file does not have
  * them any more or they cannot be read: touching them would end the process. A file that is cut
