@@ -3,7 +3,6 @@
  * The data of a tensor: rows of its parameters are read, or drawn, and written in its type, a
  * block of rows at a time.
  */
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -202,6 +202,8 @@ static double number_of(char *text)
     return strtod(text, NULL);
 }
 
+/* A whole number past 64 bits is one with a fraction: transformers writes 1e30 in full digits
+ * for "no limit" into the files of every tokenizer. */
 static bool read_number(rm_json_cursor *cursor, json_t **value)
 {
     char text[MAX_NUMBER_BYTES];
@@ -215,8 +217,7 @@ static bool read_number(rm_json_cursor *cursor, json_t **value)
     if (is_whole) {
         errno = 0;
         long long number = strtoll(text, NULL, 10);
-        if (errno == ERANGE) return fail(cursor, "a whole number that is too large");
-        return made(cursor, *value = json_integer(number));
+        if (errno != ERANGE) return made(cursor, *value = json_integer(number));
     }
     double number = number_of(text);
     if (!isfinite(number)) return fail(cursor, "a number that is too large");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * JSON text: our parser and jansson's must agree, on what is JSON and on what it says.
+ * JSON text: our parser and jansson's must agree, on what is JSON and on what it says. Whole
+ * numbers past 64 bits jansson takes only if all of them become real.
  */
 #include <string.h>
 
@@ -28,10 +29,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ringmoe_status status =
         rm_json_parse((const char *)data, (int64_t)size, &limits, &ours, &error);
     theirs = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
+    int all_real = !theirs;
+    if (all_real)
+        theirs = json_loadb((const char *)data, size,
+                            JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, NULL);
     FUZZ_CHECK(status == RINGMOE_OK || (status == RINGMOE_ERROR_FORMAT && error.text[0]));
     FUZZ_CHECK((status == RINGMOE_OK) == (ours != NULL));
     FUZZ_CHECK(!ours == !theirs || (!ours && may_differ(data, size)));
-    FUZZ_CHECK(!ours || !theirs || json_equal(ours, theirs));
+    FUZZ_CHECK(!ours || !theirs || all_real || json_equal(ours, theirs));
     json_decref(ours);
     json_decref(theirs);
     return 0;
