@@ -4,8 +4,8 @@
  * without one and adds pairs of products in 16 bits.
  *
  *   Q8_0   |w| times a with w's sign: a pair is at most 2 * 128 * 127, and is widened at once
- *   Q4_0   w + 8 in 0..15 times a: all of a block's pairs, at most 8 * 2 * 15 * 127, are added
- * in 16 bits; 8 times the sum of a is taken off at the end
+ *   Q4_0   w + 8 in 0..15 times a: all of a block's pairs are added in 16 bits, from less 8
+ *          times the sum of a on
  *
  * A vector has 4 terms of 8 columns, so that a panel of B is two halves of 8 columns.
  */
@@ -90,12 +90,26 @@ BODY add_group_q4(const int m, const int8_t *bytes, int group, const __m256i w[H
     }
 }
 
+/* Less 8 times each row's sum of a, in the lower 16 bits of 32: where the sums of a column's
+ * pairs begin. A sum of 16 bits may run over on its way, but not in the end, where it is at
+ * most 16 * 8 * 127 for its own terms and as much for the others', which it alone is corrected
+ * for. */
+static inline void first_sums_q4(const char *a, int32_t first[QUANTISED_ROWS])
+{
+    __m128i sums =
+        _mm_loadu_si128((const __m128i *)(const void *)rm_step_sums(a, QUANTISED_ROWS));
+    __m128i less = _mm_sub_epi32(_mm_setzero_si128(), _mm_slli_epi32(sums, 3));
+    _mm_store_si128((__m128i *)first, _mm_and_si128(less, _mm_set1_epi32(0xFFFF)));
+}
+
 BODY multiply_q4(const int m, const char *a, const char *groups, whole_sums sums)
 {
     const int8_t *bytes = rm_step_bytes(a, QUANTISED_ROWS);
-    const __m256i lower_half = _mm256_set1_epi8(15);
+    const __m256i lower_half = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    _Alignas(16) int32_t first[QUANTISED_ROWS];
+    first_sums_q4(a, first);
     FOR_UNROLLED (i, m)
-        FOR_UNROLLED (h, HALVES) sums[i][h] = _mm256_setzero_si256();
+        FOR_UNROLLED (h, HALVES) sums[i][h] = _mm256_set1_epi32(first[i]);
     FOR_GROUPS(g, 4)
     {
         __m256i w[HALVES];
@@ -105,13 +119,8 @@ BODY multiply_q4(const int m, const char *a, const char *groups, whole_sums sums
             w[h] = _mm256_and_si256(_mm256_srli_epi16(load_half(groups, g, h), 4), lower_half);
         add_group_q4(m, bytes, g + 4, w, sums);
     }
-    FOR_UNROLLED (i, m) {
-        __m256i eight =
-            _mm256_slli_epi32(_mm256_set1_epi32(rm_step_sums(a, QUANTISED_ROWS)[i]), 3);
-        FOR_UNROLLED (h, HALVES)
-            sums[i][h] =
-                _mm256_sub_epi32(_mm256_madd_epi16(sums[i][h], _mm256_set1_epi16(1)), eight);
-    }
+    FOR_UNROLLED (i, m)
+        FOR_UNROLLED (h, HALVES) sums[i][h] = _mm256_madd_epi16(sums[i][h], ones);
 }
 
 /* The same value, of which the compiler knows nothing. */
