@@ -38,6 +38,13 @@ typedef struct rm_ahead {
     int64_t step;
 } rm_ahead;
 
+/* Two panels of B, anywhere, and the columns of C that are theirs. */
+typedef struct rm_tile_pair {
+    const void *b[2];
+    rm_real *c[2];
+    int n[2]; /* 1 <= n <= nr */
+} rm_tile_pair;
+
 /* Products in one precision. Both operands are packed first, in a layout that belongs to the
  * level: only the five functions below know it. A packed panel of A holds up to `mr` rows, one
  * of B up to `nr` columns; what is missing up to mr or nr, and in depth up to a multiple of
@@ -78,12 +85,12 @@ typedef struct rm_tile_kernels {
     void (*tile)(int64_t k, const void *a, const void *b, rm_real *c, int64_t c_row, int m,
                  int n, bool add, rm_ahead ahead);
 
-    /* As tile, on two panels, b and b + b_panel bytes, for nr < n <= 2 nr: for few rows, whose
-     * B comes from memory, since two streams of it are read faster than one. The bits are
-     * tile's. 1 <= m <= pair_rows; NULL where that is 0. */
+    /* As tile, on two panels: for few rows, whose B comes from memory, since two streams of it
+     * are read faster than one, where each goes on for long. More of both panels is asked for
+     * if that pays. The bits are tile's. 1 <= m <= pair_rows; NULL where that is 0. */
     int pair_rows;
-    void (*tile_pair)(int64_t k, const void *a, const void *b, int64_t b_panel, rm_real *c,
-                      int64_t c_row, int m, int n, bool add);
+    void (*tile_pair)(int64_t k, const void *a, const rm_tile_pair *pair, int64_t c_row, int m,
+                      bool add);
 
     /* Around the tiles of one thread, if the level needs it (tile registers); NULL: not.
      * Between them the thread may call any kernel but peak, which begins and ends by itself. */

@@ -35,6 +35,7 @@ PACK_PAIRS_FUNCTION(pack_b_steps_amx, PAIRS_OF_B, false)
 #define INT8_TILES(kind, bytes)                                                                \
     RM_QUANTISED_TILES(QUANTISED_ROWS, 1, bytes, 384, pack_a_lines_quantised,                  \
                        pack_b_lines_##kind, rm_pack_b_blocks_##kind, .tile = tile_int8_##kind, \
+                       .pair_rows = QUANTISED_PAIR, .tile_pair = tile_pair_##kind,             \
                        .begin = int8_begin, .end = int8_end, .peak = peak_int8)
 
 const rm_kernels rm_kernels_amx = {

@@ -25,6 +25,9 @@ typedef struct quantised_target {
     bool add;
 } quantised_target;
 
+/* Rows of a tile of two panels, and how far ahead of its use each of them is asked for. */
+enum { QUANTISED_PAIR = 4, PAIR_AHEAD = 1024 };
+
 typedef vec quantised_sums[QUANTISED_ROWS][PANEL_VECTORS];
 
 /* Scales the whole sums of a step and adds them. */
@@ -126,6 +129,49 @@ _Static_assert(QUANTISED_ROWS % 4 == 0 && QUANTISED_TILE <= 12, "no more functio
 QUANTISED_TILES(tile_q8, KIND_Q8)
 QUANTISED_TILES(tile_q4, KIND_Q4)
 
+/* --- two panels at once ------------------------------------------------------------------- */
+BODY pair_quantised(const quantised_kind kind, const int m, int64_t k, const char *a,
+                    const rm_tile_pair *pair, int64_t c_row, bool add)
+{
+    quantised_sums sums[2];
+    const char *b[2] = {pair->b[0], pair->b[1]};
+    FOR_UNROLLED (s, 2)
+        FOR_UNROLLED (i, m)
+            FOR_UNROLLED (v, PANEL_VECTORS) sums[s][i][v] = vec_all(0);
+    for (; k > 0; k -= RM_BLOCK_TERMS, a += QUANTISED_ROWS * RM_STEP_ROW_BYTES)
+        FOR_UNROLLED (s, 2) {
+            ask_for_step(b[s] + PAIR_AHEAD, step_bytes(kind));
+            add_step(kind, m, a, b[s], sums[s]);
+            b[s] += step_bytes(kind);
+        }
+    FOR_UNROLLED (s, 2)
+        store_quantised(m, sums[s], &(quantised_target){pair->c[s], c_row, pair->n[s], add});
+}
+
+typedef void quantised_pair_function(int64_t k, const char *a, const rm_tile_pair *pair,
+                                     int64_t c_row, bool add);
+#define QUANTISED_PAIR_OF_ROWS(name, kind, rows)                                               \
+    static void name##_##rows(int64_t k, const char *a, const rm_tile_pair *pair,              \
+                              int64_t c_row, bool add)                                         \
+    {                                                                                          \
+        pair_quantised(kind, rows, k, a, pair, c_row, add);                                    \
+    }
+#define QUANTISED_PAIRS(name, kind)                                                            \
+    QUANTISED_PAIR_OF_ROWS(name, kind, 1)                                                      \
+    QUANTISED_PAIR_OF_ROWS(name, kind, 2)                                                      \
+    QUANTISED_PAIR_OF_ROWS(name, kind, 3)                                                      \
+    QUANTISED_PAIR_OF_ROWS(name, kind, 4)                                                      \
+    static quantised_pair_function *const name##_of_rows[QUANTISED_PAIR] = {                   \
+        name##_1, name##_2, name##_3, name##_4};                                               \
+    static void name(int64_t k, const void *a, const rm_tile_pair *pair, int64_t c_row, int m, \
+                     bool add)                                                                 \
+    {                                                                                          \
+        name##_of_rows[m - 1](k, a, pair, c_row, add);                                         \
+    }
+
+QUANTISED_PAIRS(tile_pair_q8, KIND_Q8)
+QUANTISED_PAIRS(tile_pair_q4, KIND_Q4)
+
 static void pack_a_lines_quantised(int64_t k, int m, const rm_real *const *lines, void *panel)
 {
     quantise_rows(QUANTISED_ROWS, k, m, lines, panel);
@@ -135,6 +181,7 @@ static void pack_a_lines_quantised(int64_t k, int m, const rm_real *const *lines
 #define VECTOR_QUANTISED(kind, bytes, rows_of_block, peak_function)                            \
     RM_QUANTISED_TILES(QUANTISED_ROWS, 1, bytes, rows_of_block, pack_a_lines_quantised,        \
                        pack_b_lines_##kind, rm_pack_b_blocks_##kind, .tile = tile_##kind,      \
+                       .pair_rows = QUANTISED_PAIR, .tile_pair = tile_pair_##kind,             \
                        .peak = peak_function)
 #define VECTOR_Q8_TILES(rows_of_block, peak_function)                                          \
     VECTOR_QUANTISED(q8, RM_Q8_BYTES, rows_of_block, peak_function)

@@ -5,7 +5,8 @@
  * gated pair. The loops are nested by what is to be read once:
  *
  *   many rows   slice of the depth, panel of B, tile     A's slice stays in the cache
- *   few rows    panel of B, slice, tile                  B is read as it lies in memory
+ *   few rows    panel of B, slice, tile                  B is read as it lies in memory,
+ *                                                        in two streams
  *
  * Where the inner dimension is cut, this is done for one of its blocks after the other, and
  * their sums are joined in the tree before they go to their rows.
@@ -85,42 +86,67 @@ static void run_many_rows(const product_block *block, const rm_packed *b, rm_rea
     } while (first < b->k);
 }
 
-/* Two panels at once: the sums of very few rows, for which B is read from memory as fast as
- * two streams of it allow. */
-static void run_pair(const product_block *block, const rm_packed *b, int64_t column, rm_real *c,
-                     bool add)
+/* A run of panels, read one after the other: columns [first, first + n) of the block. */
+typedef struct panel_stream {
+    const rm_packed *b;
+    int64_t first, n;
+    rm_real *c; /* of the block's first column */
+} panel_stream;
+
+/* The panels at `column` of two streams at once. */
+static void run_pair(const product_block *block, const panel_stream streams[2], int64_t column,
+                     int64_t c_row, bool add)
 {
     const rm_operand *rows = block->rows;
     const rm_tile_kernels *kernels = rows->kernels;
-    int64_t b_panel = rm_whole(b->k, kernels->depth_step) * kernels->b_term;
-    int n = (int)rm_least(block->n_columns - column, 2 * kernels->nr);
-    for (int64_t first = 0; first < b->k; first += kernels->depth_block)
-        kernels->tile_pair(rm_least(b->k - first, kernels->depth_block),
-                           slice_of_rows(block, first),
-                           panels_at(kernels, b, block->column + column, first), b_panel,
-                           c + column, block->n_columns, (int)rows->width, n, add || first > 0);
+    for (int64_t first = 0; first < rows->depth; first += kernels->depth_block) {
+        rm_tile_pair pair;
+        for (int s = 0; s < 2; s++) {
+            int64_t at = streams[s].first + column;
+            pair.b[s] = panels_at(kernels, streams[s].b, block->column + at, first);
+            pair.c[s] = streams[s].c + at;
+            pair.n[s] = (int)rm_least(streams[s].n - column, kernels->nr);
+        }
+        kernels->tile_pair(rm_least(rows->depth - first, kernels->depth_block),
+                           slice_of_rows(block, first), &pair, c_row, (int)rows->width,
+                           add || first > 0);
+    }
 }
 
-static void run_panel(const product_block *block, const rm_packed *b, int64_t column,
-                      rm_real *c, bool add)
+static void run_panels(const product_block *block, const panel_stream *stream, int64_t column,
+                       int64_t c_row, bool add)
 {
     const rm_tile_kernels *kernels = block->rows->kernels;
-    int64_t first = 0, n = rm_least(block->n_columns - column, kernels->nr);
-    do {
-        run_slice(block, b, first, slice_of_rows(block, first), column, n, c, block->n_columns,
-                  add || first > 0);
-        first += kernels->depth_block;
-    } while (first < b->k);
+    for (; column < stream->n; column += kernels->nr) {
+        int64_t first = 0, n = rm_least(stream->n - column, kernels->nr);
+        do {
+            run_slice(block, stream->b, first, slice_of_rows(block, first),
+                      stream->first + column, n, stream->c, c_row, add || first > 0);
+            first += kernels->depth_block;
+        } while (first < stream->b->k);
+    }
 }
 
-static void run_few_rows(const product_block *block, const rm_packed *b, rm_real *c, bool add)
+/* Two streams side by side where the rows are so few that B is read from memory as fast as
+ * that allows; what is left of either alone. */
+static void run_streams(const product_block *block, const panel_stream streams[2],
+                        int64_t c_row, bool add)
 {
     const rm_operand *rows = block->rows;
-    int64_t column = 0, nr = rows->kernels->nr;
+    int64_t column = 0, both = rm_least(streams[0].n, streams[1].n);
     if (rows->width <= rows->kernels->pair_rows && rows->depth > 0)
-        for (; column + nr < block->n_columns; column += 2 * nr)
-            run_pair(block, b, column, c, add);
-    for (; column < block->n_columns; column += nr) run_panel(block, b, column, c, add);
+        for (; column < both; column += rows->kernels->nr)
+            run_pair(block, streams, column, c_row, add);
+    for (int s = 0; s < 2; s++) run_panels(block, &streams[s], column, c_row, add);
+}
+
+/* Halves of the columns side by side. */
+static void run_few_rows(const product_block *block, const rm_packed *b, rm_real *c,
+                         int64_t c_row, bool add)
+{
+    int64_t n = block->n_columns, nr = block->rows->kernels->nr;
+    int64_t half = rm_least(n, rm_whole(rm_ceil_divide(n, 2), nr));
+    run_streams(block, (panel_stream[]){{b, 0, half, c}, {b, half, n - half, c}}, c_row, add);
 }
 
 static bool has_few_rows(const product_block *block)
@@ -148,7 +174,7 @@ static void run_inner_block(product_block *block, int inner, rm_real *c)
             rm_packed_block(block->rows->kernels, rm_product_term_of(product, i).b, inner);
         rm_operand_pack(block->rows);
         if (has_few_rows(block))
-            run_few_rows(block, &b, c, i > 0);
+            run_few_rows(block, &b, c, block->n_columns, i > 0);
         else
             run_many_rows(block, &b, c, NULL, NULL, i > 0);
     }
@@ -209,6 +235,17 @@ static bool is_direct(const rm_product *product, const rm_tile_kernels *kernels)
     return !product->c_rows && !product->up && product->b->k <= kernels->depth_block;
 }
 
+static void run_direct(const product_block *block)
+{
+    const rm_product *product = block->job->product;
+    rm_real *c = product->c + place_of_row(block, block->job->first_row);
+    if (has_few_rows(block))
+        run_few_rows(block, product->b, c, product->c_stride, product->add);
+    else
+        run_slice(block, product->b, 0, slice_of_rows(block, 0), 0, block->n_columns, c,
+                  product->c_stride, product->add);
+}
+
 /* One product over the whole depth, or a gated pair. */
 static void run_simple(const rm_kernels *kernels, product_block *block)
 {
@@ -216,17 +253,17 @@ static void run_simple(const rm_kernels *kernels, product_block *block)
     rm_real *c = block->own->c, *c_up = c + block->job->n_rows * block->n_columns;
     rm_operand_pack(block->rows);
     if (is_direct(product, block->rows->kernels)) {
-        run_slice(block, product->b, 0, slice_of_rows(block, 0), 0, block->n_columns,
-                  product->c + place_of_row(block, block->job->first_row), product->c_stride,
-                  product->add);
+        run_direct(block);
         return;
     }
-    if (has_few_rows(block)) {
-        run_few_rows(block, product->b, c, false);
-        if (product->up) run_few_rows(block, product->up, c_up, false);
-    } else {
+    int64_t n = block->n_columns;
+    if (!has_few_rows(block))
         run_many_rows(block, product->b, c, product->up, c_up, false);
-    }
+    else if (product->up)
+        run_streams(block, (panel_stream[]){{product->b, 0, n, c}, {product->up, 0, n, c_up}},
+                    n, false);
+    else
+        run_few_rows(block, product->b, c, n, false);
     if (product->up)
         store_gated(kernels, block, c, c_up);
     else

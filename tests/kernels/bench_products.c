@@ -76,17 +76,20 @@ static void run_block(void *context)
     if (t->end) t->end();
 }
 
-/* Two panels at once. */
+/* Two panels at once, one of each half. */
 static void run_pairs(const product_work *w)
 {
     const rm_tile_kernels *t = w->tiles;
-    int64_t panel_bytes = w->k * t->b_term;
-    for (int64_t panel = w->at; panel + 1 < w->at + w->n_panels; panel += 2)
+    int64_t panel_bytes = w->k * t->b_term, half = w->n_panels / 2;
+    for (int64_t panel = w->at; panel < w->at + half; panel++)
         for (int64_t first = 0; first < w->k; first += t->depth_block) {
             int64_t depth = w->k - first < t->depth_block ? w->k - first : t->depth_block;
-            t->tile_pair(depth, w->a + first * t->a_term,
-                         w->b + panel * panel_bytes + first * t->b_term, panel_bytes, w->c,
-                         2 * t->nr, (int)w->m, 2 * t->nr, first > 0);
+            const char *b = w->b + panel * panel_bytes + first * t->b_term;
+            rm_tile_pair pair = {.b = {b, b + half * panel_bytes},
+                                 .c = {w->c, w->c + t->nr},
+                                 .n = {t->nr, t->nr}};
+            t->tile_pair(depth, w->a + first * t->a_term, &pair, 2 * t->nr, (int)w->m,
+                         first > 0);
         }
 }
 

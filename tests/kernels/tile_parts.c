@@ -60,8 +60,11 @@ void expect_pair(const tile_subject *subject, const tile_case *part, int64_t b_a
     int n_taken = subject->c->n_taken;
     int64_t span = (int64_t)part->m * part->n;
     rm_real *c = start_part(subject, part, part->n, span, want);
-    subject->tiles->tile_pair(part->k, part->a, part->b, b_apart, c, part->n, part->m, part->n,
-                              part->add);
+    int nr = subject->tiles->nr;
+    rm_tile_pair pair = {.b = {part->b, (const char *)part->b + b_apart},
+                         .c = {c, c + nr},
+                         .n = {nr, part->n - nr}};
+    subject->tiles->tile_pair(part->k, part->a, &pair, part->n, part->m, part->add);
     expect_same(subject->c, part->name, span, c, want);
     buffers_verify(subject->c);
     subject->c->n_taken = n_taken;
