@@ -12,6 +12,7 @@
 
 #include "model/expert_cache.h"
 #include "model/stage.h"
+#include "tensor/team.h"
 
 void rm_kv_cache_layout(rm_kv_cache *cache, const ringmoe_model *model, int n_places,
                         int64_t capacity, rm_arena *arena)
@@ -138,6 +139,36 @@ typedef struct decoding {
     rm_real *logits;
 } decoding;
 
+/* A stage's part of a pass, which the threads go through together. */
+typedef struct held_stage {
+    const rm_walk *walk;
+    rm_real *logits;
+    ringmoe_status status;
+} held_stage;
+
+static ringmoe_status run_stage(const rm_walk *walk, rm_real *logits)
+{
+    RM_TRY(rm_stage_forward(walk));
+    return walk->stage->is_last ? rm_head_decode(walk, logits) : RINGMOE_OK;
+}
+
+static void run_held(void *user)
+{
+    held_stage *held = user;
+    held->status = run_stage(held->walk, held->logits);
+}
+
+/* Few rows are nothing but products and attention; where experts are brought from a file, that
+ * is done in parallel regions. */
+static ringmoe_status run_rows(const rm_walk *walk, rm_real *logits)
+{
+    held_stage held = {.walk = walk, .logits = logits};
+    bool is_short = walk->decode->generated && walk->n_tokens <= RM_ROWS_AT_ONCE;
+    if (!is_short || walk->model->expert_cache) return run_stage(walk, logits);
+    rm_team_hold(walk->compute, run_held, &held);
+    return held.status;
+}
+
 /* The label's step and microbatch tell where in the texts a rank is. */
 static ringmoe_status decode_stage(ringmoe_model *model, const ringmoe_stage_call *call,
                                    void *user)
@@ -155,8 +186,7 @@ static ringmoe_status decode_stage(ringmoe_model *model, const ringmoe_stage_cal
     walk.decode = work->batch;
     walk.operation = walk.moe.label.operation = RM_OPERATION_GENERATE;
     walk.result = &result;
-    RM_TRY(rm_stage_forward(&walk));
-    if (walk.stage->is_last) RM_TRY(rm_head_decode(&walk, work->logits));
+    RM_TRY(run_rows(&walk, work->logits));
     return rm_expert_cache_settle(model);
 }
 

@@ -33,12 +33,20 @@ void rm_balance_fractions(const ringmoe_moe_settings *settings, const int64_t *g
         routing->fractions[e] = total > 0 ? (double)counts[e] / (double)total : 0;
 }
 
-static double balance_of_token(const ringmoe_moe_settings *settings, const double *fractions,
-                               const rm_real *scores)
+typedef struct balanced_tokens {
+    const ringmoe_moe_settings *settings;
+    rm_routing *routing;
+} balanced_tokens;
+
+static void balance_token(void *user, int64_t t)
 {
+    const balanced_tokens *tokens = user;
+    const ringmoe_moe_settings *settings = tokens->settings;
+    const rm_real *scores = tokens->routing->scores + t * settings->n_experts;
     double sum = 0;
-    for (int e = 0; e < settings->n_experts; e++) sum += fractions[e] * (double)scores[e];
-    return sum * rm_scores_probability_factor(settings, scores);
+    for (int e = 0; e < settings->n_experts; e++)
+        sum += tokens->routing->fractions[e] * (double)scores[e];
+    tokens->routing->token_balance[t] = sum * rm_scores_probability_factor(settings, scores);
 }
 
 static double load_max_over_mean(const ringmoe_moe_settings *settings, const int64_t *counts,
@@ -55,10 +63,8 @@ void rm_balance_losses(const rm_compute *compute, const ringmoe_moe_settings *se
 {
     int64_t n = routing->n_tokens;
     int n_experts = settings->n_experts;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 64) if (n > 64)
-    for (int64_t t = 0; t < n; t++)
-        routing->token_balance[t] =
-            balance_of_token(settings, routing->fractions, routing->scores + t * n_experts);
+    balanced_tokens tokens = {settings, routing};
+    rm_rows_run(compute, n, balance_token, &tokens);
     double balance = 0, squares = 0;
     for (int64_t t = 0; t < n; t++) {
         balance += routing->token_balance[t];

@@ -10,19 +10,27 @@
 
 #include <string.h>
 
+typedef struct combined_tokens {
+    const rm_moe_call *call;
+    rm_real *y;
+} combined_tokens;
+
 /* y[t], which holds its shared output if there is one, gets those of its choices. */
+static void combine_token(void *user, int64_t t)
+{
+    const combined_tokens *tokens = user;
+    const rm_moe_call *call = tokens->call;
+    int64_t width = call->settings->d_model;
+    rm_term *terms = rm_combine_terms(call->compute);
+    int n_terms = rm_dispatch_terms(call, t, terms);
+    rm_combine(call->compute, width, n_terms, terms, call->settings->d_ff_shared > 0,
+               tokens->y + t * width);
+}
+
 static void combine_tokens(const rm_moe_call *call, rm_real *y)
 {
-    int64_t width = call->settings->d_model;
-    int64_t n = call->saved->routing.n_tokens;
-    bool add = call->settings->d_ff_shared > 0;
-#pragma omp parallel for num_threads(call->compute->n_threads)                                 \
-    schedule(dynamic, RM_ROWS_AT_ONCE) if (n > RM_ROWS_AT_ONCE)
-    for (int64_t t = 0; t < n; t++) {
-        rm_term *terms = rm_combine_terms(call->compute);
-        int n_terms = rm_dispatch_terms(call, t, terms);
-        rm_combine(call->compute, width, n_terms, terms, add, y + t * width);
-    }
+    combined_tokens tokens = {call, y};
+    rm_rows_run(call->compute, call->saved->routing.n_tokens, combine_token, &tokens);
 }
 
 static ringmoe_status forward(rm_moe_call *call, const rm_real *x, rm_real *y)

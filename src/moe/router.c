@@ -62,8 +62,9 @@ static const rm_real *selection_scores(const rm_router *router, const rm_real *l
     return biased;
 }
 
-static void route_token(const rm_router *router, int64_t token)
+static void route_token(void *user, int64_t token)
 {
+    const rm_router *router = user;
     const ringmoe_moe_settings *settings = router->settings;
     rm_routing *routing = router->routing;
     int64_t row = token * settings->n_experts, choice = token * settings->top_k;
@@ -91,9 +92,8 @@ void rm_router_forward(const rm_router *router, const rm_real *x, ringmoe_moe_st
     rm_linear(compute, &router->weights->router, n, input, routing->logits, false);
     if (has_noise(router, RINGMOE_NOISE_NOISY_TOPK))
         rm_linear(compute, &router->weights->router_noise, n, input, routing->spread, false);
-#pragma omp parallel for num_threads(compute->n_threads)                                       \
-    schedule(dynamic, RM_ROWS_AT_ONCE) if (n > RM_ROWS_AT_ONCE)
-    for (int64_t t = 0; t < n; t++) route_token(router, t);
+    rm_router tokens = *router;
+    rm_rows_run(compute, n, route_token, &tokens);
     rm_balance_count(settings, routing);
     bool global = settings->balance_scope == RINGMOE_BALANCE_GLOBAL;
     rm_balance_fractions(settings, global ? router->pass->balance_counts : NULL, routing);

@@ -18,16 +18,19 @@ static ringmoe_status sum(const rm_moe_call *call, rm_real *numbers, int64_t n)
 }
 
 /* gates = sigmoid(w x). */
-static void forward_gates(const rm_moe_call *call, const rm_real *x)
+typedef struct gated_tokens {
+    const rm_moe_call *call;
+    const rm_real *x;
+} gated_tokens;
+
+static void gate_token(void *user, int64_t t)
 {
+    const gated_tokens *tokens = user;
+    const rm_moe_call *call = tokens->call;
     int64_t width = call->settings->d_model;
-    const rm_moe_saved *saved = call->saved;
-#pragma omp parallel for num_threads(call->compute->n_threads) schedule(dynamic, 16)
-    for (int64_t t = 0; t < saved->routing.n_tokens; t++) {
-        rm_real logit =
-            call->compute->kernels->dot(width, call->weights->shared_gate, x + t * width);
-        saved->gates[t] = (rm_real)(1 / (1 + exp(-(double)logit)));
-    }
+    rm_real logit =
+        call->compute->kernels->dot(width, call->weights->shared_gate, tokens->x + t * width);
+    call->saved->gates[t] = (rm_real)(1 / (1 + exp(-(double)logit)));
 }
 
 ringmoe_status rm_shared_expert_forward(const rm_moe_call *call, const rm_real *x, rm_real *y)
@@ -35,7 +38,8 @@ ringmoe_status rm_shared_expert_forward(const rm_moe_call *call, const rm_real *
     const rm_moe_saved *saved = call->saved;
     int64_t n = saved->routing.n_tokens, offsets[2] = {0, n};
     rm_swiglu_rows rows = {.n_experts = 1, .offsets = offsets, .x = x, .weights = saved->gates};
-    if (saved->gates) forward_gates(call, x);
+    gated_tokens tokens = {call, x};
+    if (saved->gates) rm_rows_run(call->compute, n, gate_token, &tokens);
     rm_swiglu_forward(call->compute, &call->weights->shared, &rows, &saved->shared, y, NULL);
     return sum(call, y, n * call->settings->d_model);
 }

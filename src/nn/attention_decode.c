@@ -13,11 +13,14 @@
 #include "nn/attention_decode.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
+#include "tensor/team.h"
 #include "tensor/tiles.h"
 
 enum { SPAN = 256, KEYS_AT_ONCE = 32, HEADS_AT_ONCE = 64, TASKS_A_THREAD = 3 };
+enum { JOINS_AT_ONCE = 4, JOINS_ALONE = 32 };
 /* What a part has beside its sums. */
 enum { PART_MAX, PART_TOTAL, PART_SUMS };
 
@@ -31,6 +34,7 @@ typedef struct decode_pass {
     int64_t kv_stride;   /* of a cache's rows */
     int64_t *first_span; /* of each sequence, and behind the last one's */
     int64_t n_cuts;      /* the heads of a span are cut into so many tasks */
+    atomic_llong next;   /* task or head that no thread has taken */
 } decode_pass;
 
 /* Some positions of a sequence. */
@@ -119,7 +123,7 @@ static void make_parts(const decode_pass *pass, int64_t index, const decode_span
                 part_of(pass, index, heads->first + i) + PART_SUMS);
 }
 
-static void run_task(const decode_pass *pass, int64_t task)
+static void make_parts_of_task(const decode_pass *pass, int64_t task)
 {
     int64_t index = task / pass->n_cuts, cut = task % pass->n_cuts;
     int64_t n_kv = pass->shape.n_kv_heads, end = n_kv * (cut + 1) / pass->n_cuts;
@@ -153,6 +157,35 @@ static void join_parts(const decode_pass *pass, int64_t sequence, int64_t head)
     kernels->scale(dim, (rm_real)(1 / total), out);
 }
 
+static void make_all_parts(void *user, int thread)
+{
+    (void)thread;
+    decode_pass *pass = user;
+    int64_t n_tasks = pass->first_span[pass->shape.n_sequences] * pass->n_cuts, task;
+    while ((task = atomic_fetch_add(&pass->next, 1)) < n_tasks) make_parts_of_task(pass, task);
+}
+
+static void join_some_parts(void *user, int thread)
+{
+    (void)thread;
+    decode_pass *pass = user;
+    int64_t n_heads = pass->shape.n_heads, n_joins = pass->shape.n_sequences * n_heads, first;
+    while ((first = atomic_fetch_add(&pass->next, JOINS_AT_ONCE)) < n_joins)
+        for (int64_t i = first; i < rm_least(first + JOINS_AT_ONCE, n_joins); i++)
+            join_parts(pass, i / n_heads, i % n_heads);
+}
+
+/* Of one short text, by the caller alone, who is done before others would have begun. */
+static void join_all_parts(decode_pass *pass)
+{
+    int64_t n_spans = pass->first_span[pass->shape.n_sequences];
+    atomic_store(&pass->next, 0);
+    if (n_spans * pass->shape.n_heads <= JOINS_ALONE)
+        join_some_parts(pass, 0);
+    else
+        rm_team_run(pass->compute, join_some_parts, pass);
+}
+
 void rm_attention_decode(const rm_compute *compute, rm_decode_shape shape,
                          const rm_decode_cache *caches, const rm_real *q, rm_real *out,
                          rm_real *workspace)
@@ -173,13 +206,6 @@ void rm_attention_decode(const rm_compute *compute, rm_decode_shape shape,
     int64_t n_spans = pass.first_span[shape.n_sequences];
     int64_t wanted = rm_ceil_divide(TASKS_A_THREAD * (int64_t)compute->n_threads, n_spans);
     pass.n_cuts = rm_least(wanted, shape.n_kv_heads);
-    int64_t n_tasks = n_spans * pass.n_cuts, n_joins = shape.n_sequences * shape.n_heads;
-#pragma omp parallel num_threads(compute->n_threads)
-    {
-#pragma omp for schedule(dynamic)
-        for (int64_t task = 0; task < n_tasks; task++) run_task(&pass, task);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < n_joins; i++)
-            join_parts(&pass, i / shape.n_heads, i % shape.n_heads);
-    }
+    rm_team_run(compute, make_all_parts, &pass);
+    join_all_parts(&pass);
 }

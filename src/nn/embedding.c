@@ -14,19 +14,32 @@ static bool holds(rm_vocab_rows rows, int32_t token)
     return token >= rows.first && token < rows.first + rows.n;
 }
 
+typedef struct embedded_rows {
+    int64_t d_model;
+    const int32_t *tokens;
+    rm_vocab_rows rows;
+    const rm_real *table;
+    rm_real *y;
+} embedded_rows;
+
+static void embed_row(void *user, int64_t t)
+{
+    const embedded_rows *pass = user;
+    int32_t token = pass->tokens[t];
+    rm_real *row = pass->y + t * pass->d_model;
+    if (holds(pass->rows, token))
+        memcpy(row, pass->table + (token - pass->rows.first) * pass->d_model,
+               (size_t)pass->d_model * sizeof *row);
+    else
+        for (int64_t i = 0; i < pass->d_model; i++) row[i] = -(rm_real)0;
+}
+
 void rm_embedding_forward(const rm_compute *compute, int64_t n_tokens, int64_t d_model,
                           const int32_t *tokens, rm_vocab_rows rows, const rm_real *table,
                           rm_real *y)
 {
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 64)
-    for (int64_t t = 0; t < n_tokens; t++) {
-        rm_real *row = y + t * d_model;
-        if (holds(rows, tokens[t]))
-            memcpy(row, table + (tokens[t] - rows.first) * d_model,
-                   (size_t)d_model * sizeof *y);
-        else
-            for (int64_t i = 0; i < d_model; i++) row[i] = -(rm_real)0;
-    }
+    embedded_rows pass = {d_model, tokens, rows, table, y};
+    rm_rows_run(compute, n_tokens, embed_row, &pass);
 }
 
 int64_t rm_embedding_workspace(int64_t n_tokens, int64_t n_rows)

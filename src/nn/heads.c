@@ -75,21 +75,35 @@ static void normalize_row(const rm_heads *heads, const rm_real *x, rm_real *rstd
     if (heads->limit > 0) cut_to_limit(heads->limit, width, y);
 }
 
+typedef struct head_rows {
+    const rm_kernels *kernels;
+    const rm_heads *heads;
+    rm_real *x, *rstd, *y;
+} head_rows;
+
+static void forward_own_row(void *user, int64_t row)
+{
+    const head_rows *rows = user;
+    int64_t at = row * own_width(rows->heads);
+    forward_row(rows->kernels, rows->heads, row, rows->x + at, rows->rstd, rows->y + at);
+}
+
+static void normalize_own_row(void *user, int64_t row)
+{
+    const head_rows *rows = user;
+    int64_t at = row * own_width(rows->heads);
+    normalize_row(rows->heads, rows->x + at, &rows->rstd[row], rows->y + at);
+}
+
 ringmoe_status rm_heads_forward(const rm_compute *compute, const rm_heads *heads, rm_real *x,
                                 rm_real *rstd, rm_real *y, rm_error *error)
 {
-    int64_t width = own_width(heads);
+    head_rows rows = {compute->kernels, heads, x, rstd, y};
     if (!heads->bias && heads->norm == RINGMOE_QK_NORM_NONE && !(heads->limit > 0))
         return RINGMOE_OK;
-#pragma omp parallel for num_threads(compute->n_threads)                                       \
-    schedule(dynamic, RM_ROWS_AT_ONCE) if (heads->n_rows > RM_ROWS_AT_ONCE)
-    for (int64_t row = 0; row < heads->n_rows; row++)
-        forward_row(compute->kernels, heads, row, x + row * width, rstd, y + row * width);
+    rm_rows_run(compute, heads->n_rows, forward_own_row, &rows);
     if (heads->norm != RINGMOE_QK_NORM_ROW) return RINGMOE_OK;
     RM_TRY(rm_sum(heads->tensor, rstd, heads->n_rows, compute, heads->times, error));
-#pragma omp parallel for num_threads(compute->n_threads)                                       \
-    schedule(dynamic, RM_ROWS_AT_ONCE) if (heads->n_rows > RM_ROWS_AT_ONCE)
-    for (int64_t row = 0; row < heads->n_rows; row++)
-        normalize_row(heads, x + row * width, &rstd[row], y + row * width);
+    rm_rows_run(compute, heads->n_rows, normalize_own_row, &rows);
     return RINGMOE_OK;
 }

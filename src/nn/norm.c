@@ -16,43 +16,56 @@ static bool is_finite(rm_real rstd)
     return rstd > 0;
 }
 
+typedef struct norm_rows {
+    const rm_kernels *kernels;
+    rm_norm_shape shape;
+    const rm_real *residual; /* or NULL */
+    rm_real *sum;            /* x and the residual, where there is one */
+    const rm_real *x, *weight;
+    rm_real *y, *rstd;
+    int bad;
+} norm_rows;
+
+static void norm_row(void *user, int64_t row)
+{
+    norm_rows *rows = user;
+    int64_t width = rows->shape.width, at = row * width;
+    if (rows->residual) rows->kernels->add(width, rows->residual + at, rows->sum + at);
+    rows->rstd[row] = rows->kernels->rmsnorm(width, rows->shape.eps, rows->x + at, rows->weight,
+                                             rows->y + at);
+    if (!is_finite(rows->rstd[row])) {
+#pragma omp atomic write
+        rows->bad = 1;
+    }
+}
+
 bool rm_norm_forward(const rm_compute *compute, rm_norm_shape shape, const rm_real *x,
                      const rm_real *weight, rm_real *y, rm_real *rstd)
 {
-    int64_t width = shape.width;
-    int bad = 0;
-#pragma omp parallel for num_threads(compute->n_threads)                                       \
-    schedule(dynamic, RM_ROWS_AT_ONCE) if (shape.n_rows > RM_ROWS_AT_ONCE)
-    for (int64_t row = 0; row < shape.n_rows; row++) {
-        rstd[row] = compute->kernels->rmsnorm(width, shape.eps, x + row * width, weight,
-                                              y + row * width);
-        if (!is_finite(rstd[row])) {
-#pragma omp atomic write
-            bad = 1;
-        }
-    }
-    return !bad;
+    norm_rows rows = {.kernels = compute->kernels,
+                      .shape = shape,
+                      .x = x,
+                      .weight = weight,
+                      .y = y,
+                      .rstd = rstd};
+    rm_rows_run(compute, shape.n_rows, norm_row, &rows);
+    return !rows.bad;
 }
 
 bool rm_norm_add_forward(const rm_compute *compute, rm_norm_shape shape,
                          const rm_real *residual, rm_real *x, const rm_real *weight, rm_real *y,
                          rm_real *rstd)
 {
-    const rm_kernels *kernels = compute->kernels;
-    int64_t width = shape.width;
-    int bad = 0;
-#pragma omp parallel for num_threads(compute->n_threads)                                       \
-    schedule(dynamic, RM_ROWS_AT_ONCE) if (shape.n_rows > RM_ROWS_AT_ONCE)
-    for (int64_t row = 0; row < shape.n_rows; row++) {
-        rm_real *x_row = x + row * width;
-        kernels->add(width, residual + row * width, x_row);
-        rstd[row] = kernels->rmsnorm(width, shape.eps, x_row, weight, y + row * width);
-        if (!is_finite(rstd[row])) {
-#pragma omp atomic write
-            bad = 1;
-        }
-    }
-    return !bad;
+    norm_rows rows = {.kernels = compute->kernels,
+                      .shape = shape,
+                      .residual = residual,
+                      .sum = x,
+                      .x = x,
+                      .weight = weight,
+                      .y = y,
+                      .rstd = rstd};
+    rm_rows_run(compute, shape.n_rows, norm_row, &rows);
+    return !rows.bad;
 }
 
 void rm_residual_add(const rm_compute *compute, int64_t n, const rm_real *residual, rm_real *x)

@@ -27,35 +27,49 @@ void rm_rope_layout(rm_rope *rope, rm_arena *arena)
     rope->sine = RM_TAKE(arena, n, rm_real);
 }
 
+static void fill_position(void *user, int64_t row)
+{
+    rm_rope *rope = user;
+    int64_t half = rope->head_dim / 2, position = rope->n_filled + row;
+    for (int64_t i = 0; i < half; i++) {
+        double frequency = rm_rope_frequency(rope->theta, rope->head_dim, i);
+        frequency /= rm_rope_divisor(&rope->scaling, frequency);
+        double angle = (double)position * frequency;
+        rope->cosine[position * half + i] = (rm_real)cos(angle);
+        rope->sine[position * half + i] = (rm_real)sin(angle);
+    }
+}
+
 void rm_rope_prepare(rm_rope *rope, const rm_compute *compute, int64_t n_positions)
 {
-    int64_t half = rope->head_dim / 2;
-#pragma omp parallel for num_threads(compute->n_threads)                                       \
-    schedule(dynamic, RM_ROWS_AT_ONCE) if (n_positions - rope->n_filled > RM_ROWS_AT_ONCE)
-    for (int64_t position = rope->n_filled; position < n_positions; position++) {
-        for (int64_t i = 0; i < half; i++) {
-            double frequency = rm_rope_frequency(rope->theta, rope->head_dim, i);
-            frequency /= rm_rope_divisor(&rope->scaling, frequency);
-            double angle = (double)position * frequency;
-            rope->cosine[position * half + i] = (rm_real)cos(angle);
-            rope->sine[position * half + i] = (rm_real)sin(angle);
-        }
-    }
-    if (n_positions > rope->n_filled) rope->n_filled = n_positions;
+    if (n_positions <= rope->n_filled) return;
+    rm_rows_run(compute, n_positions - rope->n_filled, fill_position, rope);
+    rope->n_filled = n_positions;
+}
+
+typedef struct rotated_rows {
+    const rm_rope *rope;
+    const rm_kernels *kernels;
+    rm_rope_rows rows;
+    rm_real sign, *x;
+} rotated_rows;
+
+static void rotate_row(void *user, int64_t row)
+{
+    const rotated_rows *pass = user;
+    int64_t dim = pass->rope->head_dim, half = dim / 2, n_heads = pass->rows.n_heads;
+    int64_t position =
+        pass->rows.positions ? pass->rows.positions[row] : row % pass->rows.seq_len;
+    const rm_real *cosine = pass->rope->cosine + position * half;
+    const rm_real *sine = pass->rope->sine + position * half;
+    for (int64_t head = 0; head < n_heads; head++)
+        pass->kernels->rope(dim, cosine, sine, pass->sign,
+                            pass->x + (row * n_heads + head) * dim);
 }
 
 void rm_rope_apply(const rm_rope *rope, const rm_compute *compute, rm_rope_rows rows,
                    rm_real sign, rm_real *x)
 {
-    int64_t dim = rope->head_dim, half = dim / 2;
-#pragma omp parallel for num_threads(compute->n_threads)                                       \
-    schedule(dynamic, RM_ROWS_AT_ONCE) if (rows.n_rows > RM_ROWS_AT_ONCE)
-    for (int64_t row = 0; row < rows.n_rows; row++) {
-        int64_t position = rows.positions ? rows.positions[row] : row % rows.seq_len;
-        const rm_real *cosine = rope->cosine + position * half;
-        const rm_real *sine = rope->sine + position * half;
-        for (int64_t head = 0; head < rows.n_heads; head++)
-            compute->kernels->rope(dim, cosine, sine, sign,
-                                   x + (row * rows.n_heads + head) * dim);
-    }
+    rotated_rows pass = {rope, compute->kernels, rows, sign, x};
+    rm_rows_run(compute, rows.n_rows, rotate_row, &pass);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/team.h"
+
 /* "scalar, avx2": what a wrong level could have been. */
 static void list_levels(char *text, size_t bytes)
 {
@@ -57,18 +59,34 @@ ringmoe_status rm_compute_init(rm_compute *compute, const char *level, int n_thr
     rm_arena scratch = {0};
     rm_arena_take(&scratch, threads, RM_SCRATCH_BYTES);
     RM_TRY(rm_arena_reserve(&scratch, scratch.used, error));
-    *compute = (rm_compute){
-        .kernels = kernels, .n_threads = threads, .precision = precision, .scratch = scratch};
-    return RINGMOE_OK;
+    *compute = (rm_compute){.kernels = kernels,
+                            .n_threads = threads,
+                            .precision = precision,
+                            .scratch = scratch,
+                            .team = rm_team_create()};
+    if (compute->team) return RINGMOE_OK;
+    rm_compute_free(compute);
+    return rm_fail(error, RINGMOE_ERROR_MEMORY, "no memory for a team of %d threads", threads);
 }
 
 void rm_compute_free(rm_compute *compute)
 {
     rm_arena_free(&compute->scratch);
+    rm_team_free(compute->team);
     *compute = (rm_compute){0};
 }
 
 void *rm_compute_scratch(const rm_compute *compute)
 {
     return compute->scratch.base + (size_t)omp_get_thread_num() * RM_SCRATCH_BYTES;
+}
+
+void rm_rows_run(const rm_compute *compute, int64_t n_rows, rm_row_function *run, void *user)
+{
+    if (n_rows <= RM_ROWS_AT_ONCE) {
+        for (int64_t row = 0; row < n_rows; row++) run(user, row);
+        return;
+    }
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, RM_ROWS_AT_ONCE)
+    for (int64_t row = 0; row < n_rows; row++) run(user, row);
 }

@@ -6,9 +6,7 @@
  * Loops over threads are written
  *   #pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic)
  * so that the process's own OpenMP settings are never touched. Loops over rows that are quickly
- * done deal them out in chunks of RM_ROWS_AT_ONCE, and one chunk stays with the caller,
- *   schedule(dynamic, RM_ROWS_AT_ONCE) if (n_rows > RM_ROWS_AT_ONCE)
- * since a new token's row would cost more on its way to another thread than the work.
+ * done go through rm_rows_run.
  */
 #ifndef RM_COMPUTE_H
 #define RM_COMPUTE_H
@@ -22,11 +20,14 @@
 
 enum { RM_ROWS_AT_ONCE = 16 };
 
+typedef struct rm_team rm_team; /* tensor/team.h */
+
 typedef struct rm_compute {
     const rm_kernels *kernels;
     int n_threads;
     ringmoe_precision precision;
     rm_arena scratch; /* n_threads * RM_SCRATCH_BYTES */
+    rm_team *team;    /* NULL: every loop is a parallel region */
     /* Called between tasks by the thread that called the library, where not NULL: transfers,
      * and sums of what they bring, go on behind long products. */
     void (*poll)(void *user);
@@ -45,6 +46,12 @@ void rm_compute_free(rm_compute *compute);
 
 /* `level`, else that of RINGMOE_CPU (empty: not set); NULL: the choice is free. */
 const char *rm_compute_level_asked_for(const char *level);
+
+/* Calls run(user, row) for each row, by all threads, in chunks of RM_ROWS_AT_ONCE. One chunk
+ * stays with the caller, without a parallel region even of one thread: either would take longer
+ * than a new token's row. */
+typedef void rm_row_function(void *user, int64_t row);
+void rm_rows_run(const rm_compute *compute, int64_t n_rows, rm_row_function *run, void *user);
 
 /* The calling thread's scratch inside a parallel region over compute->n_threads. */
 void *rm_compute_scratch(const rm_compute *compute);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tensor/operand.h"
 
-#include <sched.h>
+#include "base/pause.h"
 
 /* Terms that a part of steps has, and those of them that all panels take their columns of
  * before the next: so few that the lines they lie in stay in the cache. */
@@ -161,8 +161,9 @@ void rm_operand_pack(rm_operand *operand)
         pack_part(operand, part);
         atomic_fetch_add_explicit(&operand->n_done, 1, memory_order_release);
     }
-    while (atomic_load_explicit(&operand->n_done, memory_order_acquire) < n_parts)
-        sched_yield();
+    for (int look = 0; atomic_load_explicit(&operand->n_done, memory_order_acquire) < n_parts;
+         look++)
+        rm_pause(look);
 }
 
 const char *rm_operand_slice(const rm_operand *operand, int64_t first, int64_t depth, char *own)

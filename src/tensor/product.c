@@ -11,8 +11,7 @@
  *   group 1  '---+---+---+---+---'            job 2: ..
  */
 #include "tensor/product_block.h"
-
-#include <omp.h>
+#include "tensor/team.h"
 
 /* More than this many tasks a thread would not level the threads any better. */
 enum { MOST_JOBS = 512, TASKS_A_THREAD = 12, LEAST_COLUMNS = 64 };
@@ -66,14 +65,23 @@ static double batch_cost(const product_batch *batch)
     return cost;
 }
 
-/* Cuts the job's columns into tasks that cost no more than `most`, if they can. */
-static void cut_columns(const rm_tile_kernels *kernels, double most, rm_product_job *job,
-                        rm_job *tasks)
+/* Columns that a task has at least: so many, or where a small matrix, such as a router's, is
+ * all there is to do, each thread's share. */
+static int64_t least_columns(const product_batch *batch)
+{
+    if (batch->work.n_jobs > 1) return LEAST_COLUMNS;
+    return rm_least(LEAST_COLUMNS, rm_ceil_divide(batch->jobs[0].product->b->n,
+                                                  batch->workspace.compute->n_threads));
+}
+
+/* Cuts the job's columns into tasks that cost no more than `most` or have `least` columns, if
+ * they can. */
+static void cut_columns(const rm_tile_kernels *kernels, double most, int64_t least,
+                        rm_product_job *job, rm_job *tasks)
 {
     int64_t width = rm_block_columns(kernels) / rm_product_places(job->product);
     double wanted = most / column_cost(job);
-    if (wanted < (double)width)
-        width = wanted > LEAST_COLUMNS ? (int64_t)wanted : LEAST_COLUMNS;
+    if (wanted < (double)width) width = wanted > (double)least ? (int64_t)wanted : least;
     width = width > kernels->nr ? width / kernels->nr * kernels->nr : kernels->nr;
     job->n_parts = rm_ceil_divide(job->product->b->n, width);
     *tasks =
@@ -81,8 +89,9 @@ static void cut_columns(const rm_tile_kernels *kernels, double most, rm_product_
                  .task_cost = column_cost(job) * (double)rm_least(width, job->product->b->n)};
 }
 
-static void run_tasks(product_batch *batch, int thread)
+static void run_tasks(void *user, int thread)
 {
+    product_batch *batch = user;
     const rm_tile_kernels *kernels = batch->workspace.kernels;
     rm_own own = rm_workspace_own(&batch->workspace, thread);
     int job;
@@ -99,11 +108,15 @@ static void run_batch(product_batch *batch)
     double most =
         n_threads > 1 ? batch_cost(batch) / (n_threads * TASKS_A_THREAD) : batch_cost(batch);
     if (batch->work.n_jobs == 0) return;
+    int64_t least = least_columns(batch);
     for (int j = 0; j < batch->work.n_jobs; j++)
-        cut_columns(batch->workspace.kernels, most, &batch->jobs[j], &batch->work.jobs[j]);
+        cut_columns(batch->workspace.kernels, most, least, &batch->jobs[j],
+                    &batch->work.jobs[j]);
     rm_work_cut(&batch->work);
-#pragma omp parallel num_threads(n_threads)
-    run_tasks(batch, omp_get_thread_num());
+    if (batch->work.n_jobs == 1 && batch->jobs[0].n_parts == 1)
+        run_tasks(batch, 0);
+    else
+        rm_team_run(batch->workspace.compute, run_tasks, batch);
     batch->work.n_jobs = 0;
     batch->workspace.shared.used = batch->empty;
 }
@@ -182,9 +195,9 @@ static void add_rows(product_batch *batch, const rm_product *product, int64_t fi
 static void add_product(product_batch *batch, const rm_product *product)
 {
     bool is_shared;
+    if (product->n_rows == 0 || product->b->n == 0) return;
     int64_t most = most_rows(batch, product, &is_shared);
     int64_t parts = rm_ceil_divide(product->n_rows, most), mr = batch->workspace.kernels->mr;
-    if (product->b->n == 0) return;
     for (int64_t i = 0; i < parts; i++) {
         int64_t first = rm_part_start(product->n_rows, mr, parts, i);
         int64_t end = rm_part_start(product->n_rows, mr, parts, i + 1);
