@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "model/state.h"
+#include "tensor/team.h"
 
 static void note_layer(const rm_walk *walk, bool finite, int layer)
 {
@@ -28,6 +29,27 @@ static void finish_x(const rm_walk *walk, int index)
                                          rm_walk_saved(walk, index - 1)->middle, saved->x,
                                          weight, saved->attention_input, saved->attention_rstd);
     note_layer(walk, finite, walk->stage->first_layer + index - 1);
+}
+
+/* These matrices' products are soon to come. */
+static void announce(const rm_walk *walk, int n, const rm_matrix *const *matrices)
+{
+    rm_bytes next[RM_MOST_ANNOUNCED];
+    for (int i = 0; i < n; i++)
+        next[i] = (rm_bytes){matrices[i]->forward.data,
+                             rm_matrix_packed_bytes(walk->compute, matrices[i])};
+    rm_team_announce(walk->compute, next, n);
+}
+
+/* What comes after the layer's feed-forward part. */
+static void announce_after(const rm_walk *walk, int index)
+{
+    if (index + 1 < walk->stage->n_layers) {
+        const rm_layer_weights *next = rm_walk_weights(walk, index + 1);
+        announce(walk, 3, (const rm_matrix *[]){&next->query, &next->key, &next->value});
+    } else if (walk->stage->is_last) {
+        announce(walk, 1, (const rm_matrix *[]){&walk->model->head});
+    }
 }
 
 /* q, k and v of all tokens in one call, so that threads share the work of all three. */
@@ -63,6 +85,7 @@ ringmoe_status rm_layer_attend(const rm_walk *walk, int index)
     const rm_layer_saved *saved = rm_walk_saved(walk, index);
     const rm_layer_weights *weights = rm_walk_weights(walk, index);
     int layer = walk->stage->first_layer + index;
+    announce(walk, 1, (const rm_matrix *[]){&weights->output});
     project_queries_keys_values(walk, weights, saved);
     RM_TRY(rm_layer_make_heads(walk, index));
     rotate(walk, saved);
@@ -71,6 +94,10 @@ ringmoe_status rm_layer_attend(const rm_walk *walk, int index)
     else
         rm_attention_forward(walk->compute, rm_walk_attention_shape(walk), saved->q, saved->k,
                              saved->v, saved->attended, saved->logsumexp);
+    announce(walk, 1,
+             (const rm_matrix *[]){rm_layer_is_dense(&walk->model->config, layer)
+                                       ? &weights->dense.gate
+                                       : &weights->moe.router});
     rm_linear(walk->compute, &weights->output, walk->n_tokens, saved->attended, saved->middle,
               false);
     RM_TRY(rm_sum_parts(walk, saved->middle, walk->model->config.hidden_size));
@@ -126,6 +153,7 @@ ringmoe_status rm_layer_feed_forward(const rm_walk *walk, int index, rm_real *y)
 {
     const rm_layer_saved *saved = rm_walk_saved(walk, index);
     int64_t offsets[] = {0, walk->n_tokens};
+    announce_after(walk, index);
     if (!rm_layer_is_dense(&walk->model->config, walk->stage->first_layer + index))
         return route_through_experts(walk, index, y);
     rm_swiglu_rows rows = {.n_experts = 1, .offsets = offsets, .x = saved->ffn_input};
