@@ -7,8 +7,8 @@
 
 #include <sched.h>
 
-/* Looks in vain, some tenths of a millisecond, before the core is given to others. */
-enum { RM_LOOKS = 4000 };
+/* Looks in vain, some tens of microseconds, before the core is given to others. */
+enum { RM_LOOKS = 1000 };
 
 /* Between two looks at the word; `look` counts them from 0. */
 static inline void rm_pause(int look)

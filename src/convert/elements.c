@@ -103,15 +103,18 @@ static void convert_rows(const rm_compute *compute, const row_block *block, int6
     }
 }
 
-/* Whatever type the source has: its numbers, its blocks' scales, and what they became. */
+/* What is about to be written: numbers that were not finite are none in any type. */
 static bool is_finite(const rm_compute *compute, const row_block *block, int64_t n)
 {
-    int n_bad = 0;
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16) reduction(+ : n_bad)
+    int bad = 0;
+#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, 16)
     for (int64_t row = 0; row < n; row++)
-        n_bad += !rm_dtype_is_finite(block->dtype, block->data + row * block->row_bytes,
-                                     block->columns);
-    return n_bad == 0;
+        if (!rm_dtype_is_finite(block->dtype, block->data + row * block->row_bytes,
+                                block->columns)) {
+#pragma omp atomic write
+            bad = 1;
+        }
+    return !bad;
 }
 
 /* Whether the source has the parameter's rows as they are wanted. Blocks are copied then: other

@@ -31,10 +31,12 @@ static void finish_x(const rm_walk *walk, int index)
     note_layer(walk, finite, walk->stage->first_layer + index - 1);
 }
 
-/* These matrices' products are soon to come. */
+/* These matrices' products are soon to come: in a pass of few rows threads that wait read
+ * ahead. */
 static void announce(const rm_walk *walk, int n, const rm_matrix *const *matrices)
 {
     rm_bytes next[RM_MOST_ANNOUNCED];
+    if (!walk->decode) return;
     for (int i = 0; i < n; i++)
         next[i] = (rm_bytes){matrices[i]->forward.data,
                              rm_matrix_packed_bytes(walk->compute, matrices[i])};

@@ -17,12 +17,12 @@ static ringmoe_status sum(const rm_moe_call *call, rm_real *numbers, int64_t n)
                   &context->error);
 }
 
-/* gates = sigmoid(w x). */
 typedef struct gated_tokens {
     const rm_moe_call *call;
     const rm_real *x;
 } gated_tokens;
 
+/* gates = sigmoid(w x). */
 static void gate_token(void *user, int64_t t)
 {
     const gated_tokens *tokens = user;

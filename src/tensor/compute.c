@@ -83,10 +83,13 @@ void *rm_compute_scratch(const rm_compute *compute)
 
 void rm_rows_run(const rm_compute *compute, int64_t n_rows, rm_row_function *run, void *user)
 {
-    if (n_rows <= RM_ROWS_AT_ONCE) {
+    bool is_short = n_rows <= RM_ROWS_AT_ONCE;
+    /* Scratch goes by the thread's number, which a caller from a region of its own brings. */
+    if (is_short && omp_get_thread_num() == 0) {
         for (int64_t row = 0; row < n_rows; row++) run(user, row);
         return;
     }
-#pragma omp parallel for num_threads(compute->n_threads) schedule(dynamic, RM_ROWS_AT_ONCE)
+    int n_threads = is_short ? 1 : compute->n_threads;
+#pragma omp parallel for num_threads(n_threads) schedule(dynamic, RM_ROWS_AT_ONCE)
     for (int64_t row = 0; row < n_rows; row++) run(user, row);
 }

@@ -53,7 +53,8 @@ const char *rm_compute_level_asked_for(const char *level);
 typedef void rm_row_function(void *user, int64_t row);
 void rm_rows_run(const rm_compute *compute, int64_t n_rows, rm_row_function *run, void *user);
 
-/* The calling thread's scratch inside a parallel region over compute->n_threads. */
+/* The calling thread's scratch inside a parallel region over compute->n_threads, a row function
+ * or a team's. */
 void *rm_compute_scratch(const rm_compute *compute);
 
 #endif

@@ -9,7 +9,7 @@
 #include "base/pause.h"
 
 /* Looks at the next turn, each of which gives the core to others, before a thread sleeps. */
-enum { YIELDS = 100 };
+enum { YIELDS = 1000 };
 /* What is read ahead between two looks; and in all, so that it still lies in the second-level
  * cache when it is used. */
 enum { LINE = 64, BYTES_A_LOOK = 16 * LINE, MOST_AHEAD = 256 << 10 };
@@ -27,11 +27,12 @@ static const uint64_t ONE_INSIDE = 1, CLOSED = (uint64_t)1 << INSIDE_BITS,
 struct rm_team {
     _Alignas(LINE) _Atomic uint64_t gate;
     /* Written by thread 0 alone, while nobody is inside. */
-    rm_thread_function *run; /* NULL: the threads part */
+    _Alignas(LINE) rm_thread_function *run; /* NULL: the threads part */
     void *user;
     int n_threads; /* 0: not held */
+    bool is_running;
     announced next;
-    atomic_int n_asleep;
+    _Alignas(LINE) atomic_int n_asleep;
     pthread_mutex_t lock; /* of who sleeps */
     pthread_cond_t wake;
 };
@@ -185,24 +186,28 @@ static void serve(rm_team *team, int thread, int n_threads, uint64_t turn)
     }
 }
 
-static bool is_held(const rm_compute *compute)
+/* Not within a run, whose threads are busy. A copy of a compute may have fewer threads, and
+ * scratch of as many. */
+static bool is_waiting(const rm_compute *compute)
 {
-    /* A copy of a compute may have fewer threads, and scratch of as many. */
-    return compute->team && compute->team->n_threads > 0 &&
-           compute->team->n_threads <= compute->n_threads;
+    const rm_team *team = compute->team;
+    return team && team->n_threads > 0 && team->n_threads <= compute->n_threads &&
+           !team->is_running;
 }
 
 void rm_team_run(const rm_compute *compute, rm_thread_function *run, void *user)
 {
     rm_team *team = compute->team;
-    if (!is_held(compute)) {
+    if (!is_waiting(compute)) {
 #pragma omp parallel num_threads(compute->n_threads)
         run(user, omp_get_thread_num());
         return;
     }
+    team->is_running = true;
     open_turn(team, run, user);
     run(user, 0);
     close_turn(team);
+    team->is_running = false;
     team->next.n = 0;
 }
 
@@ -219,6 +224,7 @@ void rm_team_hold(const rm_compute *compute, void (*pass)(void *user), void *use
         serve(team, omp_get_thread_num(), omp_get_num_threads(), turn);
     } else {
         team->n_threads = omp_get_num_threads();
+        team->next.n = 0;
         pass(user);
         team->n_threads = 0;
         open_turn(team, NULL, NULL);

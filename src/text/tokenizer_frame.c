@@ -101,16 +101,23 @@ static ringmoe_status read_replace(const json_t *component, rm_decoding *decodin
     return RINGMOE_OK;
 }
 
+/* A whole number in 0 .. most, or nothing, which is 0. */
+static bool is_integer_within(const json_t *value, json_int_t most)
+{
+    json_int_t number = json_integer_value(value);
+    return !value || (json_is_integer(value) && number >= 0 && number <= most);
+}
+
 static ringmoe_status read_strip(ringmoe_tokenizer *tokenizer, const json_t *component,
                                  rm_error *error)
 {
     const char *text;
     RM_TRY(rm_text(component, decoder, "content", true, &text, error));
-    json_int_t start = json_integer_value(json_object_get(component, "start"));
-    json_int_t stop = json_integer_value(json_object_get(component, "stop"));
-    if (strcmp(text, " ") != 0 || start < 0 || start > 1 || stop != 0)
+    const json_t *start = json_object_get(component, "start");
+    const json_t *stop = json_object_get(component, "stop");
+    if (strcmp(text, " ") != 0 || !is_integer_within(start, 1) || !is_integer_within(stop, 0))
         return rm_not_done(decoder, "Strip with", component, error);
-    if (start == 1) tokenizer->first_blank = RM_BLANK_GOES;
+    if (json_integer_value(start) == 1) tokenizer->first_blank = RM_BLANK_GOES;
     return RINGMOE_OK;
 }
 

@@ -121,22 +121,19 @@ static void check_padding(product *t)
     expect_part_of(t, &part);
 }
 
-/* Both halves of a product by twice the same panel have the whole tile's bits. */
+/* Both halves of C have the whole tile's bits, each of its own panel. */
 static void check_pairs(product *t)
 {
-    int n_taken = t->c->n_taken;
-    int64_t terms = packed_depth(t->b.k, t->b.depth_step);
-    int64_t bytes = terms * t->b.term, apart = bytes + 40;
-    char *panels = buffer_take(t->c, t->placement, apart + bytes, 1);
-    memcpy(panels, t->b_panel, (size_t)bytes);
-    memcpy(panels + apart, t->b_panel, (size_t)bytes);
+    int n_taken = t->c->n_taken, nr = t->tiles->nr;
+    const void *second =
+        operand_pack(&t->b, (operand_part){1, nr - 1, 0, t->b.k}, FROM_LINES, 0);
     tile_subject subject = subject_of(t);
-    tile_case part = {.name = "C of two panels", .a = t->a_panel, .b = panels, .k = t->a.k};
+    tile_case part = {.name = "C of two panels", .a = t->a_panel, .b = t->b_panel, .k = t->a.k};
     for (part.m = 1; part.m <= t->tiles->pair_rows; part.m++)
         for (int add = 0; add < 2; add++) {
             part.add = add;
-            part.n = t->tiles->nr + part.m * 7 % t->tiles->nr + 1;
-            expect_pair(&subject, &part, apart);
+            part.n = nr + part.m * 7 % (nr - 1) + 1;
+            expect_pair(&subject, &part, second);
         }
     t->c->n_taken = n_taken;
 }

@@ -175,12 +175,19 @@ static void check_columns_alone(const quantised *t, const tile_subject *subject)
     }
 }
 
-/* Two panels at once, both the same one. */
 static void check_pairs(const quantised *t, const tile_subject *subject)
 {
+    int nr = t->tiles->nr, n_taken = t->c->n_taken;
+    void *second = take_panel(t, t->tiles->b_term);
     tile_case part = {.name = "C of two panels", .a = t->a_panel, .b = t->b_panel, .k = t->k};
-    part.n = t->tiles->nr + 5;
-    for (part.m = 1; part.m <= t->tiles->pair_rows; part.m++) expect_pair(subject, &part, 0);
+    pack_blocks(t, 1, nr - 1, second);
+    for (part.m = 1; part.m <= t->tiles->pair_rows; part.m++)
+        for (int add = 0; add < 2; add++) {
+            part.add = add;
+            part.n = nr + part.m * 5 % (nr - 1) + 1;
+            expect_pair(subject, &part, second);
+        }
+    t->c->n_taken = n_taken;
 }
 
 /* From a block in the middle on. */

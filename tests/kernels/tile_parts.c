@@ -18,15 +18,16 @@ static void run_tile(const tile_subject *subject, const tile_case *part, rm_real
                              no_memory);
 }
 
-/* What C must become: `want` holds what it was. Columns beyond the whole tile are its first
- * ones again. */
+/* What C must become: `want` holds what it was. Columns beyond the whole tile are its own from
+ * the second on. */
 static void add_whole(const tile_subject *subject, const tile_case *part, int c_row,
                       rm_real *want)
 {
     int nr = subject->tiles->nr;
     for (int i = 0; i < part->m; i++)
         for (int j = 0; j < part->n; j++) {
-            rm_real sum = subject->whole[(part->row + i) * nr + (part->column + j) % nr];
+            int column = part->column + j < nr ? part->column + j : part->column + j - nr + 1;
+            rm_real sum = subject->whole[(part->row + i) * nr + column];
             want[i * c_row + j] = part->add ? want[i * c_row + j] + sum : sum;
         }
 }
@@ -54,16 +55,14 @@ void expect_part(const tile_subject *subject, const tile_case *part)
     subject->c->n_taken = n_taken;
 }
 
-void expect_pair(const tile_subject *subject, const tile_case *part, int64_t b_apart)
+void expect_pair(const tile_subject *subject, const tile_case *part, const void *second)
 {
     static rm_real want[MAX_ROWS * 2 * MAX_COLUMNS];
     int n_taken = subject->c->n_taken;
     int64_t span = (int64_t)part->m * part->n;
     rm_real *c = start_part(subject, part, part->n, span, want);
     int nr = subject->tiles->nr;
-    rm_tile_pair pair = {.b = {part->b, (const char *)part->b + b_apart},
-                         .c = {c, c + nr},
-                         .n = {nr, part->n - nr}};
+    rm_tile_pair pair = {.b = {part->b, second}, .c = {c, c + nr}, .n = {nr, part->n - nr}};
     subject->tiles->tile_pair(part->k, part->a, &pair, part->n, part->m, part->add);
     expect_same(subject->c, part->name, span, c, want);
     buffers_verify(subject->c);

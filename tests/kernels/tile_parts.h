@@ -30,7 +30,8 @@ typedef struct tile_case {
 /* C of the part is the whole tile's bits, stored or added; the rest of C is kept. */
 void expect_part(const tile_subject *subject, const tile_case *part);
 
-/* A tile on the part's b and on b + b_apart, which holds the same panel; nr < n <= 2 nr. */
-void expect_pair(const tile_subject *subject, const tile_case *part, int64_t b_apart);
+/* A tile on the part's b and on a second panel, which holds b's columns from the second on;
+ * nr < n < 2 nr. */
+void expect_pair(const tile_subject *subject, const tile_case *part, const void *second);
 
 #endif

@@ -145,6 +145,51 @@ static void test_without_a_team_loops_are_regions(void **state)
     hold(&compute, 50, 0);
 }
 
+/* A program's own threads, each with a context of its own. */
+static void expect_first_scratch(void *user, int64_t row)
+{
+    const rm_compute *compute = user;
+    (void)row;
+    assert_ptr_equal(rm_compute_scratch(compute), compute->scratch.base);
+}
+
+static void test_rows_within_a_programs_own_region(void **state)
+{
+    (void)state;
+    rm_compute computes[2] = {compute_of(1), compute_of(1)};
+#pragma omp parallel num_threads(2)
+    rm_rows_run(&computes[omp_get_thread_num()], 3, expect_first_scratch,
+                &computes[omp_get_thread_num()]);
+    for (int i = 0; i < 2; i++) rm_compute_free(&computes[i]);
+}
+
+/* Thread 0 of a turn does what is run within it alone. */
+typedef struct outer_turn {
+    const rm_compute *compute;
+    turn_tasks inner;
+} outer_turn;
+
+static void run_inner_turn(void *user, int thread)
+{
+    outer_turn *outer = user;
+    if (thread == 0) run_turn(outer->compute, &outer->inner, 7);
+}
+
+static void take_outer_turn(void *user)
+{
+    outer_turn *outer = user;
+    for (int i = 0; i < 100; i++) rm_team_run(outer->compute, run_inner_turn, outer);
+}
+
+static void test_turns_within_a_turn(void **state)
+{
+    (void)state;
+    rm_compute compute = compute_of(2);
+    outer_turn outer = {.compute = &compute};
+    rm_team_hold(&compute, take_outer_turn, &outer);
+    rm_compute_free(&compute);
+}
+
 static void count_row(void *user, int64_t row)
 {
     atomic_fetch_add(&((atomic_int *)user)[row], 1);
@@ -170,6 +215,8 @@ int main(void)
         cmocka_unit_test(test_sleeping_threads_wake_up),
         cmocka_unit_test(test_turns_within_others),
         cmocka_unit_test(test_without_a_team_loops_are_regions),
+        cmocka_unit_test(test_rows_within_a_programs_own_region),
+        cmocka_unit_test(test_turns_within_a_turn),
         cmocka_unit_test(test_every_row_is_run_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
