@@ -59,6 +59,7 @@ static void run_gated_pairs(const rm_compute *compute, const rm_swiglu *experts,
     for (int e = 0; e < rows->n_experts; e++) {
         const rm_packed *gate = &experts[e].gate.forward;
         int64_t first = rows->offsets[e], at = first * gate->n;
+        if (rows->offsets[e + 1] == first) continue;
         rm_product_batch_add(
             &batch, &(rm_product){.n_rows = rows->offsets[e + 1] - first,
                                   .a = rows->x_rows ? rows->x : rows->x + first * gate->k,
@@ -84,6 +85,7 @@ void rm_swiglu_forward(const rm_compute *compute, const rm_swiglu *experts,
     for (int e = 0; e < rows->n_experts; e++) {
         const rm_packed *down = &experts[e].down.forward;
         int64_t first = rows->offsets[e];
+        if (rows->offsets[e + 1] == first) continue;
         rm_product_batch_add(&batch, &(rm_product){.n_rows = rows->offsets[e + 1] - first,
                                                    .a = saved->hidden + first * down->k,
                                                    .a_stride = down->k,
