@@ -173,7 +173,7 @@ static void refuses_broken_rules(void **state)
         {HEAD LISTED("manifest.json", "0", "") "],", "is the manifest itself"},
         {HEAD LISTED("a", "-1", "") "],", "a has no size"},
         {HEAD LISTED("a", "1.0", HASH) "],", "a has no size"},
-        {HEAD LISTED("a", "9223372036854775808", HASH) "],", "not valid JSON"},
+        {HEAD LISTED("a", "9223372036854775808", HASH) "],", "has no size in bytes"},
         {HEAD LISTED("a", "9223372036854775807", HASH) "],", "a list of 2251799813685248"},
         {HEAD LISTED("a", "1", "") "],", "a list of 1"},
         {HEAD LISTED("a", "0", HASH) "],", "a list of 0"},
