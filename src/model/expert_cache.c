@@ -15,6 +15,7 @@
 
 #include <stdlib.h>
 
+#include "format/dtype.h"
 #include "model/pack_weights.h"
 #include "model/part_read.h"
 
@@ -30,6 +31,10 @@ typedef struct cache_slot {
     cached_expert *expert; /* NULL: free */
     int64_t last_used;
 } cache_slot;
+
+/* What is asked for at once: were it more than the memory left to the system, the first of it
+ * would be gone again before it is read. */
+enum { MOST_ASKED = 256 << 20 };
 
 struct rm_expert_cache {
     const ringmoe_model *model;
@@ -142,15 +147,32 @@ static void forget(rm_expert_cache *cache)
     }
 }
 
+static rm_parameter_part part_of(const rm_expert_cache *cache, const rm_matrix_source *source)
+{
+    const rm_placement *placement = &cache->model->table.placement;
+    return rm_parameter_part_of(source->parameter, placement->tensor_ranks,
+                                placement->tensor_rank);
+}
+
+/* The first of the matrices wanted, as many as MOST_ASKED takes. */
+static int count_asked(const rm_expert_cache *cache, int n_wanted)
+{
+    int64_t bytes = 0;
+    int n = 0;
+    for (; n < n_wanted && bytes < MOST_ASKED; n++)
+        bytes += rm_dtype_size(cache->wanted[n].place->tensor->dtype,
+                               part_of(cache, &cache->wanted[n]).n_elements);
+    return n;
+}
+
 /* The layer's missing experts begin to come from the disk together, not one after the other. */
 static void ask_for(const rm_expert_cache *cache, int n_wanted)
 {
-    const rm_placement *placement = &cache->model->table.placement;
+    int n_asked = count_asked(cache, n_wanted);
 #pragma omp parallel for num_threads(cache->model->mesh->context->compute.n_threads)
-    for (int i = 0; i < n_wanted; i++) {
+    for (int i = 0; i < n_asked; i++) {
         const rm_matrix_source *source = &cache->wanted[i];
-        rm_parameter_part part = rm_parameter_part_of(
-            source->parameter, placement->tensor_ranks, placement->tensor_rank);
+        rm_parameter_part part = part_of(cache, source);
         rm_part_ask(source->place, source->parameter, &part);
     }
 }
