@@ -3,7 +3,8 @@
  * Chat templates: the part of Jinja that they use. A template is parsed into a tree of nodes
  * and then walked; both take memory from one pool, which ends with the call. What is written
  * with syntax that is not read here is refused when it is parsed; filters, methods and tests
- * that are not there, when they are come to.
+ * that are not there, when they are come to, so that what tools alone need does not keep a
+ * model from a plain conversation.
  */
 #ifndef RM_CHAT_TEMPLATE_H
 #define RM_CHAT_TEMPLATE_H
@@ -33,8 +34,9 @@ typedef enum rm_node_kind {
     RM_NODE_TEXT,    /* as it is */
     RM_NODE_OUTPUT,  /* {{ a }} */
     RM_NODE_IF,      /* a: condition, b: then, c: else */
-    RM_NODE_FOR,     /* text in a: b; those for which c */
+    RM_NODE_FOR,     /* the names d in a: b; those for which c */
     RM_NODE_SET,     /* text = a; text.member = a */
+    RM_NODE_MACRO,   /* text(a, ...): b */
     RM_NODE_LITERAL, /* a text or a number, or none, true, false by `word` */
     RM_NODE_NAME,
     RM_NODE_LIST,      /* a: the first of its elements */
@@ -74,6 +76,7 @@ typedef enum rm_value_kind {
     RM_VALUE_TEXT,
     RM_VALUE_LIST,
     RM_VALUE_MAP,
+    RM_VALUE_MACRO,
 } rm_value_kind;
 
 typedef struct rm_value {
@@ -82,6 +85,7 @@ typedef struct rm_value {
     const char *text;
     struct rm_value *list;
     struct rm_member **map; /* the first member's place, which copies share */
+    const rm_node *macro;
 } rm_value;
 
 typedef struct rm_member {
@@ -96,6 +100,8 @@ typedef struct rm_render {
     rm_error *error;
     rm_bytes output;
     rm_member *variables; /* the newest first */
+    rm_member *outermost; /* inside of loops and macros: those of the template itself */
+    int inside;           /* of how many */
     int64_t steps, bytes;
     int depth;
 } rm_render;
@@ -134,6 +140,13 @@ ringmoe_status rm_template_fail_memory(rm_render *render);
  * limits. */
 ringmoe_status rm_template_deeper(rm_render *render, const rm_node *node);
 
+/* Into a loop or a macro, whose variables are put in front and given up behind it. */
+void rm_template_enter(rm_render *render);
+/* A macro becomes a variable, and a call of one the text it puts out. */
+ringmoe_status rm_template_define(rm_render *render, const rm_node *node);
+ringmoe_status rm_template_call(rm_render *render, const rm_node *node, const rm_node *macro,
+                                rm_value *value);
+
 /* The value of an expression. */
 ringmoe_status rm_template_evaluate(rm_render *render, const rm_node *node, rm_value *value);
 /* A value as the text it is put out as. */
@@ -150,6 +163,9 @@ ringmoe_status rm_template_method(rm_render *render, const rm_node *node, const 
                                   rm_value *value);
 ringmoe_status rm_template_test(rm_render *render, const rm_node *node, const rm_value *of,
                                 bool *holds);
+/* A map's members as lists of name and value. */
+ringmoe_status rm_template_items(rm_render *render, const rm_node *node, const rm_value *of,
+                                 rm_value *value);
 /* The walk itself. */
 ringmoe_status rm_template_render(rm_render *render, const rm_node *first);
 

@@ -153,7 +153,12 @@ static ringmoe_status called(rm_render *render, const rm_node *node, rm_value *v
 {
     rm_value of, arguments[RM_MOST_ARGUMENTS];
     const rm_node *callee = node->a;
+    const rm_member *variable = callee->kind == RM_NODE_NAME
+                                    ? rm_member_find(render, render->variables, callee->text)
+                                    : NULL;
     int n;
+    if (variable && variable->value.kind == RM_VALUE_MACRO)
+        return rm_template_call(render, node, variable->value.macro, value);
     if (callee->kind == RM_NODE_NAME && strcmp(callee->text, "namespace") == 0)
         return namespace_of(render, node, value);
     RM_TRY(arguments_of(render, node, arguments, &n));
@@ -169,6 +174,8 @@ static ringmoe_status called(rm_render *render, const rm_node *node, rm_value *v
     if (callee->kind != RM_NODE_ATTRIBUTE)
         return rm_template_fail(render, node, "this call is not done");
     RM_TRY(rm_template_evaluate(render, callee->a, &of));
+    if (of.kind == RM_VALUE_MAP && strcmp(callee->text, "items") == 0 && n == 0)
+        return rm_template_items(render, node, &of, value);
     if (of.kind != RM_VALUE_TEXT)
         return rm_template_fail(render, node, "the method %.40s of such a value is not done",
                                 callee->text);

@@ -122,9 +122,8 @@ static ringmoe_status parse_number(template_parser *parser, rm_node *node)
     return RINGMOE_OK;
 }
 
-/* Expressions parted by commas up to a closing sign; of arguments some are name=value. */
-static ringmoe_status parse_elements(template_parser *parser, const char *closing,
-                                     bool are_arguments, rm_node **first)
+ringmoe_status rm_parser_elements(template_parser *parser, const char *closing,
+                                  bool are_arguments, rm_node **first)
 {
     rm_node **place = first;
     while (!rm_parser_take(parser, closing)) {
@@ -168,7 +167,7 @@ static ringmoe_status parse_value(template_parser *parser, rm_node **node)
         return rm_parser_fail(parser, "a closing parenthesis was expected");
     }
     RM_TRY(rm_parser_node(parser, RM_NODE_LIST, node));
-    if (rm_parser_take(parser, "[")) return parse_elements(parser, "]", false, &(*node)->a);
+    if (rm_parser_take(parser, "[")) return rm_parser_elements(parser, "]", false, &(*node)->a);
     char c = parser->at < parser->end ? *parser->at : '\0';
     if (c == '"' || c == '\'') return parse_string(parser, *node);
     if (c >= '0' && c <= '9') return parse_number(parser, *node);
@@ -224,12 +223,12 @@ static ringmoe_status parse_behind(template_parser *parser, rm_node **node)
             RM_TRY(parse_index(parser, *node));
         } else if (rm_parser_take(parser, "(")) {
             RM_TRY(wrap(parser, RM_NODE_CALL, node));
-            RM_TRY(parse_elements(parser, ")", true, &(*node)->b));
+            RM_TRY(rm_parser_elements(parser, ")", true, &(*node)->b));
         } else if (rm_parser_take(parser, "|")) {
             RM_TRY(wrap(parser, RM_NODE_FILTER, node));
             RM_TRY(rm_parser_name(parser, &(*node)->text));
             if (rm_parser_take(parser, "("))
-                RM_TRY(parse_elements(parser, ")", true, &(*node)->b));
+                RM_TRY(rm_parser_elements(parser, ")", true, &(*node)->b));
         } else if (rm_parser_take_word(parser, "is")) {
             RM_TRY(wrap(parser, RM_NODE_TEST, node));
             if (rm_parser_take_word(parser, "not")) (*node)->word = "not";

@@ -3,6 +3,7 @@
  * The statements of a template and the text between them. Blanks around tags go as Jinja's
  * trim_blocks and lstrip_blocks have it, with which templates of models are written.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,6 +136,7 @@ static ringmoe_status skip_comment(template_parser *parser)
 static const char *const of_if[] = {"elif", "else", "endif", NULL};
 static const char *const of_else[] = {"endif", NULL};
 static const char *const of_for[] = {"endfor", NULL};
+static const char *const of_macro[] = {"endmacro", NULL};
 static const char *const of_nothing[] = {NULL};
 
 static ringmoe_status parse_list(template_parser *parser, const char *const *ends,
@@ -167,9 +169,13 @@ static ringmoe_status parse_for(template_parser *parser, rm_node *node)
 {
     const char *end;
     node->kind = RM_NODE_FOR;
-    RM_TRY(rm_parser_name(parser, &node->text));
-    if (!rm_parser_take_word(parser, "in"))
-        return rm_parser_fail(parser, "for with more than one name is not done");
+    rm_node **name = &node->d;
+    do {
+        RM_TRY(rm_parser_node(parser, RM_NODE_NAME, name));
+        RM_TRY(rm_parser_name(parser, &(*name)->text));
+        name = &(*name)->next;
+    } while (rm_parser_take(parser, ","));
+    if (!rm_parser_take_word(parser, "in")) return rm_parser_fail(parser, "for without in");
     RM_TRY(rm_parser_plain_expression(parser, &node->a));
     if (rm_parser_take_word(parser, "if")) RM_TRY(rm_parser_expression(parser, &node->c));
     RM_TRY(close_tag(parser, '%'));
@@ -188,6 +194,30 @@ static ringmoe_status parse_set(template_parser *parser, rm_node *node)
     return close_tag(parser, '%');
 }
 
+static ringmoe_status parse_macro(template_parser *parser, rm_node *node)
+{
+    const char *end;
+    node->kind = RM_NODE_MACRO;
+    RM_TRY(rm_parser_name(parser, &node->text));
+    if (!rm_parser_take(parser, "(")) return rm_parser_fail(parser, "a macro without (");
+    RM_TRY(rm_parser_elements(parser, ")", true, &node->a));
+    for (const rm_node *at = node->a; at; at = at->next)
+        if (at->kind != RM_NODE_NAME && at->kind != RM_NODE_KEYWORD)
+            return rm_parser_fail(parser, "a macro takes names and name=value");
+    RM_TRY(close_tag(parser, '%'));
+    RM_TRY(parse_list(parser, of_macro, &node->b, &end));
+    return close_tag(parser, '%');
+}
+
+static ringmoe_status refuse_statement(template_parser *parser)
+{
+    const char *name;
+    char what[128];
+    RM_TRY(rm_parser_name(parser, &name));
+    snprintf(what, sizeof what, "%.40s is not done: if, for, set and macro are", name);
+    return rm_parser_fail(parser, what);
+}
+
 /* At {%: a statement, or a word of `ends`, which goes to *end. */
 static ringmoe_status parse_statement(template_parser *parser, const char *const *ends,
                                       rm_node *node, const char **end)
@@ -201,7 +231,8 @@ static ringmoe_status parse_statement(template_parser *parser, const char *const
     if (rm_parser_take_word(parser, "if")) return parse_if(parser, node);
     if (rm_parser_take_word(parser, "for")) return parse_for(parser, node);
     if (rm_parser_take_word(parser, "set")) return parse_set(parser, node);
-    return rm_parser_fail(parser, "only if, for and set are done as statements");
+    if (rm_parser_take_word(parser, "macro")) return parse_macro(parser, node);
+    return refuse_statement(parser);
 }
 
 /* Statements up to one of `ends`, whose word is behind the cursor then; without ends up to the

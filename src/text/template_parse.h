@@ -27,6 +27,9 @@ bool rm_parser_take_word(template_parser *parser, const char *word);
 /* In new memory, ended by NUL. */
 ringmoe_status rm_parser_name(template_parser *parser, const char **name);
 ringmoe_status rm_parser_expression(template_parser *parser, rm_node **node);
+/* Expressions parted by commas up to a closing sign; of arguments some are name=value. */
+ringmoe_status rm_parser_elements(template_parser *parser, const char *closing,
+                                  bool are_arguments, rm_node **first);
 /* One without `a if b else c` at its top. */
 ringmoe_status rm_parser_plain_expression(template_parser *parser, rm_node **node);
 

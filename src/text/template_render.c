@@ -46,6 +46,25 @@ static ringmoe_status assign(rm_render *render, const rm_node *node)
     return RINGMOE_OK;
 }
 
+/* The loop's names for an element; of several names each stands for a part of it. */
+static ringmoe_status put_names(rm_render *render, const rm_node *node, rm_value *element)
+{
+    int64_t n = 0;
+    void *room;
+    for (const rm_node *name = node->d; name; name = name->next) n++;
+    if (n > 1 && (element->kind != RM_VALUE_LIST || element->n != n))
+        return rm_template_fail(render, node, "a loop's %lld names for something else",
+                                (long long)n);
+    RM_TRY(rm_template_room(render, node, n * (int64_t)sizeof(rm_member), &room));
+    const rm_value *values = n > 1 ? element->list : element;
+    rm_member *member = room;
+    for (const rm_node *name = node->d; name; name = name->next) {
+        *member = (rm_member){render->variables, name->text, *values++};
+        render->variables = member++;
+    }
+    return RINGMOE_OK;
+}
+
 /* The variable `loop`. `cycle` and `changed` would have to be called, which is refused. */
 static ringmoe_status set_loop(rm_render *render, const rm_node *node, const rm_value *list,
                                int64_t at)
@@ -95,8 +114,7 @@ static ringmoe_status choose(rm_render *render, const rm_node *node, rm_value *l
     rm_value *chosen = room;
     for (int64_t i = 0; i < list->n; i++) {
         rm_value holds;
-        if (!rm_member_put(render, &render->variables, node->text, list->list[i]))
-            return rm_template_fail_memory(render);
+        RM_TRY(put_names(render, node, &list->list[i]));
         RM_TRY(rm_template_evaluate(render, node->c, &holds));
         if (rm_value_is_true(&holds)) chosen[kept++] = list->list[i];
         render->variables = outside;
@@ -112,14 +130,15 @@ static ringmoe_status loop(rm_render *render, const rm_node *node)
     RM_TRY(rm_template_evaluate(render, node->a, &list));
     if (list.kind != RM_VALUE_LIST)
         return rm_template_fail(render, node, "a loop over something that is no list");
+    rm_template_enter(render);
     RM_TRY(choose(render, node, &list));
     for (int64_t i = 0; i < list.n; i++) {
-        if (!rm_member_put(render, &render->variables, node->text, list.list[i]))
-            return rm_template_fail_memory(render);
+        RM_TRY(put_names(render, node, &list.list[i]));
         RM_TRY(set_loop(render, node, &list, i));
         RM_TRY(rm_template_render(render, node->b));
         render->variables = outside;
     }
+    render->inside--;
     return RINGMOE_OK;
 }
 
@@ -138,6 +157,8 @@ static ringmoe_status statement(rm_render *render, const rm_node *node)
         return rm_template_render(render, rm_value_is_true(&value) ? node->b : node->c);
     case RM_NODE_FOR:
         return loop(render, node);
+    case RM_NODE_MACRO:
+        return rm_template_define(render, node);
     default:
         return assign(render, node);
     }

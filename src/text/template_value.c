@@ -84,7 +84,8 @@ ringmoe_status rm_template_text(rm_render *render, const rm_node *node, rm_value
         break;
     case RM_VALUE_LIST:
     case RM_VALUE_MAP:
-        return rm_template_fail(render, node, "a list or a map as text is not done");
+    case RM_VALUE_MACRO:
+        return rm_template_fail(render, node, "a list, a map or a macro as text is not done");
     }
     int n = snprintf(digits, sizeof digits, "%lld", (long long)value->n);
     RM_TRY(rm_template_room(render, node, n, &room));

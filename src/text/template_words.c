@@ -238,6 +238,23 @@ static ringmoe_status to_json(rm_render *render, const rm_node *node, rm_value *
     return RINGMOE_OK;
 }
 
+ringmoe_status rm_template_items(rm_render *render, const rm_node *node, const rm_value *of,
+                                 rm_value *value)
+{
+    int64_t n = 0;
+    void *room;
+    for (const rm_member *at = *of->map; at; at = at->next) n++;
+    RM_TRY(rm_template_room(render, node, 3 * n * (int64_t)sizeof(rm_value), &room));
+    rm_value *list = room, *parts = list + n;
+    for (const rm_member *at = *of->map; at; at = at->next, list++, parts += 2) {
+        parts[0] = rm_value_text(at->name, (int64_t)strlen(at->name));
+        parts[1] = at->value;
+        *list = (rm_value){.kind = RM_VALUE_LIST, .n = 2, .list = parts};
+    }
+    *value = (rm_value){.kind = RM_VALUE_LIST, .n = n, .list = room};
+    return RINGMOE_OK;
+}
+
 /* Those of any value; false: it is not one of these. */
 static bool filter_any(rm_render *render, const rm_node *node, rm_value *of,
                        const rm_value *arguments, int n, rm_value *value,
@@ -258,6 +275,8 @@ static bool filter_any(rm_render *render, const rm_node *node, rm_value *of,
     } else if ((strcmp(name, "first") == 0 || strcmp(name, "last") == 0) &&
                of->kind == RM_VALUE_LIST) {
         *value = of->n == 0 ? (rm_value){0} : of->list[*name == 'f' ? 0 : of->n - 1];
+    } else if (strcmp(name, "items") == 0 && of->kind == RM_VALUE_MAP) {
+        *status = rm_template_items(render, node, of, value);
     } else if (strcmp(name, "string") == 0 || strcmp(name, "safe") == 0) {
         *value = *of;
         *status = rm_template_text(render, node, value);

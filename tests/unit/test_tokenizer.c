@@ -342,6 +342,18 @@ static void renders_a_chat(void **state)
          "{{ messages[0] == messages[0] }}{{ messages[0] == messages[1] }}{{ [] != [1] }}",
          "TrueTrueFalseTrueFalseTrue"},
         {"{% if strftime_now is defined %}{{ strftime_now('%') | length }}{% endif %}", "1"},
+        {"{% for a, b in [['x', 1], ['y', 2]] if b > 1 %}{{ a }}{{ b }}{% endfor %}"
+         "{% for key, value in messages[0].items() %}{{ key }}={{ value }},{% endfor %}"
+         "{% for key, value in messages[0] | items %}{{ key }}{% endfor %}",
+         "y2role=system,content=s,rolecontent"},
+        /* A macro sees its arguments and the template's variables, not the loop's */
+        {"{% macro tell(m, sign='.', z) %}{{ m.role ~ sign ~ x }}{{ loop is defined }}{{ z }}"
+         "{% set x = 'inner' %}{% endmacro %}{% set x = 7 %}{% for m in messages %}"
+         "{{ tell(m) | upper }}{{ tell(m, z=m.content, sign=x) }}\n{% endfor %}{{ x }}",
+         "SYSTEM.7FALSEsystem77Falses\nUSER.7FALSEuser77False hi \n7"},
+        {"{% macro a(n) %}{{ n }}{% if n > 0 %}{{ a(n - 1) }}{% endif %}{% endmacro %}"
+         "{{ a(3) }}",
+         "3210"},
     };
     static const ringmoe_chat_message chat[] = {{"system", "s"}, {"user", " hi "}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -362,6 +374,13 @@ static void refuses_templates(void **state)
     } cases[] = {
         {"{{ raise_exception('no system') }}", "no system"},
         {"a\n{% macro f() %}", "line 2"},
+        {"{% import 'a' as b %}", "import is not done"},
+        {"{% for a, b in messages %}{% endfor %}", "2 names"},
+        {"{% macro a(b) %}{% endmacro %}{{ a(1, 2) }}", "a has no place"},
+        {"{% macro a(b) %}{% endmacro %}{{ a(1, b=2) }}", "a has no place"},
+        {"{% macro a('b') %}{% endmacro %}", "takes names"},
+        {"{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "too deep"},
+        {"{% for m in messages %}{% macro a() %}{% endmacro %}{% endfor %}", "in a loop"},
         {"{% for m in messages %}", "without its end"},
         {"{{ messages | sort }}", "sort"},
         {"{{ a.b }}", "undefined"},
