@@ -99,10 +99,10 @@ static int report(tool_session *session, const tokenize_options *options,
                                             "documents", (json_int_t)result->documents,
                                             "tokens", (json_int_t)result->tokens, "bytes",
                                             (json_int_t)result->bytes, "seconds", seconds));
-    printf("%s: %s tokens of %s documents, %s of text (%.2f bytes a token) in %s, %s/s\n",
+    printf("%s: %s tokens of %s document%s, %s of text (%.2f bytes a token) in %s, %s/s\n",
            options->out, text_count(tokens).text, text_count((double)result->documents).text,
-           text_bytes(bytes).text, bytes / tokens, text_duration(seconds).text,
-           text_bytes(rate(bytes, seconds)).text);
+           result->documents == 1 ? "" : "s", text_bytes(bytes).text, bytes / tokens,
+           text_duration(seconds).text, text_bytes(rate(bytes, seconds)).text);
     return EXIT_DONE;
 }
 

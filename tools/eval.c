@@ -20,7 +20,7 @@ typedef struct eval_options {
 #define ROW(member, ...) OPTION_ROW(eval_options, member, __VA_ARGS__)
 
 static const option_row rows[] = {
-    ROW(model, TEXT, "model", "FOLDER", "a run, a checkpoint, or a Hugging Face folder"),
+    ROW(model, TEXT, "model", "FOLDER", "a run, a checkpoint, a Hugging Face folder, a .gguf"),
     ROW(data, TEXT, "data", "PATH", "text file, folder, token file, or synthetic"),
     ROW(format, CHOICE, "format", FORMAT_WORDS, "of --data"),
     ROW(tokenizer, TEXT, "tokenizer", "PATH", "a tokenizer.json or its folder, for text",

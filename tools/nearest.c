@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * "Did you mean": the name at the smallest edit distance (Levenshtein, one row at a time).
+ * "Did you mean": a name that the word goes on from (max-new for max-new-tokens), or the one at
+ * the smallest edit distance (Levenshtein, one row at a time).
  */
 #include "options.h"
 
@@ -31,11 +32,18 @@ static int edit_distance(const char *a, const char *b)
     return row[length];
 }
 
+static bool goes_on_from(const char *word, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(word, name, n) == 0 && word[n] == '-';
+}
+
 const char *nearest_name(const char *word, const char *const *names)
 {
     const char *best = NULL;
     int limit = (int)strlen(word) / 3 + 1, best_distance = limit + 1;
     for (; *names; names++) {
+        if (goes_on_from(word, *names)) return *names;
         int distance = edit_distance(word, *names);
         if (distance < best_distance) {
             best_distance = distance;

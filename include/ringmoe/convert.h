@@ -51,7 +51,7 @@ RINGMOE_API void ringmoe_convert_settings_default(ringmoe_convert_settings *sett
  * does not grow with the model, and the others wait for its outcome; a checkpoint's files they
  * compare together with its manifest first. What is written gets its name when it is complete.
  *   model     in  a folder, or a file whose name ends in .gguf
- *   out       in  a folder or file that is not there yet
+ *   out       in  a folder, or a file whose name ends in .gguf, that is not there yet
  *   settings  in  NULL: the defaults
  * The tokenizer goes along: from folder to folder its files, to GGUF as lists, and of lists
  * tokenizer.json and tokenizer_config.json are made.

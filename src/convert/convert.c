@@ -43,6 +43,9 @@ static ringmoe_status check_settings(const ringmoe_convert_settings *settings, c
     if (!is_folder && settings->fused)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "fused is a layout of folders; in a GGUF file experts always are");
+    if (!is_folder && !rm_path_is_gguf(out))
+        return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                       "%s would not be taken for a GGUF file: end the name in .gguf", out);
     if (access(out, F_OK) == 0)
         return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
                        "%s is there already; give another name or remove it", out);

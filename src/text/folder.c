@@ -171,8 +171,10 @@ ringmoe_status rm_text_files(const char *const *paths, int n_paths, const char *
     ringmoe_status status = check_paths(paths, n_paths, outputs, error);
     for (int i = 0; status == RINGMOE_OK && i < n_paths; i++)
         status = add_files(paths[i], &list, error);
+    if (status == RINGMOE_OK) drop_outputs(&list, outputs);
+    if (status == RINGMOE_OK && list.count == 0)
+        status = rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: there is no text in it", paths[0]);
     if (status == RINGMOE_OK) {
-        drop_outputs(&list, outputs);
         *files = calloc((size_t)list.count + 1, sizeof **files);
         if (!*files) status = fail_memory(error, paths[0]);
     }

@@ -344,8 +344,7 @@ static ringmoe_status tokenize_files(tokenize_work *work, char *const *files, rm
 
 ringmoe_status rm_tokenize_fail_empty(char *const *files, rm_error *error)
 {
-    return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: there is no text to tokenize",
-                   files[0] ? files[0] : "these folders");
+    return rm_fail(error, RINGMOE_ERROR_FORMAT, "%s: there is no text to tokenize", files[0]);
 }
 
 ringmoe_status rm_tokenize(int n_threads, const ringmoe_tokenizer *tokenizer,

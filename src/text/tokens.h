@@ -81,8 +81,8 @@ static inline void rm_token_store(unsigned char *to, int32_t id, int width)
 enum { RM_MOST_U16 = 65536 };
 
 /* The regular files of folders, and what is none as it is, in new memory: a list that ends with
- * NULL. Files that are one of `outputs` (ends with NULL) are left out. ARGUMENT: a path is one.
- */
+ * NULL. Files that are one of `outputs` (ends with NULL) are left out. ARGUMENT: a path is one;
+ * FORMAT: there are none. */
 ringmoe_status rm_text_files(const char *const *paths, int n_paths, const char *const *outputs,
                              char ***files, rm_error *error);
 void rm_text_files_free(char ***files);

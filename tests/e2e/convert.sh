@@ -70,6 +70,8 @@ close 'upcycled' "$(loss_of --model "$dense" --data ids.u16)" "$(loss_of --model
 
 refused 'no --to' 2 'no --to' "$ringmoe" convert --model run --out x
 refused 'no --out' 2 'no --out' "$ringmoe" convert --model run --to hf
+refused 'a GGUF file under another name' 2 'end the name in .gguf' "$ringmoe" convert --model run \
+    --to gguf --out x
 refused 'what is there' 2 'is there already' "$ringmoe" convert --model run --to hf --out folder
 refused 'q4_0 in a folder' 2 'GGUF' "$ringmoe" convert --model run --to hf --type q4_0 --out x
 refused 'upcycling experts' 2 'family mixtral' "$ringmoe" convert --model run --to hf --upcycle 4 --out x

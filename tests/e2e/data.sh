@@ -80,9 +80,13 @@ refused 'an end that is none' 2 'is none of the special ones' "$ringmoe" data tr
 refused 'an unknown pattern' 2 'pattern other' "$ringmoe" data train-tokenizer --text text \
     --vocab 300 --pattern other --out x
 : >empty
+mkdir nothing
 refused 'an empty text' 1 'no text to learn from' "$ringmoe" data train-tokenizer --text empty \
     --vocab 300 --out x
 refused 'a missing text' 1 'missing' "$ringmoe" data train-tokenizer --text missing --vocab 300 --out x
+refused 'a folder without a text' 1 'nothing: there is no text' "$ringmoe" data tokenize --tokenizer made \
+    --text nothing --out x.bin
 refused 'an unknown part' 2 'did you mean train-tokenizer' "$ringmoe" data train-tokeniser
 absent x
+absent x.bin
 finish

@@ -14,6 +14,8 @@ generate="generate --model run --threads 1 --max-new 24"
 
 refused 'a conversation without a template' 2 'no chat template' "$ringmoe" generate --model run --chat \
     --prompt a
+refused 'the name that others give the tokens to make' 2 'did you mean --max-new?' "$ringmoe" generate \
+    --model run --max-new-tokens 3
 refused 'a system message outside of one' 2 'add --chat' "$ringmoe" generate --model run --system a
 cp -rL "$model" folder
 rm folder/manifest.json
