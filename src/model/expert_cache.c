@@ -15,7 +15,6 @@
 
 #include <stdlib.h>
 
-#include "format/dtype.h"
 #include "model/pack_weights.h"
 #include "model/part_read.h"
 
@@ -154,18 +153,24 @@ static rm_parameter_part part_of(const rm_expert_cache *cache, const rm_matrix_s
                                 placement->tensor_rank);
 }
 
+static int64_t stretch_bytes(const rm_expert_cache *cache, const rm_matrix_source *source)
+{
+    rm_parameter_part part = part_of(cache, source);
+    return rm_part_stretch_bytes(source->place, source->parameter, &part);
+}
+
 /* The first of the matrices wanted, as many as MOST_ASKED takes. */
 static int count_asked(const rm_expert_cache *cache, int n_wanted)
 {
     int64_t bytes = 0;
     int n = 0;
     for (; n < n_wanted && bytes < MOST_ASKED; n++)
-        bytes += rm_dtype_size(cache->wanted[n].place->tensor->dtype,
-                               part_of(cache, &cache->wanted[n]).n_elements);
+        bytes += stretch_bytes(cache, &cache->wanted[n]);
     return n;
 }
 
-/* The layer's missing experts begin to come from the disk together, not one after the other. */
+/* The layer's missing experts begin to come from the disk together, not one after the other;
+ * those that are packed first come first. */
 static void ask_for(const rm_expert_cache *cache, int n_wanted)
 {
     int n_asked = count_asked(cache, n_wanted);
@@ -195,6 +200,7 @@ static int bring(void *user, int layer, const int64_t *offsets, int first, int n
     }
     if (n_wanted == 0) return end;
     rm_progress_tick(&context->progress);
+    rm_matrix_sources_sort(cache->wanted, n_wanted);
     ask_for(cache, n_wanted);
     ringmoe_status status =
         rm_pack_from_files(&context->compute, &cache->model->table.placement, cache->wanted,

@@ -82,16 +82,26 @@ static void cut_all(packing *work, const rm_matrix_source *sources, int n_source
     for (int i = 0; i < n_sources; i++) cut_matrix(work, &sources[i]);
 }
 
+static int compare_sources(const void *a, const void *b)
+{
+    const rm_weight_place *left = ((const rm_matrix_source *)a)->place;
+    const rm_weight_place *right = ((const rm_matrix_source *)b)->place;
+    const unsigned char *x = rm_tensor_at(left->tensor, left->first);
+    const unsigned char *y = rm_tensor_at(right->tensor, right->first);
+    return (x > y) - (x < y);
+}
+
+void rm_matrix_sources_sort(rm_matrix_source *sources, int n)
+{
+    qsort(sources, (size_t)n, sizeof *sources, compare_sources);
+}
+
 /* In the order of the files, so that they are read from one end to the other. */
 static int compare_strips(const void *a, const void *b)
 {
     const weight_strip *left = a, *right = b;
-    const unsigned char *x =
-        rm_tensor_at(left->source->place->tensor, left->source->place->first);
-    const unsigned char *y =
-        rm_tensor_at(right->source->place->tensor, right->source->place->first);
-    if (x != y) return x < y ? -1 : 1;
-    return (left->first > right->first) - (left->first < right->first);
+    int order = compare_sources(left->source, right->source);
+    return order != 0 ? order : (left->first > right->first) - (left->first < right->first);
 }
 
 static bool has_format(const rm_tensor *tensor, ringmoe_precision precision)

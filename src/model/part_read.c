@@ -4,6 +4,8 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "format/dtype.h"
+
 /* What is read. */
 typedef struct part_reading {
     const rm_kernels *kernels;
@@ -60,6 +62,14 @@ static int64_t block_elements(const rm_parameter *parameter, const rm_parameter_
     if (part->n_columns >= LONG_RUN_ELEMENTS || width <= part->n_columns) return SPAN_ELEMENTS;
     int64_t n = SPAN_ELEMENTS / width * part->n_columns;
     return n > part->n_columns ? n : part->n_columns;
+}
+
+int64_t rm_part_stretch_bytes(const rm_weight_place *place, const rm_parameter *parameter,
+                              const rm_parameter_part *part)
+{
+    if (part->n_elements <= 0) return 0;
+    int64_t begin, span = span_of(place, parameter, part, 0, part->n_elements, &begin);
+    return rm_dtype_size(place->tensor->dtype, span);
 }
 
 void rm_part_ask(const rm_weight_place *place, const rm_parameter *parameter,

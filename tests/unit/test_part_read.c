@@ -122,6 +122,7 @@ static void check_asked(const rm_tensor *tensor, const rm_parameter *parameter,
     asked = (struct request){0};
     rm_part_ask(&place, parameter, part);
     assert_int_equal(asked.n, 1);
+    assert_int_equal(rm_part_stretch_bytes(&place, parameter, part), (end - begin) * size);
     assert_true(asked.begin <= matrix + begin * size &&
                 asked.begin > matrix + begin * size - page);
     assert_true(asked.begin + asked.bytes == matrix + end * size);
