@@ -20,7 +20,7 @@ int rm_dtype_bytes(rm_dtype dtype);
 int rm_dtype_block(rm_dtype dtype);
 /* Bytes of n elements, whole blocks. */
 int64_t rm_dtype_size(rm_dtype dtype, int64_t n);
-/* n elements of fp32, bf16, Q8_0 or Q4_0, whole blocks, are finite. */
+/* n elements, whole blocks, are finite as they are stored. */
 bool rm_dtype_is_finite(rm_dtype dtype, const unsigned char *data, int64_t n);
 /* The bytes of a tensor's element, which begins a block. */
 const unsigned char *rm_tensor_at(const rm_tensor *tensor, int64_t element);

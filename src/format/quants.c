@@ -76,12 +76,3 @@ void rm_iq4_nl_read(const unsigned char *block, rm_real *values)
         values[HALF + i] = scale * (float)rm_iq4_numbers[block[2 + i] >> 4];
     }
 }
-
-bool rm_quants_are_finite(const unsigned char *blocks, int64_t n_blocks, int block_bytes)
-{
-    const uint16_t exponent = 31 << 10;
-    bool are_finite = true;
-    for (int64_t i = 0; i < n_blocks; i++)
-        are_finite &= (half_at(blocks + i * block_bytes) & exponent) != exponent;
-    return are_finite;
-}

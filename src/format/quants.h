@@ -17,7 +17,6 @@
 #ifndef RM_QUANTS_H
 #define RM_QUANTS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "simd/real.h"
@@ -41,8 +40,5 @@ void rm_iq4_xs_read(const unsigned char *block, rm_real *values);
 
 /* The 16 numbers of IQ4_NL and IQ4_XS. */
 extern const signed char rm_iq4_numbers[16];
-
-/* The scales of blocks of so many bytes, which begin with them, are finite. */
-bool rm_quants_are_finite(const unsigned char *blocks, int64_t n_blocks, int block_bytes);
 
 #endif

@@ -426,39 +426,6 @@ static void writer_refuses_bad_entries(void **state)
     assert_null(writer);
 }
 
-/* Every 16-bit pattern against arithmetic on its fields. */
-static double value_of_bits(uint16_t bits, int exponent_bits, int fraction_bits)
-{
-    int bias = (1 << (exponent_bits - 1)) - 1, top = (1 << exponent_bits) - 1;
-    int exponent = bits >> fraction_bits & top, fraction = bits & ((1 << fraction_bits) - 1);
-    double sign = bits >> 15 ? -1 : 1;
-    if (exponent == top) return fraction ? NAN : sign * INFINITY;
-    if (exponent == 0) return sign * ldexp(fraction, 1 - bias - fraction_bits);
-    return sign * ldexp((1 << fraction_bits) + fraction, exponent - bias - fraction_bits);
-}
-
-static void converts_exactly(void **state)
-{
-    static uint16_t bits[65536];
-    static rm_real values[65536];
-    for (int i = 0; i < 65536; i++) bits[i] = (uint16_t)i;
-    for (int is_half = 0; is_half < 2; is_half++) {
-        rm_tensor tensor = {.dtype = is_half ? RM_DTYPE_F16 : RM_DTYPE_BF16,
-                            .n_elements = 65536,
-                            .data = (const unsigned char *)bits};
-        rm_tensor_read(rm_kernels_best(), &tensor, 0, 65536, values);
-        for (int i = 0; i < 65536; i++) {
-            double expected =
-                is_half ? value_of_bits(bits[i], 5, 10) : value_of_bits(bits[i], 8, 7);
-            if (isnan(expected))
-                assert_true(isnan(values[i]));
-            else
-                assert_true(values[i] == (rm_real)expected &&
-                            !signbit(values[i]) == !signbit(expected));
-        }
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -473,7 +440,6 @@ int main(void)
         cmocka_unit_test(survives_mutations),
         cmocka_unit_test(writer_counts_bytes),
         cmocka_unit_test(writer_refuses_bad_entries),
-        cmocka_unit_test(converts_exactly),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
