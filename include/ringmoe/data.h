@@ -94,15 +94,15 @@ RINGMOE_API ringmoe_status ringmoe_tokens_encode(ringmoe_context *context,
                                                  ringmoe_tokenize_result *result);
 
 /**
- * The same by all ranks of the context together: each reads a part of the texts, which lie at
+ * The same by all ranks of the context together: each encodes a part of the texts, which lie at
  * the same paths on every node, and every rank gets the ids of all, the same as from one rank.
  * Where a text cannot be cut (ringmoe_tokens_write says where it can), one rank reads it.
  * Collective; settings are the same on every rank, but `progress` is told, and decides on, each
  * rank's own part.
  *   result  out  or NULL; of the whole at the end
  * Returns as ringmoe_tokens_encode, the same on every rank; FILE also if a text changed
- * meanwhile; MISMATCH (the ranks differ in settings, or in the number or the bytes of the texts
- * or the size of the vocabulary, by which texts and tokenizers are compared); MPI.
+ * meanwhile; MISMATCH (the ranks differ in settings, or in the content of the texts or of the
+ * tokenizer, which are compared by hashes: every rank reads all texts once for it); MPI.
  */
 RINGMOE_API ringmoe_status ringmoe_tokens_encode_together(
     ringmoe_context *context, const ringmoe_tokenizer *tokenizer, const char *const *paths,

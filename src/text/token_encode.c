@@ -12,7 +12,11 @@
 #include <xxhash.h>
 
 #include "comm/context.h"
+#include "text/tokenizer.h"
 #include "text/tokens.h"
+
+/* What a thread hashes at a time. */
+enum { HASHED_BYTES = 1 << 20 };
 
 typedef struct memory_sink {
     rm_token_sink sink;
@@ -97,22 +101,59 @@ ringmoe_status ringmoe_tokens_encode(ringmoe_context *context,
 /* --- together -------------------------------------------------------------------------------
  */
 
-/* What must be alike on all ranks, so that their parts are parts of one thing. */
-static ringmoe_status agree_on_texts(const rm_axis *world, const ringmoe_tokenizer *tokenizer,
-                                     const ringmoe_tokenize_settings *settings,
-                                     char *const *files, int64_t bytes, rm_error *error)
+/* Adds a file to the hash of those before it, by all threads. */
+static ringmoe_status hash_file(int n_threads, const char *path, uint64_t *hash,
+                                rm_error *error)
 {
-    int64_t n_files = 0;
-    while (files[n_files]) n_files++;
-    const int64_t values[] = {bytes,
-                              n_files,
-                              ringmoe_tokenizer_vocab_size(tokenizer),
-                              settings->documents,
-                              settings->flags,
-                              settings->end,
+    rm_file_map map;
+    uint64_t sum = 0;
+    RM_TRY(rm_file_map_open(path, &map, error));
+#pragma omp parallel for num_threads(n_threads) schedule(dynamic)
+    for (int64_t at = 0; at < map.size; at += HASHED_BYTES) {
+        int64_t left = map.size - at, bytes = left < HASHED_BYTES ? left : HASHED_BYTES;
+        uint64_t one = XXH3_64bits_withSeed(map.data + at, (size_t)bytes, (XXH64_hash_t)at);
+#pragma omp atomic
+        sum += one;
+    }
+    rm_file_map_close(&map);
+    *hash = XXH3_64bits_withSeed(&sum, sizeof sum, *hash);
+    return RINGMOE_OK;
+}
+
+static ringmoe_status hash_files(int n_threads, char *const *files, uint64_t *hash,
+                                 rm_error *error)
+{
+    *hash = 0;
+    for (; *files; files++) RM_TRY(hash_file(n_threads, *files, hash, error));
+    return RINGMOE_OK;
+}
+
+static ringmoe_status agree_on_settings(const rm_axis *world,
+                                        const ringmoe_tokenize_settings *settings,
+                                        rm_error *error)
+{
+    const int64_t values[] = {settings->documents, settings->flags, settings->end,
                               (int64_t)XXH64(settings->key, strlen(settings->key), 0)};
-    return rm_agree_equal(world, values, sizeof values / sizeof values[0],
-                          "texts, tokenizers and settings", error);
+    return rm_agree_equal(world, values, sizeof values / sizeof *values,
+                          "settings for tokenizing", error);
+}
+
+/* What must be alike on all ranks, so that their parts are parts of one thing. Every rank reads
+ * all texts for it once: little beside encoding them. */
+static ringmoe_status agree_on_texts(const ringmoe_context *context,
+                                     const ringmoe_tokenizer *tokenizer, char *const *files,
+                                     int64_t bytes, rm_error *error)
+{
+    const rm_axis *world = &context->world;
+    uint64_t hash;
+    if (world->size == 1) return RINGMOE_OK;
+    const int64_t of_tokenizer = (int64_t)rm_tokenizer_hash(tokenizer);
+    RM_TRY(rm_agree_equal(world, &of_tokenizer, 1, "hash of the tokenizer", error));
+    RM_TRY(rm_agree_equal(world, &bytes, 1, "bytes of the texts", error));
+    ringmoe_status status = hash_files(context->compute.n_threads, files, &hash, error);
+    RM_TRY(rm_agree(world, status, error));
+    const int64_t of_texts = (int64_t)hash;
+    return rm_agree_equal(world, &of_texts, 1, "hash of the texts", error);
 }
 
 /* The first of `bytes` bytes that is the rank's, so that its part ends before the next one's.
@@ -190,7 +231,8 @@ static ringmoe_status encode_together(ringmoe_context *context,
     rm_error *error = &context->error;
     int64_t bytes = 0;
     RM_TRY(rm_agree(world, rm_files_size(files, &bytes, error), error));
-    RM_TRY(agree_on_texts(world, tokenizer, settings, files, bytes, error));
+    RM_TRY(agree_on_settings(world, settings, error));
+    RM_TRY(agree_on_texts(context, tokenizer, files, bytes, error));
     RM_TRY(rm_agree(
         world, encode_part(context, tokenizer, files, bytes, settings, memory, result), error));
     RM_TRY(add_results(world, result, error));

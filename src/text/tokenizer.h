@@ -191,6 +191,9 @@ ringmoe_status rm_tokenizer_save(ringmoe_tokenizer *tokenizer, const char *folde
 /* Reads the texts of tokenizer.json and its companions, which are in `files`. */
 ringmoe_status rm_tokenizer_read(ringmoe_tokenizer *tokenizer, rm_error *error);
 
+/* Of all that decides a text's ids. */
+uint64_t rm_tokenizer_hash(const ringmoe_tokenizer *tokenizer);
+
 /* An encoder: the memory that encoding takes, for one thread at a time. */
 typedef struct rm_encoder rm_encoder;
 ringmoe_status rm_encoder_create(const ringmoe_tokenizer *tokenizer, rm_encoder **encoder,

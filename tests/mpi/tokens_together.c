@@ -49,6 +49,9 @@ static void write_texts(void)
         out = fopen(path_of("tiny.txt"), "w");
         fprintf(out, "x");
         CHECK(fclose(out) == 0);
+        out = fopen(path_of("other.txt"), "w");
+        fprintf(out, "y");
+        CHECK(fclose(out) == 0);
         out = fopen(path_of("nothing.txt"), "w");
         CHECK(fclose(out) == 0);
     }
@@ -57,11 +60,12 @@ static void write_texts(void)
 
 static void remove_texts(void)
 {
-    static const char *const names[] = {"large.txt", "lines.jsonl", "tiny.txt", "nothing.txt"};
+    static const char *const names[] = {"large.txt", "lines.jsonl", "tiny.txt", "other.txt",
+                                        "nothing.txt"};
     char name[64];
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank != 0) return;
-    for (int i = 0; i < 4; i++) CHECK(unlink(path_of(names[i])) == 0);
+    for (int i = 0; i < 5; i++) CHECK(unlink(path_of(names[i])) == 0);
     for (int i = 0; i < N_SMALL; i++) {
         snprintf(name, sizeof name, "small/%d.txt", i);
         CHECK(unlink(path_of(name)) == 0);
@@ -69,8 +73,9 @@ static void remove_texts(void)
     CHECK(rmdir(path_of("small")) == 0 && rmdir(folder) == 0);
 }
 
-/* Bytes and two merges; with `n` ids of 32 bits if they are many, the bytes' the last ones. */
-static ringmoe_tokenizer *tokenizer_of(int n)
+/* Bytes and two merges or one; with `n` ids of 32 bits if they are many, the bytes' the last
+ * ones. */
+static ringmoe_tokenizer *tokenizer_of(int n, int n_merges)
 {
     static char spellings[N_WIDE][12];
     static const char *tokens[N_WIDE], *const merges[] = {"t h", "th e"};
@@ -90,7 +95,7 @@ static ringmoe_tokenizer *tokenizer_of(int n)
     parts.pattern = "gpt-2";
     parts.n_tokens = n;
     parts.tokens = tokens;
-    parts.n_merges = 2;
+    parts.n_merges = n_merges;
     parts.merges = merges;
     CHECK_STATUS(ringmoe_tokenizer_create(context, &parts, &made), RINGMOE_OK,
                  ringmoe_context_error(context));
@@ -125,7 +130,7 @@ static void test_same_ids(void)
     ringmoe_tokenize_settings settings;
     ringmoe_tokenize_settings_default(&settings);
     for (int i = 0; i < 2; i++) {
-        ringmoe_tokenizer *tokenizer = tokenizer_of(sizes[i]);
+        ringmoe_tokenizer *tokenizer = tokenizer_of(sizes[i], 2);
         for (int k = 0; k < 3; k++) {
             settings.end = -1;
             settings.documents = RINGMOE_DOCUMENTS_FILES;
@@ -156,7 +161,7 @@ static void refused(const ringmoe_tokenizer *tokenizer, const char *name,
 
 static void test_failures(void)
 {
-    ringmoe_tokenizer *tokenizer = tokenizer_of(258);
+    ringmoe_tokenizer *tokenizer = tokenizer_of(258, 2);
     ringmoe_tokenize_settings settings;
     ringmoe_tokenize_settings_default(&settings);
     refused(tokenizer, "nothing.txt", &settings, RINGMOE_ERROR_FORMAT, "no text to tokenize");
@@ -171,6 +176,20 @@ static void test_failures(void)
         refused(tokenizer, "large.txt", &settings, RINGMOE_ERROR_ARGUMENT, "1048576");
     }
     ringmoe_tokenizer_destroy(&tokenizer);
+}
+
+/* Texts and tokenizers of one size that are not the same on one rank. */
+static void test_differences(void)
+{
+    bool is_last = rank == size - 1;
+    ringmoe_tokenizer *same = tokenizer_of(258, 2), *other = tokenizer_of(258, is_last ? 1 : 2);
+    ringmoe_tokenize_settings settings;
+    ringmoe_tokenize_settings_default(&settings);
+    refused(same, is_last ? "other.txt" : "tiny.txt", &settings, RINGMOE_ERROR_MISMATCH,
+            "hash of the texts");
+    refused(other, "large.txt", &settings, RINGMOE_ERROR_MISMATCH, "hash of the tokenizer");
+    ringmoe_tokenizer_destroy(&same);
+    ringmoe_tokenizer_destroy(&other);
 }
 
 int main(int argc, char **argv)
@@ -189,6 +208,7 @@ int main(int argc, char **argv)
     write_texts();
     test_same_ids();
     test_failures();
+    if (size > 1) test_differences();
     remove_texts();
     ringmoe_context_destroy(&context);
     return check_finish("tokens_together");
