@@ -6,100 +6,16 @@
  * pipeline axis evaluation and generation are the same to the bit in any case.
  */
 #include <math.h>
-#include <stdlib.h>
 
-#include "check.h"
-#include "../model_families.h"
+#include "placed_model.h"
 
-enum { VOCAB = 41, N_EXPERTS = 4, LENGTH = 29, SEQUENCES = 2, TOKENS = LENGTH * SEQUENCES };
-enum { N_LAYERS = 3, CAPACITY = 16 };
-
-static ringmoe_model_config make_config(int family, int tied)
-{
-    ringmoe_model_config config = {.vocab_size = VOCAB,
-                                   .hidden_size = 32,
-                                   .intermediate_size = 26,
-                                   .dense_intermediate_size = 46,
-                                   .num_hidden_layers = N_LAYERS,
-                                   .num_attention_heads = 8,
-                                   .num_key_value_heads = 4,
-                                   .head_dim = 8,
-                                   .num_local_experts = N_EXPERTS,
-                                   .num_experts_per_tok = 2,
-                                   .max_position_embeddings = 64,
-                                   .tie_word_embeddings = tied,
-                                   .rope_theta = 1000,
-                                   .rms_norm_eps = 1e-5,
-                                   .initializer_range = 0.1,
-                                   .router_aux_loss_coef = 0.01,
-                                   .router_jitter_noise = 0.1,
-                                   .is_dense_layer = {0, 1}};
-    return family_config(config, family);
-}
-
-/* A model over a communicator with its own context, and what one training pass gave. */
-typedef struct placed_model {
-    ringmoe_context *context;
-    ringmoe_mesh *mesh;
-    ringmoe_model *model;
-    rm_real *gradients[RM_N_KINDS];
-    rm_pass_result result;
-} placed_model;
-
-static placed_model place_model(MPI_Comm communicator, ringmoe_mesh_dims dims,
-                                ringmoe_precision precision, int family, int tied,
-                                rm_model_settings wanted)
-{
-    placed_model placed = {0};
-    ringmoe_context_settings settings;
-    ringmoe_model_config config = make_config(family, tied);
-    ringmoe_context_settings_default(&settings);
-    settings.n_threads = 1;
-    settings.precision = precision;
-    wanted.max_tokens = TOKENS;
-    wanted.seed = 5;
-    CHECK(ringmoe_context_create(communicator, &settings, &placed.context) == RINGMOE_OK);
-    CHECK(ringmoe_mesh_create(placed.context, &dims, N_EXPERTS, &placed.mesh) == RINGMOE_OK);
-    CHECK_STATUS(rm_model_create(placed.mesh, &config, &wanted, &placed.model), RINGMOE_OK,
-                 ringmoe_context_error(placed.context));
-    rm_model_initialize(placed.model, 11);
-    family_shake(placed.model);
-    CHECK(rm_model_tie_head(placed.model) == RINGMOE_OK);
-    rm_model_pack(placed.model);
-    rm_model_poison(placed.model);
-    for (int kind = 0; kind < RM_N_KINDS; kind++)
-        placed.gradients[kind] =
-            calloc((size_t)rm_model_space_elements(placed.model, kind) + 1, sizeof(rm_real));
-    return placed;
-}
-
-static void remove_model(placed_model *placed)
-{
-    ringmoe_model_destroy(&placed->model);
-    ringmoe_mesh_destroy(&placed->mesh);
-    ringmoe_context_destroy(&placed->context);
-    for (int kind = 0; kind < RM_N_KINDS; kind++) free(placed->gradients[kind]);
-}
-
-static rm_batch make_batch(int32_t tokens[TOKENS], int32_t targets[TOKENS])
-{
-    uint64_t state = 17;
-    for (int t = 0; t < TOKENS; t++) {
-        tokens[t] = (int32_t)(check_random(&state) % VOCAB);
-        targets[t] = (int32_t)(check_random(&state) % VOCAB);
-    }
-    return (rm_batch){.tokens = tokens,
-                      .targets = targets,
-                      .n_sequences = SEQUENCES,
-                      .seq_len = LENGTH,
-                      .scale = (rm_real)0.25};
-}
+enum { CAPACITY = 16 };
 
 /* One pass, in two halves where the model was made for that. */
 static void train(placed_model *placed, bool split)
 {
     int32_t tokens[TOKENS], targets[TOKENS];
-    rm_batch batch = make_batch(tokens, targets);
+    rm_batch batch = make_batch(0, tokens, targets);
     rm_sink dense = {placed->gradients[RM_KIND_DENSE], false};
     rm_sink experts = {placed->gradients[RM_KIND_EXPERT], false};
     ringmoe_stage_call call = {.operation = RINGMOE_STAGE_FORWARD};
@@ -147,10 +63,10 @@ static void check_tensor(ringmoe_precision precision, int family, rm_model_setti
     double allowed = precision == RINGMOE_PRECISION_FP32 ? 1e-4 : 0.05;
     if (settings.reproducible) allowed = 0;
     settings.use = RM_MODEL_TRAINING;
-    placed_model spread = place_model(MPI_COMM_WORLD, (ringmoe_mesh_dims){1, 1, 1, n_ranks},
-                                      precision, family, tied, settings);
-    placed_model alone = place_model(MPI_COMM_SELF, (ringmoe_mesh_dims){1, 1, 1, 1}, precision,
-                                     family, tied, settings);
+    ringmoe_model_config config = placed_config(family, tied);
+    ringmoe_mesh_dims dims = {1, 1, 1, n_ranks};
+    placed_model spread = place_model(MPI_COMM_WORLD, &dims, precision, &config, settings);
+    placed_model alone = place_model(MPI_COMM_SELF, NULL, precision, &config, settings);
     train(&spread, settings.split_backward);
     train(&alone, settings.split_backward);
     CHECK(fabs(spread.result.loss - alone.result.loss) <= allowed * alone.result.loss);
@@ -181,7 +97,7 @@ static void decode(const placed_model *placed, rm_real logits[VOCAB])
     rm_kv_cache_layout(&cache, placed->model, 1, CAPACITY, &arena);
     CHECK(rm_arena_reserve(&arena, arena.used, &error) == RINGMOE_OK);
     rm_kv_cache_layout(&cache, placed->model, 1, CAPACITY, &arena);
-    make_batch(tokens, targets);
+    make_batch(0, tokens, targets);
     decode_run(placed, &cache, tokens, (rm_decode_run){0, 0, 5, true}, logits);
     decode_run(placed, &cache, tokens, (rm_decode_run){0, 5, 1, true}, logits);
     rm_arena_free(&arena);
@@ -190,12 +106,13 @@ static void decode(const placed_model *placed, rm_real logits[VOCAB])
 static void check_inference(ringmoe_mesh_dims dims, int family, rm_model_settings settings)
 {
     int32_t tokens[TOKENS], targets[TOKENS];
-    rm_batch batch = make_batch(tokens, targets);
+    rm_batch batch = make_batch(0, tokens, targets);
     rm_real logits[VOCAB], expected[VOCAB];
+    ringmoe_model_config config = placed_config(family, 1);
     placed_model spread =
-        place_model(MPI_COMM_WORLD, dims, RINGMOE_PRECISION_FP32, family, 1, settings);
-    placed_model alone = place_model(MPI_COMM_SELF, (ringmoe_mesh_dims){1, 1, 1, 1},
-                                     RINGMOE_PRECISION_FP32, family, 1, settings);
+        place_model(MPI_COMM_WORLD, &dims, RINGMOE_PRECISION_FP32, &config, settings);
+    placed_model alone =
+        place_model(MPI_COMM_SELF, NULL, RINGMOE_PRECISION_FP32, &config, settings);
     CHECK(rm_model_eval_pass(spread.model, &batch, &spread.result) == RINGMOE_OK);
     CHECK(rm_model_eval_pass(alone.model, &batch, &alone.result) == RINGMOE_OK);
     CHECK(spread.result.loss == alone.result.loss);
@@ -214,7 +131,7 @@ static void check_refusals(void)
     ringmoe_context *context;
     ringmoe_mesh *mesh;
     ringmoe_model *model;
-    ringmoe_model_config config = make_config(RINGMOE_FAMILY_MIXTRAL, 0);
+    ringmoe_model_config config = placed_config(RINGMOE_FAMILY_MIXTRAL, 0);
     rm_model_settings settings = {.max_tokens = 8};
     MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
     ringmoe_mesh_dims dims = {1, 1, 1, n_ranks};

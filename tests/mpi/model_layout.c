@@ -4,104 +4,30 @@
  * loss and the same gradients to the bit, for each rank's microbatch; and a folder written by
  * one rank is read by all, each its part.
  */
-#include <stdlib.h>
 #include <unistd.h>
 
-#include "check.h"
 #include "format/config.h"
 #include "format/safetensors.h"
-#include "model/model.h"
+#include "placed_model.h"
 
-enum { VOCAB = 40, N_EXPERTS = 4, LENGTH = 33, SEQUENCES = 2, TOKENS = LENGTH * SEQUENCES };
 enum { MAX_RANKS = 4, MAX_PARAMETERS = 64 };
 
-static ringmoe_model_config make_config(void)
+/* All ranks of the communicator on the expert axis. */
+static placed_model place(MPI_Comm communicator, ringmoe_precision precision)
 {
-    return (ringmoe_model_config){.vocab_size = VOCAB,
-                                  .hidden_size = 32,
-                                  .intermediate_size = 24,
-                                  .dense_intermediate_size = 48,
-                                  .num_hidden_layers = 3,
-                                  .num_attention_heads = 4,
-                                  .num_key_value_heads = 2,
-                                  .head_dim = 8,
-                                  .num_local_experts = N_EXPERTS,
-                                  .num_experts_per_tok = 2,
-                                  .max_position_embeddings = 64,
-                                  .tie_word_embeddings = 1,
-                                  .rope_theta = 1000,
-                                  .rms_norm_eps = 1e-5,
-                                  .initializer_range = 0.1,
-                                  .router_aux_loss_coef = 0.01,
-                                  .router_jitter_noise = 0.1,
-                                  .is_dense_layer = {0, 1}};
-}
-
-/* A model over a communicator with its own context, and what one training pass gave. */
-typedef struct placed_model {
-    ringmoe_context *context;
-    ringmoe_mesh *mesh;
-    ringmoe_model *model;
-    rm_real *dense, *experts; /* the second: [source ranks][expert space] */
-    rm_pass_result result;
-} placed_model;
-
-static placed_model place_model(MPI_Comm communicator, ringmoe_precision precision)
-{
-    placed_model placed = {0};
-    ringmoe_context_settings settings;
-    ringmoe_model_config config = make_config();
-    ringmoe_context_settings_default(&settings);
-    settings.n_threads = 1;
-    settings.precision = precision;
-    CHECK(ringmoe_context_create(communicator, &settings, &placed.context) == RINGMOE_OK);
-    CHECK(ringmoe_mesh_create(placed.context, NULL, N_EXPERTS, &placed.mesh) == RINGMOE_OK);
-    CHECK_STATUS(rm_model_create(placed.mesh, &config,
-                                 &(rm_model_settings){
-                                     .use = RM_MODEL_TRAINING, .max_tokens = TOKENS, .seed = 5},
-                                 &placed.model),
-                 RINGMOE_OK, ringmoe_context_error(placed.context));
-    rm_model_initialize(placed.model, 11);
-    CHECK(rm_model_tie_head(placed.model) == RINGMOE_OK);
-    rm_model_pack(placed.model);
-    const rm_parameter_table *table = rm_model_parameters(placed.model);
-    size_t n_experts = (size_t)table->space_elements[RM_KIND_EXPERT];
-    placed.dense = calloc((size_t)table->space_elements[RM_KIND_DENSE], sizeof(rm_real));
-    placed.experts = calloc(n_experts * (size_t)placed.mesh->expert.size, sizeof(rm_real));
-    return placed;
-}
-
-static void remove_model(placed_model *placed)
-{
-    ringmoe_model_destroy(&placed->model);
-    ringmoe_mesh_destroy(&placed->mesh);
-    ringmoe_context_destroy(&placed->context);
-    free(placed->dense), free(placed->experts);
-}
-
-static void fill_batch(int microbatch, int32_t *tokens, int32_t *targets)
-{
-    uint64_t state = (uint64_t)microbatch + 17;
-    for (int t = 0; t < TOKENS; t++) {
-        tokens[t] = (int32_t)(check_random(&state) % VOCAB);
-        targets[t] = (int32_t)(check_random(&state) % VOCAB);
-    }
+    ringmoe_model_config config = placed_config(RINGMOE_FAMILY_MIXTRAL, 1);
+    rm_model_settings settings = {.use = RM_MODEL_TRAINING};
+    return place_model(communicator, NULL, precision, &config, settings);
 }
 
 static void train(placed_model *placed, int microbatch)
 {
     int32_t tokens[TOKENS], targets[TOKENS];
-    rm_sink experts[MAX_RANKS], dense = {.data = placed->dense};
+    rm_sink experts[MAX_RANKS], dense = {.data = placed->gradients[RM_KIND_DENSE]};
     int64_t n = rm_model_parameters(placed->model)->space_elements[RM_KIND_EXPERT];
     for (int source = 0; source < placed->mesh->expert.size; source++)
-        experts[source] = (rm_sink){.data = placed->experts + source * n};
-    fill_batch(microbatch, tokens, targets);
-    rm_batch batch = {.tokens = tokens,
-                      .targets = targets,
-                      .n_sequences = SEQUENCES,
-                      .seq_len = LENGTH,
-                      .global_microbatch = microbatch,
-                      .scale = (rm_real)0.25};
+        experts[source] = (rm_sink){.data = placed->gradients[RM_KIND_EXPERT] + source * n};
+    rm_batch batch = make_batch(microbatch, tokens, targets);
     CHECK_STATUS(
         rm_model_train_pass(placed->model, &batch, dense, experts, NULL, NULL, &placed->result),
         RINGMOE_OK, ringmoe_context_error(placed->context));
@@ -116,16 +42,16 @@ static void check_experts(const placed_model *spread, const placed_model *alone,
     for (int i = 0; i < table->n_parameters; i++) {
         const rm_parameter *p = &table->parameters[i];
         if (p->space != RM_KIND_EXPERT || !rm_model_holds(spread->model, p)) continue;
-        CHECK(!memcmp(spread->experts + source * n + p->offset,
-                      alone->experts + whole->parameters[i].offset,
+        CHECK(!memcmp(spread->gradients[RM_KIND_EXPERT] + source * n + p->offset,
+                      alone->gradients[RM_KIND_EXPERT] + whole->parameters[i].offset,
                       (size_t)p->n_elements * sizeof(rm_real)));
     }
 }
 
 static void check_training(ringmoe_precision precision)
 {
-    placed_model spread = place_model(MPI_COMM_WORLD, precision);
-    placed_model alone = place_model(MPI_COMM_SELF, precision);
+    placed_model spread = place(MPI_COMM_WORLD, precision);
+    placed_model alone = place(MPI_COMM_SELF, precision);
     int rank = spread.mesh->expert.rank;
     train(&spread, rank);
     for (int source = 0; source < spread.mesh->expert.size; source++) {
@@ -135,7 +61,8 @@ static void check_training(ringmoe_precision precision)
         int64_t n = rm_model_parameters(alone.model)->space_elements[RM_KIND_DENSE];
         CHECK(spread.result.loss == alone.result.loss);
         CHECK(spread.result.balance_loss == alone.result.balance_loss);
-        CHECK(!memcmp(spread.dense, alone.dense, (size_t)n * sizeof(rm_real)));
+        CHECK(!memcmp(spread.gradients[RM_KIND_DENSE], alone.gradients[RM_KIND_DENSE],
+                      (size_t)n * sizeof(rm_real)));
     }
     remove_model(&spread);
     remove_model(&alone);
@@ -183,9 +110,7 @@ static double evaluate(ringmoe_model *model)
 {
     int32_t tokens[TOKENS], targets[TOKENS];
     rm_pass_result result;
-    fill_batch(3, tokens, targets);
-    rm_batch batch = {
-        .tokens = tokens, .targets = targets, .n_sequences = SEQUENCES, .seq_len = LENGTH};
+    rm_batch batch = make_batch(3, tokens, targets);
     CHECK(rm_model_eval_pass(model, &batch, &result) == RINGMOE_OK);
     return result.loss;
 }
@@ -193,8 +118,8 @@ static double evaluate(ringmoe_model *model)
 static void check_loading(void)
 {
     char folder[] = "/tmp/ringmoe-layout-XXXXXX";
-    placed_model spread = place_model(MPI_COMM_WORLD, RINGMOE_PRECISION_FP32);
-    placed_model alone = place_model(MPI_COMM_SELF, RINGMOE_PRECISION_FP32);
+    placed_model spread = place(MPI_COMM_WORLD, RINGMOE_PRECISION_FP32);
+    placed_model alone = place(MPI_COMM_SELF, RINGMOE_PRECISION_FP32);
     int rank = spread.mesh->dense.rank;
     if (rank == 0) {
         CHECK(mkdtemp(folder) != NULL);
