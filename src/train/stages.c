@@ -29,13 +29,16 @@ static ringmoe_status cut_by_cost(rm_partition *partition, ringmoe_mesh *mesh,
                                     measured.head, partition->n_stages, partition->bounds);
 }
 
-/* A word, once, of what is allowed but hardly meant. */
-static void tell_of_empty_stages(const rm_partition *partition, const ringmoe_mesh *mesh)
+/* A word, once, of what is allowed but hardly meant. A stage of the head alone, where that
+ * costs more than layers do, is no such thing. */
+static void tell_of_empty_stages(const rm_partition *partition, const ringmoe_mesh *mesh,
+                                 int n_layers)
 {
     int n_empty = 0;
+    if (n_layers >= partition->n_stages) return;
     for (int stage = 0; stage < partition->n_stages; stage++)
         n_empty += partition->bounds[stage] == partition->bounds[stage + 1];
-    if (n_empty && mesh->context->world.rank == 0)
+    if (mesh->context->world.rank == 0)
         rm_log(mesh->context, RINGMOE_LOG_WARNING,
                "%d of %d pipeline stages have no layer: take fewer pipeline ranks or chunks",
                n_empty, partition->n_stages);
@@ -52,7 +55,7 @@ static ringmoe_status cut(rm_partition *partition, ringmoe_mesh *mesh,
     rm_partition_evenly(partition, config->num_hidden_layers);
     if (n_pipeline > 1 && !is_even(config, partition->n_stages))
         RM_TRY(cut_by_cost(partition, mesh, config, settings));
-    tell_of_empty_stages(partition, mesh);
+    tell_of_empty_stages(partition, mesh, config->num_hidden_layers);
     return RINGMOE_OK;
 }
 
