@@ -89,7 +89,17 @@ static int find_end(tool_session *session, const tokenize_options *options,
                         options->end);
 }
 
+/* Whether a reader of the file cannot tell where a document ends, and nobody said so. */
+static bool runs_together(const tokenize_options *options,
+                          const ringmoe_tokenize_settings *settings,
+                          const ringmoe_tokenize_result *result)
+{
+    return result->documents > 1 && settings->end < 0 && !options->end &&
+           settings->format != RINGMOE_TOKENS_MEGATRON;
+}
+
 static int report(tool_session *session, const tokenize_options *options,
+                  const ringmoe_tokenize_settings *settings,
                   const ringmoe_tokenize_result *result, double seconds)
 {
     double bytes = (double)result->bytes, tokens = (double)result->tokens;
@@ -103,6 +113,8 @@ static int report(tool_session *session, const tokenize_options *options,
            options->out, text_count(tokens).text, text_count((double)result->documents).text,
            result->documents == 1 ? "" : "s", text_bytes(bytes).text, bytes / tokens,
            text_duration(seconds).text, text_bytes(rate(bytes, seconds)).text);
+    if (runs_together(options, settings, result))
+        printf("no token ends a document, since the tokenizer names none: --end TOKEN does\n");
     return EXIT_DONE;
 }
 
@@ -127,7 +139,8 @@ static int tokenize(tool_session *session, const tokenize_options *options,
                                       options->texts.n, &settings, options->out, &view.result));
     progress_clear(&view.bar);
     return status ? status
-                  : report(session, options, &view.result, clock_seconds() - view.start);
+                  : report(session, options, &settings, &view.result,
+                           clock_seconds() - view.start);
 }
 
 int data_tokenize(tool_session *session, int argc, char **argv)

@@ -19,6 +19,19 @@ done_well 'tokenizing' "$ringmoe" data tokenize --tokenizer made --text text --e
 done_well 'tokenizing by the end the tokenizer names' "$ringmoe" data tokenize --tokenizer made \
     --text text --out same.bin
 cmp -s text.bin same.bin || fail 'tokenizer_config.json does not name the end of a document'
+printf '{"text": "a"}\n{"text": "b"}\n' >lines.jsonl
+lines="data tokenize --text lines.jsonl --documents json-lines --out lines.bin"
+# says_no_end yes|no OPTION...: whether documents without an end between them are told of.
+says_no_end() {
+    # shellcheck disable=SC2086
+    done_well 'documents' "$ringmoe" $lines "${@:2}"
+    grep -q 'no token ends a document' out && told=yes || told=no
+    [ "$told" = "$1" ] || fail "documents tokenized with ${*:2} were told of: $told"
+}
+says_no_end yes --tokenizer one.json
+says_no_end no --tokenizer made
+says_no_end no --tokenizer one.json --end none
+says_no_end no --tokenizer one.json --layout megatron
 done_well 'info of tokens' "$ringmoe" data info text.bin --json
 has '"layout": "u16"' out
 # 343 merges make a text shorter: less than two thirds as many ids as bytes.
