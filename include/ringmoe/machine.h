@@ -60,11 +60,13 @@ typedef struct ringmoe_machine_ceilings {
     int n_levels;
     ringmoe_machine_peak levels[RINGMOE_MACHINE_LEVELS]; /**< of all levels this build and CPU
                                                             can run, best last */
-    double read_gb_per_s;  /**< reading memory, in 8 streams a thread */
-    double write_gb_per_s; /**< writing it (memset) */
-    double copy_gb_per_s;  /**< copying it (memcpy); bytes read and bytes written both count */
-    double blas_gflops;    /**< OpenBLAS's fp32 product of two 768 x 768 matrices, one in each
-                              thread */
+    double read_gb_per_s;      /**< reading memory, in 8 streams a thread */
+    double mean_read_gb_per_s; /**< the same over all rounds instead of in the best: on a shared
+                                  machine, what whoever reads for long can have */
+    double write_gb_per_s;     /**< writing it (memset) */
+    double copy_gb_per_s; /**< copying it (memcpy); bytes read and bytes written both count */
+    double blas_gflops;   /**< OpenBLAS's fp32 product of two 768 x 768 matrices, one in each
+                             thread */
 } ringmoe_machine_ceilings;
 
 /**

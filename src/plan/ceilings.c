@@ -4,7 +4,7 @@
  * memory beyond the caches, and beside them OpenBLAS on a square product, as the library to
  * compare with. Probes (probes.h) take turns, since the speed of a shared machine changes
  * within seconds; of several rounds the best counts, since other programs can only make one
- * slower.
+ * slower. Reading memory has its mean as well, which is what a long reading meets.
  */
 #include <ringmoe/machine.h>
 
@@ -23,25 +23,35 @@ static const double least_peak_seconds = 0.003;
 /* The buffer: well above the last-level caches of the cores that share it. */
 static const int64_t least_buffer_bytes = 256 << 20, buffer_bytes_a_thread = 32 << 20;
 
-/* The probes, and where the rate of each goes. */
+/* A probe, what it has done so far, and where its best rate goes. */
+typedef struct measured_probe {
+    rm_probe probe;
+    double work, seconds;
+    double *best;
+} measured_probe;
+
+/* Peaks of four precisions; and reading, writing, copying, and OpenBLAS. */
+enum { PROBES_OF_LEVEL = 4, PROBES_BESIDE = 4 };
+
 typedef struct probe_list {
-    rm_probe probes[2 * RINGMOE_MACHINE_LEVELS + 4];
-    double *rates[2 * RINGMOE_MACHINE_LEVELS + 4];
+    measured_probe probes[PROBES_OF_LEVEL * RINGMOE_MACHINE_LEVELS + PROBES_BESIDE];
     int count;
 } probe_list;
 
-static double measure_rate(const rm_probe *probe)
+static void measure(measured_probe *measured)
 {
     double start = rm_clock_seconds();
-    double work = probe->run(probe);
-    return work / (rm_clock_seconds() - start) * 1e-9;
+    double work = measured->probe.run(&measured->probe);
+    double seconds = rm_clock_seconds() - start;
+    measured->work += work;
+    measured->seconds += seconds;
+    if (work / seconds * 1e-9 > *measured->best) *measured->best = work / seconds * 1e-9;
 }
 
-static void add_probe(probe_list *list, const rm_probe *probe, double *rate)
+static void add_probe(probe_list *list, const rm_probe *probe, double *best)
 {
-    *rate = 0;
-    list->probes[list->count] = *probe;
-    list->rates[list->count++] = rate;
+    *best = 0;
+    list->probes[list->count++] = (measured_probe){.probe = *probe, .best = best};
 }
 
 static double seconds_of(const rm_probe *probe)
@@ -77,32 +87,32 @@ static void add_levels(probe_list *list, ringmoe_machine_ceilings *ceilings)
     }
 }
 
-static void add_memory(probe_list *list, const rm_arena *buffer,
-                       ringmoe_machine_ceilings *ceilings)
+/* Returns that which reads. */
+static const measured_probe *add_memory(probe_list *list, const rm_arena *buffer,
+                                        ringmoe_machine_ceilings *ceilings)
 {
+    const measured_probe *reading = &list->probes[list->count];
     rm_probe probe = {.n_threads = ceilings->n_threads,
                       .buffer = buffer->base,
                       .bytes = (int64_t)buffer->reserved};
     const struct {
         double (*run)(const rm_probe *);
-        double *rate;
+        double *best;
     } kinds[] = {{rm_probe_read, &ceilings->read_gb_per_s},
                  {rm_probe_write, &ceilings->write_gb_per_s},
                  {rm_probe_copy, &ceilings->copy_gb_per_s}};
     rm_probe_fill(&probe);
     for (int i = 0; i < 3; i++) {
         probe.run = kinds[i].run;
-        add_probe(list, &probe, kinds[i].rate);
+        add_probe(list, &probe, kinds[i].best);
     }
+    return reading;
 }
 
-static void run_rounds(const probe_list *list, int n_rounds)
+static void run_rounds(probe_list *list, int n_rounds)
 {
     for (int round = 0; round < n_rounds; round++)
-        for (int i = 0; i < list->count; i++) {
-            double rate = measure_rate(&list->probes[i]);
-            if (rate > *list->rates[i]) *list->rates[i] = rate;
-        }
+        for (int i = 0; i < list->count; i++) measure(&list->probes[i]);
 }
 
 static ringmoe_status reserve_buffer(int n_threads, rm_arena *buffer, rm_error *error)
@@ -142,9 +152,10 @@ static ringmoe_status measure_all(const rm_compute *compute, int n_rounds, rm_ar
     blas.buffer = buffers[1].base;
     rm_probe_fill(&blas);
     add_levels(&list, ceilings);
-    add_memory(&list, &buffers[0], ceilings);
+    const measured_probe *reading = add_memory(&list, &buffers[0], ceilings);
     add_probe(&list, &blas, &ceilings->blas_gflops);
     run_rounds(&list, n_rounds);
+    ceilings->mean_read_gb_per_s = reading->work / reading->seconds * 1e-9;
     ceilings->peak = peak_of_level(ceilings, compute->kernels->level);
     return RINGMOE_OK;
 }

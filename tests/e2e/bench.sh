@@ -129,7 +129,7 @@ generate="$generate --repeat 2 --threads 1"
 # shellcheck disable=SC2086
 done_well 'bench generate' "$ringmoe" $generate --llama-bench ./llama-bench --json
 positive cold warm bytes pass_bytes share_of_reading tokens_per_s prompt_tokens_per_s \
-    read_bytes_per_s weights_bytes
+    read_bytes_per_s best_read_bytes_per_s weights_bytes
 has '"prompt_tokens_per_s": 100.5' out
 # shellcheck disable=SC2086
 done_well 'generation on the screen' "$mpiexec" -n 2 "$ringmoe" $generate

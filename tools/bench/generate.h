@@ -45,7 +45,7 @@ typedef struct generate_bench {
     load_times loading;
     bench_samples prompt; /* tokens a second */
     pass_rates one, many;
-    bench_samples memory;                    /* bytes a second */
+    bench_samples memory, best_memory;       /* bytes a second: a turn's mean, its best */
     bench_samples llama_prompt, llama_token; /* tokens a second */
 } generate_bench;
 
