@@ -66,13 +66,30 @@ static void penalise(const rm_sampling *sampling, int n, rm_real *logits)
         }
 }
 
+/* The first of the largest, or of those that are not numbers. Looked for in the one stretch
+ * that has it, since looking takes longer than finding out how large it is. */
+static int find_largest(const rm_kernels *kernels, const rm_real *logits, int n)
+{
+    enum { STRETCH = 512 };
+    rm_real largest = logits[0];
+    int best = 0;
+    for (int first = 0; first < n && !isnan((double)largest); first += STRETCH) {
+        rm_real here = kernels->max(n - first < STRETCH ? n - first : STRETCH, logits + first);
+        if (here <= largest) continue;
+        largest = here;
+        best = first;
+    }
+    bool damaged = isnan((double)largest);
+    while (damaged ? !isnan((double)logits[best]) : logits[best] != largest) best++;
+    return best;
+}
+
 static ringmoe_status find_likeliest(const rm_kernels *kernels, const rm_real *logits, int n,
                                      int32_t *likeliest, rm_error *error)
 {
-    rm_real largest = kernels->max(n, logits);
+    int best = find_largest(kernels, logits, n);
+    rm_real largest = logits[best];
     bool damaged = isnan((double)largest);
-    int best = 0;
-    while (damaged ? !isnan((double)logits[best]) : logits[best] != largest) best++;
     if (damaged)
         return rm_fail(error, RINGMOE_ERROR_NUMERIC,
                        "the model's logit of token %d is not a number; its weights may be "

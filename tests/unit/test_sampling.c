@@ -285,6 +285,30 @@ static void refuses_bad_numbers(void **state)
                      RINGMOE_ERROR_NUMERIC);
 }
 
+/* A vocabulary that is looked through in several stretches, the last one shorter. */
+static void finds_the_likeliest_of_many(void **state)
+{
+    enum { N = MAX_VOCAB, N_PLACES = 7 };
+    static const int places[N_PLACES] = {0, 1, 511, 512, 700, N - 2, N - 1};
+    rm_real logits[N];
+    rm_candidate pool[N];
+    ringmoe_generate_settings settings = plain();
+    settings.temperature = 0;
+    for (int i = 0; i < N_PLACES; i++)
+        for (int other = i; other < N_PLACES; other++) {
+            for (int j = 0; j < N; j++) logits[j] = (rm_real)(-1 - j % 7);
+            logits[places[i]] = logits[places[other]] = 2;
+            assert_int_equal(draw(&settings, logits, N, 0), places[i]);
+        }
+    logits[700] = (rm_real)NAN;
+    rm_sampling sampling = {.settings = &settings};
+    rm_error error = {""};
+    int32_t token;
+    assert_int_equal(rm_sample(&sampling, kernels, N, logits, pool, &token, &error),
+                     RINGMOE_ERROR_NUMERIC);
+    assert_non_null(strstr(error.text, "token 700"));
+}
+
 static void checks_settings(void **state)
 {
     static const struct {
@@ -324,6 +348,7 @@ int main(void)
         cmocka_unit_test(agrees_with_transformers),
         cmocka_unit_test(agrees_with_sorting),
         cmocka_unit_test(refuses_bad_numbers),
+        cmocka_unit_test(finds_the_likeliest_of_many),
         cmocka_unit_test(checks_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
