@@ -25,8 +25,8 @@ ringmoe_status rm_part_read_here(const rm_kernels *kernels, const rm_weight_plac
 int64_t rm_part_stretch_bytes(const rm_weight_place *place, const rm_parameter *parameter,
                               const rm_parameter_part *part);
 /* Has the disk begin to read that stretch, which is about to be read. It is asked for in one
- * piece: piece by piece, as many requests as rows, took longer on an SSD wherever less than
- * some 64 KiB lay between them, and another rank of the node wants the rest. */
+ * piece: piece by piece, which are as many requests as rows, took longer on an SSD where little
+ * lay between them, and another rank of the node wants the rest. */
 void rm_part_ask(const rm_weight_place *place, const rm_parameter *parameter,
                  const rm_parameter_part *part);
 /* The stretch of the file that has these elements of the part, as it is stored; their number is
