@@ -51,7 +51,7 @@ static const option_set set = {
         "which Hugging Face's tokenizers read too. Special tokens have the first ids; name "
         "the\n"
         "one that ends a document, such as <|endoftext|>, first. The file does not depend on\n"
-        "--threads.",
+        "--threads. Nothing is overwritten.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };

@@ -166,11 +166,12 @@ typedef struct ringmoe_train_tokenizer_result {
  * grows with the different words, not with the text. Local.
  *   paths   in   n_paths of them: text files, or folders of them as above
  *   path    in   a folder, which is made if it is not there and gets tokenizer.json and
- *                tokenizer_config.json; or a name that ends in .json, of the former alone
+ *                tokenizer_config.json; or a name that ends in .json, of the former alone;
+ *                no tokenizer may be there already
  *   result  out  or NULL
  * Returns OK, also when the text ran out of pairs; ARGUMENT (a vocab_size below 256 and the
  * special tokens, an unknown pattern, a special token that is empty, given twice, no UTF-8 or a
- * single byte's; an end that is none of them; more than 2 GiB of different words); FILE; FORMAT
+ * single byte's; an end that is none of them; a file of a tokenizer that is there; more than 2 GiB of different words); FILE; FORMAT
  * (no text, a line that is no JSON object with such a text, with its number); INTERRUPTED
  * (progress said so); MEMORY.
  */

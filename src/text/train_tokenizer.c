@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "comm/context.h"
 #include "format/printable.h"
@@ -234,13 +235,39 @@ static ringmoe_status count_words(vocabulary_training *training, const char *con
 /* --- writing --------------------------------------------------------------------------------
  */
 
+static bool is_json_name(const char *path)
+{
+    size_t n = strlen(path);
+    return n >= 5 && strcmp(path + n - 5, ".json") == 0;
+}
+
+static ringmoe_status refuse_if_there(const char *path, rm_error *error)
+{
+    if (access(path, F_OK) != 0) return RINGMOE_OK;
+    return rm_fail(error, RINGMOE_ERROR_ARGUMENT,
+                   "%s is there already; give another name or remove it", path);
+}
+
+/* None of the files that would be written, or removed as another tokenizer's, may be there. */
+static ringmoe_status check_free(const char *path, rm_error *error)
+{
+    ringmoe_status status = RINGMOE_OK;
+    if (is_json_name(path)) return refuse_if_there(path, error);
+    for (int i = 0; i < RM_TOKENIZER_FILES && status == RINGMOE_OK; i++) {
+        char *file = rm_path_join(path, rm_tokenizer_file_names[i]);
+        if (!file) return fail_memory(error);
+        status = refuse_if_there(file, error);
+        free(file);
+    }
+    return status;
+}
+
 /* Into a folder with what lies beside a tokenizer.json, or that alone. */
 static ringmoe_status write_files(ringmoe_tokenizer *tokenizer, const char *path,
                                   rm_error *error)
 {
-    size_t n = strlen(path);
     RM_TRY(rm_tokenizer_fill_files(tokenizer, error));
-    if (n >= 5 && strcmp(path + n - 5, ".json") == 0)
+    if (is_json_name(path))
         return rm_file_write_whole(path, tokenizer->files[0].content, tokenizer->files[0].bytes,
                                    error);
     RM_TRY(rm_folder_create(path, error));
@@ -253,6 +280,7 @@ static ringmoe_status train(vocabulary_training *training, const char *const *pa
     const ringmoe_train_tokenizer_settings *settings = training->settings;
     ringmoe_tokenizer *tokenizer;
     RM_TRY(begin(training, error));
+    RM_TRY(check_free(path, error));
     RM_TRY(count_words(training, paths, n_paths, error));
     RM_TRY(rm_learn_merges(&training->words[0], settings->least_count, &training->vocabulary,
                            &training->watch, error));

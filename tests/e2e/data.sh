@@ -85,6 +85,15 @@ kill -INT $!
 wait $! && fail 'training a tokenizer went on after a signal'
 absent stopped/tokenizer.json
 
+mkdir occupied
+echo here >occupied/chat_template.jinja
+for there in made/tokenizer.json one.json occupied/chat_template.jinja; do
+    out=${there%/*}
+    cp "$there" kept
+    refused "over $there" 2 "$there is there already; give another name or remove it" "$ringmoe" data \
+        train-tokenizer --text missing --vocab 300 --out "$out"
+    cmp -s "$there" kept || fail "$there was changed by a training that was refused"
+done
 refused 'no text' 2 'give both of --text and --out' "$ringmoe" data train-tokenizer --out x
 refused 'a small vocabulary' 2 'must be from 257' "$ringmoe" data train-tokenizer --text text \
     --vocab 256 --special '<|end|>' --out x
