@@ -6,17 +6,14 @@
  * packed from its file, in threads. Its packed form is the same as if it had been there all the
  * time, and so are all results.
  *
- * The files are mapped, and the disk is asked through the mapping for all experts that a layer
- * is about to use, at once. The bytes are then read, not touched in the mapping: a file that is
- * cut is an error and not the end of the process, and page faults would fetch too little at a
- * time.
+ * All experts that a layer is about to use are packed in one go, in the order of the files, so
+ * that the disk has much to do at a time.
  */
 #include "model/expert_cache.h"
 
 #include <stdlib.h>
 
 #include "model/pack_weights.h"
-#include "model/part_read.h"
 
 /* An expert of this rank. */
 typedef struct cached_expert {
@@ -30,10 +27,6 @@ typedef struct cache_slot {
     cached_expert *expert; /* NULL: free */
     int64_t last_used;
 } cache_slot;
-
-/* What is asked for at once: were it more than the memory left to the system, the first of it
- * would be gone again before it is read. */
-enum { MOST_ASKED = 256 << 20 };
 
 struct rm_expert_cache {
     const ringmoe_model *model;
@@ -146,42 +139,6 @@ static void forget(rm_expert_cache *cache)
     }
 }
 
-static rm_parameter_part part_of(const rm_expert_cache *cache, const rm_matrix_source *source)
-{
-    const rm_placement *placement = &cache->model->table.placement;
-    return rm_parameter_part_of(source->parameter, placement->tensor_ranks,
-                                placement->tensor_rank);
-}
-
-static int64_t stretch_bytes(const rm_expert_cache *cache, const rm_matrix_source *source)
-{
-    rm_parameter_part part = part_of(cache, source);
-    return rm_part_stretch_bytes(source->place, source->parameter, &part);
-}
-
-/* The first of the matrices wanted, as many as MOST_ASKED takes. */
-static int count_asked(const rm_expert_cache *cache, int n_wanted)
-{
-    int64_t bytes = 0;
-    int n = 0;
-    for (; n < n_wanted && bytes < MOST_ASKED; n++)
-        bytes += stretch_bytes(cache, &cache->wanted[n]);
-    return n;
-}
-
-/* The layer's missing experts begin to come from the disk together, not one after the other;
- * those that are packed first come first. */
-static void ask_for(const rm_expert_cache *cache, int n_wanted)
-{
-    int n_asked = count_asked(cache, n_wanted);
-#pragma omp parallel for num_threads(cache->model->mesh->context->compute.n_threads)
-    for (int i = 0; i < n_asked; i++) {
-        const rm_matrix_source *source = &cache->wanted[i];
-        rm_parameter_part part = part_of(cache, source);
-        rm_part_ask(source->place, source->parameter, &part);
-    }
-}
-
 static int bring(void *user, int layer, const int64_t *offsets, int first, int n)
 {
     rm_expert_cache *cache = user;
@@ -200,8 +157,6 @@ static int bring(void *user, int layer, const int64_t *offsets, int first, int n
     }
     if (n_wanted == 0) return end;
     rm_progress_tick(&context->progress);
-    rm_matrix_sources_sort(cache->wanted, n_wanted);
-    ask_for(cache, n_wanted);
     ringmoe_status status =
         rm_pack_from_files(&context->compute, &cache->model->table.placement, cache->wanted,
                            n_wanted, &context->error);

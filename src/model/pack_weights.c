@@ -12,7 +12,10 @@
  *   panels of the matrix
  *
  * What a file has in blocks of the form that the matrix takes is packed block by block, not
- * rounded again. Strips come in the order of the file, so that the system reads it ahead.
+ * rounded again. Strips come in the order of the file, and the disk is asked through its
+ * mapping for those that follow, so that it is busy while the threads pack. The bytes are then
+ * read, not touched in the mapping: a file that is cut is an error and not the end of the
+ * process.
  */
 #include "model/pack_weights.h"
 
@@ -23,8 +26,10 @@
 #include "format/dtype.h"
 #include "model/part_read.h"
 
-/* Elements of a strip, about. */
-enum { STRIP_ELEMENTS = 1 << 18 };
+/* Elements of a strip, about; and how many strips the disk is asked for before their turn: some
+ * 10 to 60 MiB. With more than the memory left to the system, the first of them would be gone
+ * again before it is read. */
+enum { STRIP_ELEMENTS = 1 << 18, STRIPS_AHEAD = 64 };
 
 /* Rows [first, first + n) of one matrix. */
 typedef struct weight_strip {
@@ -91,11 +96,6 @@ static int compare_sources(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void rm_matrix_sources_sort(rm_matrix_source *sources, int n)
-{
-    qsort(sources, (size_t)n, sizeof *sources, compare_sources);
-}
-
 /* In the order of the files, so that they are read from one end to the other. */
 static int compare_strips(const void *a, const void *b)
 {
@@ -144,13 +144,18 @@ static ringmoe_status pack_blocks(const rm_compute *compute, const weight_strip 
     return RINGMOE_OK;
 }
 
+static rm_parameter_part part_of(const packing *work, const rm_matrix_source *source)
+{
+    return rm_parameter_part_of(source->parameter, work->placement->tensor_ranks,
+                                work->placement->tensor_rank);
+}
+
 static ringmoe_status pack_strip(const packing *work, const weight_strip *strip,
                                  strip_room *room, rm_error *error)
 {
     const rm_matrix_source *source = strip->source;
     int64_t width = source->matrix->in;
-    rm_parameter_part part = rm_parameter_part_of(
-        source->parameter, work->placement->tensor_ranks, work->placement->tensor_rank);
+    rm_parameter_part part = part_of(work, source);
     if (lies_in_blocks(work->compute, source, &part))
         return pack_blocks(work->compute, strip, &part, room, error);
     RM_TRY(rm_part_read_here(work->compute->kernels, source->place, source->parameter, &part,
@@ -158,6 +163,16 @@ static ringmoe_status pack_strip(const packing *work, const weight_strip *strip,
                              &room->buffer, error));
     rm_matrix_pack_from(work->compute, source->matrix, strip->first, strip->n, room->staging);
     return RINGMOE_OK;
+}
+
+static void ask_for(const packing *work, int64_t i)
+{
+    if (i >= work->n_strips) return;
+    const weight_strip *strip = &work->strips[i];
+    const rm_matrix_source *source = strip->source;
+    rm_parameter_part part = part_of(work, source);
+    rm_part_ask(source->place, source->parameter, &part, strip->first * part.n_columns,
+                strip->n * part.n_columns);
 }
 
 static void note_failure(packing *work, ringmoe_status status, const rm_error *why)
@@ -172,9 +187,12 @@ static void pack_strips(packing *work)
 #pragma omp parallel num_threads(work->compute->n_threads)
     {
         strip_room room = {work->staging + omp_get_thread_num() * work->most_elements, {0}};
+#pragma omp for schedule(dynamic) nowait
+        for (int64_t i = 0; i < STRIPS_AHEAD; i++) ask_for(work, i);
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < work->n_strips; i++) {
             rm_error why = {""};
+            ask_for(work, i + STRIPS_AHEAD);
             ringmoe_status status = pack_strip(work, &work->strips[i], &room, &why);
             if (status != RINGMOE_OK) note_failure(work, status, &why);
         }

@@ -15,13 +15,11 @@ typedef struct rm_matrix_source {
     const rm_weight_place *place;
 } rm_matrix_source;
 
-/* Packs matrices that have room for it (forward.data), in threads; each has a few rows in
- * memory at a time. FILE, MEMORY. */
+/* Packs matrices that have room for it (forward.data), in the order of the files and in
+ * threads; each has a few rows in memory at a time. FILE, MEMORY. */
 ringmoe_status rm_pack_from_files(const rm_compute *compute, const rm_placement *placement,
                                   const rm_matrix_source *sources, int n_sources,
                                   rm_error *error);
-/* Into the order of the files, in which they are packed too. */
-void rm_matrix_sources_sort(rm_matrix_source *sources, int n);
 /* Where the weights of a matrix of the model's list lie. */
 rm_matrix_source rm_matrix_source_of(const ringmoe_model *model, const rm_weight_place *places,
                                      int matrix);

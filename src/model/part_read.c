@@ -64,19 +64,11 @@ static int64_t block_elements(const rm_parameter *parameter, const rm_parameter_
     return n > part->n_columns ? n : part->n_columns;
 }
 
-int64_t rm_part_stretch_bytes(const rm_weight_place *place, const rm_parameter *parameter,
-                              const rm_parameter_part *part)
-{
-    if (part->n_elements <= 0) return 0;
-    int64_t begin, span = span_of(place, parameter, part, 0, part->n_elements, &begin);
-    return rm_dtype_size(place->tensor->dtype, span);
-}
-
 void rm_part_ask(const rm_weight_place *place, const rm_parameter *parameter,
-                 const rm_parameter_part *part)
+                 const rm_parameter_part *part, int64_t at, int64_t n)
 {
-    if (part->n_elements <= 0) return;
-    int64_t begin, span = span_of(place, parameter, part, 0, part->n_elements, &begin);
+    if (n <= 0) return;
+    int64_t begin, span = span_of(place, parameter, part, at, n, &begin);
     rm_tensor_ask(place->tensor, begin, span);
 }
 

@@ -20,15 +20,12 @@ ringmoe_status rm_part_read_here(const rm_kernels *kernels, const rm_weight_plac
                                  const rm_parameter *parameter, const rm_parameter_part *part,
                                  int64_t first, int64_t n, rm_real *values,
                                  rm_read_buffer *buffer, rm_error *error);
-/* Bytes of the file from the part's first to its last; of a part of columns also those of other
- * ranks that lie between. */
-int64_t rm_part_stretch_bytes(const rm_weight_place *place, const rm_parameter *parameter,
-                              const rm_parameter_part *part);
-/* Has the disk begin to read that stretch, which is about to be read. It is asked for in one
- * piece: piece by piece, which are as many requests as rows, took longer on an SSD where little
- * lay between them, and another rank of the node wants the rest. */
+/* Has the disk begin to read the stretch of the file that has these elements of the part; of a
+ * part of columns also those of other ranks that lie between. It is asked for in one piece:
+ * piece by piece, which are as many requests as rows, took longer on an SSD where little lay
+ * between them, and another rank of the node wants the rest. */
 void rm_part_ask(const rm_weight_place *place, const rm_parameter *parameter,
-                 const rm_parameter_part *part);
+                 const rm_parameter_part *part, int64_t at, int64_t n);
 /* The stretch of the file that has these elements of the part, as it is stored; their number is
  * the caller's to bound. */
 ringmoe_status rm_part_load(const rm_weight_place *place, const rm_parameter *parameter,
