@@ -171,9 +171,9 @@ typedef struct ringmoe_train_tokenizer_result {
  *   result  out  or NULL
  * Returns OK, also when the text ran out of pairs; ARGUMENT (a vocab_size below 256 and the
  * special tokens, an unknown pattern, a special token that is empty, given twice, no UTF-8 or a
- * single byte's; an end that is none of them; a file of a tokenizer that is there; more than 2 GiB of different words); FILE; FORMAT
- * (no text, a line that is no JSON object with such a text, with its number); INTERRUPTED
- * (progress said so); MEMORY.
+ * single byte's; an end that is none of them; a file of a tokenizer that is there; more than 2
+ * GiB of different words); FILE; FORMAT (no text, a line that is no JSON object with such a
+ * text, with its number); INTERRUPTED (progress said so); MEMORY.
  */
 RINGMOE_API ringmoe_status
 ringmoe_train_tokenizer(ringmoe_context *context, const char *const *paths, int n_paths,
