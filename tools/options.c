@@ -109,14 +109,24 @@ static bool store(const option_row *row, const char *text, void *values, option_
     return false;
 }
 
-static void say_unknown(const option_set *set, const char *word, option_result *result)
+/* The option that was meant: one that other programs call so, else the nearest name. */
+static const char *find_meant(const option_set *set, const char *bare)
 {
     const char *names[MAX_ROWS + 2] = {"help"};
+    for (int i = 0; i < set->count; i++) {
+        const option_row *row = &set->rows[i];
+        if (row->elsewhere && strcmp(bare, row->elsewhere) == 0) return row->name;
+        names[i + 1] = row->name;
+    }
+    return nearest_name(bare, names);
+}
+
+static void say_unknown(const option_set *set, const char *word, option_result *result)
+{
     char bare[64];
-    for (int i = 0; i < set->count; i++) names[i + 1] = set->rows[i].name;
     snprintf(bare, sizeof bare, "%.*s", (int)strcspn(word + strspn(word, "-"), "="),
              word + strspn(word, "-"));
-    const char *near = nearest_name(bare, names);
+    const char *near = find_meant(set, bare);
     if (near)
         snprintf(result->error, sizeof result->error,
                  "unknown option %.80s: did you mean --%s?", word, near);

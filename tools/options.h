@@ -39,7 +39,8 @@ typedef struct option_row {
     const char *otherwise; /* shown as the default; NULL: the value itself */
     const char *bare; /* of a choice: what the option says alone, --name; another word takes
                          its place by --name=WORD */
-    bool forgotten;   /* belongs to this start, not to the run: not taken on --resume */
+    const char *elsewhere; /* what other programs call it: a hint for who types that; or NULL */
+    bool forgotten;        /* belongs to this start, not to the run: not taken on --resume */
 } option_row;
 
 /* OPTION_ROW(settings type, member, kind without OPTION_, name, value, help, more...) */

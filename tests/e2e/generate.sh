@@ -16,6 +16,8 @@ refused 'a conversation without a template' 2 'no chat template' "$ringmoe" gene
     --prompt a
 refused 'the name that others give the tokens to make' 2 'did you mean --max-new?' "$ringmoe" generate \
     --model run --max-new-tokens 3
+refused 'another such name' 2 'unknown option --max-tokens: did you mean --max-new?' "$ringmoe" generate \
+    --model run --max-tokens 3
 refused 'a system message outside of one' 2 'add --chat' "$ringmoe" generate --model run --system a
 cp -rL "$model" folder
 rm folder/manifest.json
@@ -63,8 +65,8 @@ done
 # shellcheck disable=SC2086
 done_well 'a text' "$ringmoe" $generate --prompt 'The experts' --seed 5
 cp out text.out
-# Together, on ranks, with experts in their file, from a file: the same text.
-for way in '' '--expert-memory 1' '--prompt Another'; do
+# Together, on ranks, read in small passes, with experts in their file, from a file: the same text.
+for way in '' '--expert-memory 1' '--pass-tokens 2' '--prompt Another'; do
     # shellcheck disable=SC2086
     done_well "with '$way'" "$ringmoe" $generate --prompt 'The experts' --seed 5 $way
     sed -e '/^--- 2/,$d' -e '/^--- 1/d' out | cmp -s - text.out || fail "with '$way': $(cat out)"
