@@ -53,7 +53,7 @@ static const option_row rows[] = {
     PLACEMENT_ROWS(generate_options),
     ROW(reproducible, FLAG, "reproducible", NULL, "the same bits for any --tp"),
     ROW(speed, FLAG, "speed", NULL, "tokens a second, on the error output"),
-    ROW(json, FLAG, "json", NULL, "texts, tokens and times as JSON"),
+    ROW(json, FLAG, "json", NULL, "texts, tokens, times and rates as JSON"),
 };
 
 static const option_set set = {
@@ -125,7 +125,7 @@ static int prepare(generate_work *work)
 static int report(generate_work *work)
 {
     if (work->session->rank != 0) return EXIT_DONE;
-    if (work->options->speed) show_speed(&work->figures);
+    if (work->options->speed) show_speed(work->show, &work->figures);
     if (!work->options->json) return EXIT_DONE;
     return session_print_json(work->session, show_to_json(work->show, &work->figures));
 }

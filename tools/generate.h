@@ -81,6 +81,6 @@ bool show_finish(generate_show *show);
 /* All of it; the caller owns it. After show_finish. */
 json_t *show_to_json(const generate_show *show, const ringmoe_generate_figures *figures);
 /* A line on the error output. */
-void show_speed(const ringmoe_generate_figures *figures);
+void show_speed(const generate_show *show, const ringmoe_generate_figures *figures);
 
 #endif

@@ -223,29 +223,39 @@ static json_t *text_to_json(const generate_show *show, int index)
                      "tokens", tokens, "end", ends[show->results[index].end]);
 }
 
-json_t *show_to_json(const generate_show *show, const ringmoe_generate_figures *figures)
-{
-    json_t *texts = json_array();
-    for (int i = 0; i < show->prompts->n; i++)
-        json_array_append_new(texts, text_to_json(show, i));
-    return json_pack("{s:o, s:I, s:o, s:I, s:o, s:I}", "texts", texts, "prompt_tokens",
-                     (json_int_t)figures->prompt_tokens, "prompt_seconds",
-                     json_number(figures->prompt_seconds), "new_tokens",
-                     (json_int_t)figures->new_tokens, "token_seconds",
-                     json_number(figures->token_seconds), "token_passes",
-                     (json_int_t)figures->token_passes);
-}
-
 static double rate(int64_t n, double seconds)
 {
     return seconds > 0 ? (double)n / seconds : 0;
 }
 
-void show_speed(const ringmoe_generate_figures *figures)
+/* Those too that came of reading a prompt, which figures->new_tokens and the rate leave out. */
+static int64_t count_made(const generate_show *show)
+{
+    int64_t n = 0;
+    for (int i = 0; i < show->prompts->n; i++) n += show->results[i].n_new;
+    return n;
+}
+
+json_t *show_to_json(const generate_show *show, const ringmoe_generate_figures *figures)
+{
+    json_t *texts = json_array();
+    for (int i = 0; i < show->prompts->n; i++)
+        json_array_append_new(texts, text_to_json(show, i));
+    return json_pack("{s:o, s:I, s:o, s:o, s:I, s:o, s:o, s:I}", "texts", texts,
+                     "prompt_tokens", (json_int_t)figures->prompt_tokens, "prompt_seconds",
+                     json_number(figures->prompt_seconds), "prompt_tokens_per_s",
+                     json_number(rate(figures->prompt_tokens, figures->prompt_seconds)),
+                     "new_tokens", (json_int_t)count_made(show), "token_seconds",
+                     json_number(figures->token_seconds), "tokens_per_s",
+                     json_number(rate(figures->new_tokens, figures->token_seconds)),
+                     "token_passes", (json_int_t)figures->token_passes);
+}
+
+void show_speed(const generate_show *show, const ringmoe_generate_figures *figures)
 {
     fprintf(stderr,
             "%lld tokens of prompts read, %.1f a second; %lld tokens made, %.1f a second\n",
             (long long)figures->prompt_tokens,
-            rate(figures->prompt_tokens, figures->prompt_seconds),
-            (long long)figures->new_tokens, rate(figures->new_tokens, figures->token_seconds));
+            rate(figures->prompt_tokens, figures->prompt_seconds), (long long)count_made(show),
+            rate(figures->new_tokens, figures->token_seconds));
 }

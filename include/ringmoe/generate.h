@@ -73,7 +73,8 @@ typedef struct ringmoe_text_result {
 typedef struct ringmoe_generate_figures {
     int64_t prompt_tokens; /**< read */
     double prompt_seconds; /**< and how long that took */
-    int64_t new_tokens;    /**< made from one that was made before */
+    int64_t new_tokens;    /**< made from one that was made before: all but each text's first,
+                                which comes of reading its prompt; the results' n_new count it */
     double token_seconds;  /**< and how long that took, sampling and the token function
                                 included */
     int64_t token_passes;  /**< passes through the model in which that was done */

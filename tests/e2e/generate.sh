@@ -65,6 +65,20 @@ done
 # shellcheck disable=SC2086
 done_well 'a text' "$ringmoe" $generate --prompt 'The experts' --seed 5
 cp out text.out
+# All tokens that were made are counted; their rate is that of the passes after each text's first.
+# shellcheck disable=SC2086
+done_well 'two texts as JSON' "$ringmoe" $generate --prompt a --prompt b --no-end --json
+has '"new_tokens": 48,' out
+number() { sed -n "s/^ *\"$1\": \([0-9.e+-]*\),*$/\1/p" out; }
+# is_rate TOKENS SECONDS RATE
+is_rate() {
+    awk -v n="$1" -v seconds="$2" -v rate="$3" \
+        'BEGIN {off = rate * seconds / n - 1; exit !(off < 1e-3 && off > -1e-3)}' ||
+        fail "'$3' is not the rate of $1 tokens in '$2' seconds"
+}
+is_rate 2 "$(number prompt_seconds)" "$(number prompt_tokens_per_s)"
+is_rate 46 "$(number token_seconds)" "$(number tokens_per_s)"
+
 # Together, on ranks, read in small passes, with experts in their file, from a file: the same text.
 for way in '' '--expert-memory 1' '--pass-tokens 2' '--prompt Another'; do
     # shellcheck disable=SC2086
@@ -82,7 +96,7 @@ cmp -s out text.out || fail "two ranks: $(cat out)"
 positions=$(sed -n 's/.*"max_position_embeddings": \([0-9]*\).*/\1/p' "$model/config.json")
 for ((i = 0; i < positions - 3; i++)); do printf '<|im_end|>'; done >long
 done_well 'a long prompt' "$ringmoe" generate --model run --prompt-file long --threads 1 --json
-has '"new_tokens": [0-3],' out
+has '"new_tokens": [1-3],' out
 refused 'a long prompt beside another' 2 'give at most 3' "$ringmoe" generate --model run \
     --prompt-file long --prompt-file prompt
 refused 'more than there is room for' 2 'give at most 3' "$ringmoe" generate --model run \

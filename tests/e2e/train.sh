@@ -61,7 +61,7 @@ cmp -s first once || fail "a prompt beside others gives another text"
 done_well 'generate as JSON' "$ringmoe" generate --model runs/tiny-1 --prompt ab --max-new 20 \
     --seed 3 --json
 has '"end": "length"' out
-has '"new_tokens": 19' out
+has '"new_tokens": 20' out
 # The first of the new bytes that can be an argument.
 byte=$(grep -oE '^ +[0-9]+,?$' out | tr -dc '0-9\n' | awk '$1 > 32 && $1 < 127 {print; exit}')
 if [ -n "$byte" ]; then
