@@ -67,7 +67,7 @@ rm_space rm_model_space_of(const ringmoe_model *model, const rm_parameter *param
 
 rm_real *rm_model_weights(const ringmoe_model *model, const rm_parameter *parameter)
 {
-    if (parameter->is_matrix && model->table.placement.packed_only) return NULL;
+    if (!rm_parameter_has_master(parameter, &model->table.placement)) return NULL;
     return model->spaces[parameter->space] + parameter->offset;
 }
 

@@ -173,13 +173,27 @@ static rm_real *stream_after(const rm_walk *walk, int index)
     return stage->is_last ? stage->heads[walk->slot].x : walk->output;
 }
 
+/* A row of the embedding as it is stored. */
+static void read_stored_row(const void *table, int64_t row, rm_real *y)
+{
+    const rm_walk *walk = table;
+    const ringmoe_model *model = walk->model;
+    int64_t d = model->config.hidden_size;
+    rm_tensor rows = {.dtype = model->settings.embedding, .data = model->stored_embedding};
+    rm_tensor_read(walk->compute->kernels, &rows, row * d, d, y);
+}
+
 static ringmoe_status embed(const rm_walk *walk)
 {
     const ringmoe_model *model = walk->model;
     int64_t d = model->config.hidden_size;
     rm_real *x = stream_after(walk, -1);
-    rm_embedding_forward(walk->compute, walk->n_tokens, d, walk->tokens, model->parts.vocab,
-                         model->embedding, x);
+    if (model->settings.packed_only)
+        rm_embedding_read(walk->compute, walk->n_tokens, d, walk->tokens, model->parts.vocab,
+                          read_stored_row, walk, x);
+    else
+        rm_embedding_forward(walk->compute, walk->n_tokens, d, walk->tokens, model->parts.vocab,
+                             model->embedding, x);
     return rm_sum_parts(walk, x, d);
 }
 

@@ -117,6 +117,7 @@ static ringmoe_status load_opened(ringmoe_mesh *mesh, const ringmoe_model_config
     ringmoe_context *context = mesh->context;
     rm_model_settings inside = settings_of(settings);
     inside.experts_apart = settings->experts_in_memory > 0;
+    inside.embedding = opened->places[0].tensor->dtype;
     inside.formats = choose_formats(opened, settings->weights, context->compute.precision);
     ringmoe_status status = rm_model_create(mesh, config, &inside, model);
     RM_TRY(rm_agree(&context->world, status, &context->error));

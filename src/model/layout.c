@@ -5,7 +5,7 @@
  *
  *   weights_arena      a chunk's dense space | expert space | next chunk's ... | router biases
  *   packed_arena       each matrix for the forward and, for training, the backward products
- *                      | rope's tables
+ *                      | for inference the embedding as it is stored | rope's tables
  */
 #include "model/state.h"
 
@@ -13,6 +13,7 @@
 
 #include "format/config.h"
 #include "format/config_rope.h"
+#include "format/dtype.h"
 
 /* The settings of a MoE layer. Its auxiliary losses are averaged over the MoE layers by the
  * aux_scale of the backward pass (model/backward.c). */
@@ -244,6 +245,14 @@ static void lay_out_ffn(ringmoe_model *model, const rm_compute *compute, int ind
                               &model->packed_arena);
 }
 
+/* Memory for the rows of the embedding as the file has them. */
+static void lay_out_stored_embedding(ringmoe_model *model)
+{
+    int64_t n = model->parts.vocab.n * model->config.hidden_size;
+    model->stored_embedding = RM_TAKE(
+        &model->packed_arena, rm_dtype_size(model->settings.embedding, n), unsigned char);
+}
+
 static void lay_out_packed(ringmoe_model *model, const rm_compute *compute)
 {
     rm_matrix_shape head = {.out = model->parts.vocab.n,
@@ -252,6 +261,7 @@ static void lay_out_packed(ringmoe_model *model, const rm_compute *compute)
                             .out_cut = rm_model_cut(model, model->config.vocab_size, 1)};
     for (int chunk = 0; chunk < model->n_chunks; chunk++) {
         const rm_stage *stage = &model->stages[chunk];
+        if (stage->is_first && model->settings.packed_only) lay_out_stored_embedding(model);
         for (int i = stage->first_layer; i < stage->first_layer + stage->n_layers; i++) {
             lay_out_attention(model, compute, &model->layers[i]);
             lay_out_ffn(model, compute, i);

@@ -71,6 +71,18 @@ static ringmoe_status read_parts(const ringmoe_model *model, const rm_weight_pla
     return RINGMOE_OK;
 }
 
+static ringmoe_status read_embedding(const ringmoe_model *model, const rm_weight_place *place,
+                                     rm_error *error)
+{
+    const ringmoe_mesh *mesh = model->mesh;
+    const rm_parameter *parameter = model->table.parameters;
+    if (!rm_model_holds(model, parameter)) return RINGMOE_OK;
+    rm_parameter_part part =
+        rm_parameter_part_of(parameter, mesh->tensor.size, mesh->tensor.rank);
+    return rm_part_copy(&mesh->context->compute, place, parameter, &part,
+                        model->stored_embedding, error);
+}
+
 ringmoe_status rm_weights_read(const rm_opened_weights *opened, ringmoe_model *model)
 {
     ringmoe_context *context = model->mesh->context;
@@ -78,6 +90,8 @@ ringmoe_status rm_weights_read(const rm_opened_weights *opened, ringmoe_model *m
         memcpy(model->router_bias, opened->biases,
                (size_t)count_biases(&model->config) * sizeof *opened->biases);
     ringmoe_status status = read_parts(model, opened->places, &context->error);
+    if (status == RINGMOE_OK && model->settings.packed_only)
+        status = read_embedding(model, opened->places, &context->error);
     if (status == RINGMOE_OK && model->settings.packed_only)
         status = rm_model_pack_from_files(model, opened->places, &context->error);
     return rm_agree(&context->world, status, &context->error);

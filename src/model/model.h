@@ -21,6 +21,7 @@
 #include "comm/mesh.h"
 #include "comm/tree.h"
 #include "format/families.h"
+#include "format/safetensors.h"
 #include "moe/layer.h"
 #include "nn/attention_decode.h"
 
@@ -67,8 +68,7 @@ typedef struct rm_parameter {
     int expert_rank; /* of the expert axis that holds it; -1: every rank */
     int64_t offset;  /* in its space on the ranks that hold it */
     rm_slice slice;
-    bool is_matrix; /* used in its packed form alone; of such a placement's `packed_only` there
-                       is nothing in the space */
+    bool is_matrix; /* used in its packed form alone */
     bool tied;  /* the head of a tied model: a copy of the embedding, in no file, and no weight
                    of its own: its gradient belongs to the embedding's */
     bool decay; /* weight decay applies (not on vectors) */
@@ -88,7 +88,8 @@ typedef struct rm_placement {
     rm_partition partition;
     int expert_ranks, tensor_ranks;
     int pipeline_rank, tensor_rank;
-    bool packed_only; /* matrices have packed forms and no master weights */
+    bool packed_only; /* matrices have packed forms and no master weights, the embedding is kept
+                         as it is stored: of both there is nothing in the spaces */
 } rm_placement;
 
 typedef struct rm_parameter_table {
@@ -126,7 +127,8 @@ typedef struct rm_model_settings {
     bool reproducible;           /* bits do not depend on the tensor axis */
     bool shadows;                /* rm_model_share_experts will be called */
     bool packed_only;            /* for inference: matrices have no master weights, and */
-    rm_weight_formats formats;   /* are packed so; else the context's precision counts */
+    rm_weight_formats formats;   /* are packed so; else the context's precision counts; and */
+    rm_dtype embedding;          /* the embedding is kept as its file has it */
     bool experts_apart;          /* experts are not in the model's own memory */
 } rm_model_settings;
 
@@ -153,7 +155,9 @@ int64_t rm_model_space_elements(const ringmoe_model *model, rm_space space);
 rm_space rm_model_space_of(const ringmoe_model *model, const rm_parameter *parameter);
 /* rm_model_space_of is not -1. */
 bool rm_model_holds(const ringmoe_model *model, const rm_parameter *parameter);
-/* This rank's part of a parameter that it holds; NULL of a matrix that is packed only. */
+/* False for what is kept in another form alone. */
+bool rm_parameter_has_master(const rm_parameter *parameter, const rm_placement *placement);
+/* This rank's part of a parameter that it holds; NULL if it has no master weights. */
 rm_real *rm_model_weights(const ringmoe_model *model, const rm_parameter *parameter);
 /* Gives a tied head the embedding's weights, as must be done whenever these changed; nothing in
  * a model that is not tied. rm_model_pack is to follow. Collective over the pipeline axis. */

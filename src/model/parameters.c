@@ -41,6 +41,12 @@ rm_parameter_part rm_parameter_part_of(const rm_parameter *parameter, int tensor
     return part;
 }
 
+bool rm_parameter_has_master(const rm_parameter *parameter, const rm_placement *placement)
+{
+    bool has_other = parameter->is_matrix || parameter->role == RM_ROLE_EMBEDDING;
+    return !has_other || !placement->packed_only;
+}
+
 /* The table being filled: the next entry, its stage, and the next free offset of each of the
  * stage's spaces. Stages come in order. */
 typedef struct table_builder {
@@ -125,7 +131,7 @@ static void append(table_builder *builder, table_place at, rm_role role, rm_slic
                                    : RM_INITIAL_1,
     };
     rm_family_tensor_name(family, role, at.layer, at.expert, parameter->name);
-    if (!parameter->is_matrix || !placement->packed_only) give_place(builder, parameter);
+    if (rm_parameter_has_master(parameter, placement)) give_place(builder, parameter);
 }
 
 static void append_attention(table_builder *builder, table_place at)

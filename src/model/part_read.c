@@ -3,6 +3,7 @@
 
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "format/dtype.h"
 
@@ -124,13 +125,38 @@ ringmoe_status rm_part_read_here(const rm_kernels *kernels, const rm_weight_plac
     return RINGMOE_OK;
 }
 
-ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *place,
-                            const rm_parameter *parameter, const rm_parameter_part *part,
-                            int64_t first, int64_t n, rm_real *values, rm_error *error)
+/* Of elements [at, at + n) of the part, which begin `done` elements after the first wanted. */
+typedef ringmoe_status block_function(const part_reading *reading, int64_t at, int64_t n,
+                                      void *target, int64_t done, rm_read_buffer *buffer,
+                                      rm_error *error);
+
+static ringmoe_status widen_block(const part_reading *reading, int64_t at, int64_t n,
+                                  void *target, int64_t done, rm_read_buffer *buffer,
+                                  rm_error *error)
 {
-    if (n <= 0) return RINGMOE_OK;
-    part_reading reading = {compute->kernels, place, parameter, part};
-    int64_t block = block_elements(parameter, part);
+    return read_block(reading, at, n, (rm_real *)target + done, buffer, error);
+}
+
+static ringmoe_status copy_block(const part_reading *reading, int64_t at, int64_t n,
+                                 void *target, int64_t done, rm_read_buffer *buffer,
+                                 rm_error *error)
+{
+    rm_tensor_window window;
+    rm_dtype dtype = reading->place->tensor->dtype;
+    int64_t first = run_at(reading->place, reading->parameter, reading->part, at, n).global;
+    RM_TRY(rm_part_load(reading->place, reading->parameter, reading->part, at, n, buffer,
+                        &window, error));
+    memcpy((char *)target + rm_dtype_size(dtype, done),
+           rm_tensor_at(&window.tensor, first - window.first), (size_t)rm_dtype_size(dtype, n));
+    return RINGMOE_OK;
+}
+
+/* Elements [first, first + n), dealt out to the threads. */
+static ringmoe_status read_blocks(const rm_compute *compute, const part_reading *reading,
+                                  int64_t first, int64_t n, block_function *read, void *target,
+                                  rm_error *error)
+{
+    int64_t block = block_elements(reading->parameter, reading->part);
     ringmoe_status status = RINGMOE_OK;
     omp_lock_t lock;
     omp_init_lock(&lock);
@@ -142,7 +168,7 @@ ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *pl
             rm_error why = {""};
             int64_t count = n - done < block ? n - done : block;
             ringmoe_status found =
-                read_block(&reading, first + done, count, values + done, &buffer, &why);
+                read(reading, first + done, count, target, done, &buffer, &why);
             if (found == RINGMOE_OK) continue;
             omp_set_lock(&lock);
             status = rm_fail(error, found, "%s", why.text);
@@ -152,4 +178,23 @@ ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *pl
     }
     omp_destroy_lock(&lock);
     return status;
+}
+
+ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *place,
+                            const rm_parameter *parameter, const rm_parameter_part *part,
+                            int64_t first, int64_t n, rm_real *values, rm_error *error)
+{
+    part_reading reading = {compute->kernels, place, parameter, part};
+    return n > 0 ? read_blocks(compute, &reading, first, n, widen_block, values, error)
+                 : RINGMOE_OK;
+}
+
+ringmoe_status rm_part_copy(const rm_compute *compute, const rm_weight_place *place,
+                            const rm_parameter *parameter, const rm_parameter_part *part,
+                            void *stored, rm_error *error)
+{
+    part_reading reading = {compute->kernels, place, parameter, part};
+    return part->n_elements > 0
+               ? read_blocks(compute, &reading, 0, part->n_elements, copy_block, stored, error)
+               : RINGMOE_OK;
 }

@@ -14,7 +14,12 @@
 ringmoe_status rm_part_read(const rm_compute *compute, const rm_weight_place *place,
                             const rm_parameter *parameter, const rm_parameter_part *part,
                             int64_t first, int64_t n, rm_real *values, rm_error *error);
-/* The same by the calling thread alone; any number of threads may call it at once, each with a
+/* Likewise, as the file has them: the part is of whole rows, elements [0, n_elements) of which
+ * are whole blocks. */
+ringmoe_status rm_part_copy(const rm_compute *compute, const rm_weight_place *place,
+                            const rm_parameter *parameter, const rm_parameter_part *part,
+                            void *stored, rm_error *error);
+/* The first by the calling thread alone; any number of threads may call it at once, each with a
  * buffer of its own. */
 ringmoe_status rm_part_read_here(const rm_kernels *kernels, const rm_weight_place *place,
                                  const rm_parameter *parameter, const rm_parameter_part *part,

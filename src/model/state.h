@@ -136,6 +136,8 @@ struct ringmoe_model {
     rm_real *router_bias; /* [n_layers][n_experts] or NULL */
 
     const rm_real *embedding, *final_norm; /* where the first and the last stage are */
+    unsigned char *stored_embedding;       /* instead, for inference: this rank's rows, of the
+                                              type in the settings */
     rm_layer_weights *layers;              /* [n_layers]; those of other ranks are not set */
     rm_matrix head;
     rm_matrix **matrices;                   /* all of the above, for packing */

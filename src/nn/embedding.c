@@ -18,7 +18,8 @@ typedef struct embedded_rows {
     int64_t d_model;
     const int32_t *tokens;
     rm_vocab_rows rows;
-    const rm_real *table;
+    rm_row_reader *read;
+    const void *table;
     rm_real *y;
 } embedded_rows;
 
@@ -28,18 +29,37 @@ static void embed_row(void *user, int64_t t)
     int32_t token = pass->tokens[t];
     rm_real *row = pass->y + t * pass->d_model;
     if (holds(pass->rows, token))
-        memcpy(row, pass->table + (token - pass->rows.first) * pass->d_model,
-               (size_t)pass->d_model * sizeof *row);
+        pass->read(pass->table, token - pass->rows.first, row);
     else
         for (int64_t i = 0; i < pass->d_model; i++) row[i] = -(rm_real)0;
+}
+
+void rm_embedding_read(const rm_compute *compute, int64_t n_tokens, int64_t d_model,
+                       const int32_t *tokens, rm_vocab_rows rows, rm_row_reader *read,
+                       const void *table, rm_real *y)
+{
+    embedded_rows pass = {d_model, tokens, rows, read, table, y};
+    rm_rows_run(compute, n_tokens, embed_row, &pass);
+}
+
+/* Rows of numbers, side by side. */
+typedef struct plain_table {
+    const rm_real *numbers;
+    int64_t d_model;
+} plain_table;
+
+static void copy_row(const void *table, int64_t row, rm_real *y)
+{
+    const plain_table *plain = table;
+    memcpy(y, plain->numbers + row * plain->d_model, (size_t)plain->d_model * sizeof *y);
 }
 
 void rm_embedding_forward(const rm_compute *compute, int64_t n_tokens, int64_t d_model,
                           const int32_t *tokens, rm_vocab_rows rows, const rm_real *table,
                           rm_real *y)
 {
-    embedded_rows pass = {d_model, tokens, rows, table, y};
-    rm_rows_run(compute, n_tokens, embed_row, &pass);
+    rm_embedding_read(compute, n_tokens, d_model, tokens, rows, copy_row,
+                      &(plain_table){table, d_model}, y);
 }
 
 int64_t rm_embedding_workspace(int64_t n_tokens, int64_t n_rows)

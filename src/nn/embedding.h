@@ -18,6 +18,12 @@ void rm_embedding_forward(const rm_compute *compute, int64_t n_tokens, int64_t d
                           const int32_t *tokens, rm_vocab_rows rows, const rm_real *table,
                           rm_real *y);
 
+/* The same from a table in a form of its own, of which `read` makes a row's numbers. */
+typedef void rm_row_reader(const void *table, int64_t row, rm_real *y);
+void rm_embedding_read(const rm_compute *compute, int64_t n_tokens, int64_t d_model,
+                       const int32_t *tokens, rm_vocab_rows rows, rm_row_reader *read,
+                       const void *table, rm_real *y);
+
 /* The table's gradient: a row is the sum of the d_y of its tokens in their order, stored in or
  * added to the sink's row; rows without tokens too. Tokens of other rows are passed over.
  * Workspace: rm_embedding_workspace(n_tokens, rows.n) int32. */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "format/dtype.h"
 #include "model/part_read.h"
 #include "scratch.h"
 
@@ -72,6 +73,24 @@ static void check_range(const rm_tensor *tensor, const rm_parameter *parameter,
     free(values);
 }
 
+/* Whole rows come as they are stored. */
+static void check_copy(const rm_tensor *tensor, const rm_parameter *parameter,
+                       const rm_parameter_part *part)
+{
+    rm_compute compute = {.kernels = rm_kernels_best(), .n_threads = 3};
+    rm_error error = {""};
+    size_t bytes = (size_t)part->n_elements * sizeof(float);
+    char *stored = malloc(bytes + 1);
+    stored[bytes] = 'x';
+    rm_weight_place place = {.tensor = tensor};
+    assert_int_equal(rm_part_copy(&compute, &place, parameter, part, stored, &error),
+                     RINGMOE_OK);
+    assert_memory_equal(stored, rm_tensor_at(tensor, part->first_row * parameter->shape[1]),
+                        bytes);
+    assert_int_equal(stored[bytes], 'x');
+    free(stored);
+}
+
 static void check_matrix(int64_t rows, int64_t columns, rm_slice slice, int n_ranks)
 {
     rm_safetensors *file = open_matrix(rows, columns);
@@ -84,6 +103,7 @@ static void check_matrix(int64_t rows, int64_t columns, rm_slice slice, int n_ra
         check_range(tensor, &parameter, &part, n / 3, n / 2, 3);
         check_range(tensor, &parameter, &part, n - 1, 1, 2);
         check_range(tensor, &parameter, &part, n, 0, 2);
+        if (slice != RM_SLICE_COLUMNS) check_copy(tensor, &parameter, &part);
     }
     rm_safetensors_close(&file);
 }
