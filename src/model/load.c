@@ -71,7 +71,8 @@ static ringmoe_status read_parts(const ringmoe_model *model, const rm_weight_pla
     return RINGMOE_OK;
 }
 
-static ringmoe_status read_embedding(const ringmoe_model *model, const rm_weight_place *place,
+/* This rank's rows; the embedding is the first parameter. */
+static ringmoe_status read_embedding(const ringmoe_model *model, const rm_weight_place *places,
                                      rm_error *error)
 {
     const ringmoe_mesh *mesh = model->mesh;
@@ -79,8 +80,16 @@ static ringmoe_status read_embedding(const ringmoe_model *model, const rm_weight
     if (!rm_model_holds(model, parameter)) return RINGMOE_OK;
     rm_parameter_part part =
         rm_parameter_part_of(parameter, mesh->tensor.size, mesh->tensor.rank);
-    return rm_part_copy(&mesh->context->compute, place, parameter, &part,
+    return rm_part_copy(&mesh->context->compute, &places[0], parameter, &part,
                         model->stored_embedding, error);
+}
+
+/* What has no master weights. */
+static ringmoe_status read_other_forms(ringmoe_model *model, const rm_weight_place *places,
+                                       rm_error *error)
+{
+    RM_TRY(read_embedding(model, places, error));
+    return rm_model_pack_from_files(model, places, error);
 }
 
 ringmoe_status rm_weights_read(const rm_opened_weights *opened, ringmoe_model *model)
@@ -91,9 +100,7 @@ ringmoe_status rm_weights_read(const rm_opened_weights *opened, ringmoe_model *m
                (size_t)count_biases(&model->config) * sizeof *opened->biases);
     ringmoe_status status = read_parts(model, opened->places, &context->error);
     if (status == RINGMOE_OK && model->settings.packed_only)
-        status = read_embedding(model, opened->places, &context->error);
-    if (status == RINGMOE_OK && model->settings.packed_only)
-        status = rm_model_pack_from_files(model, opened->places, &context->error);
+        status = read_other_forms(model, opened->places, &context->error);
     return rm_agree(&context->world, status, &context->error);
 }
 

@@ -127,8 +127,8 @@ typedef struct rm_model_settings {
     bool reproducible;           /* bits do not depend on the tensor axis */
     bool shadows;                /* rm_model_share_experts will be called */
     bool packed_only;            /* for inference: matrices have no master weights, and */
-    rm_weight_formats formats;   /* are packed so; else the context's precision counts; and */
-    rm_dtype embedding;          /* the embedding is kept as its file has it */
+    rm_weight_formats formats;   /* are packed so; else the context's precision counts */
+    rm_dtype embedding;          /* with packed_only: how its file has the embedding */
     bool experts_apart;          /* experts are not in the model's own memory */
 } rm_model_settings;
 

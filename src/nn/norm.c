@@ -41,6 +41,7 @@ static void norm_row(void *user, int64_t row)
 
 static bool run_rows(const rm_compute *compute, norm_rows rows)
 {
+    rows.kernels = compute->kernels;
     rm_rows_run(compute, rows.shape.n_rows, norm_row, &rows);
     return !rows.bad;
 }
@@ -48,16 +49,21 @@ static bool run_rows(const rm_compute *compute, norm_rows rows)
 bool rm_norm_forward(const rm_compute *compute, rm_norm_shape shape, const rm_real *x,
                      const rm_real *weight, rm_real *y, rm_real *rstd)
 {
-    return run_rows(compute,
-                    (norm_rows){compute->kernels, shape, NULL, NULL, x, weight, y, rstd, 0});
+    return run_rows(
+        compute, (norm_rows){.shape = shape, .x = x, .weight = weight, .y = y, .rstd = rstd});
 }
 
 bool rm_norm_add_forward(const rm_compute *compute, rm_norm_shape shape,
                          const rm_real *residual, rm_real *x, const rm_real *weight, rm_real *y,
                          rm_real *rstd)
 {
-    return run_rows(compute,
-                    (norm_rows){compute->kernels, shape, residual, x, x, weight, y, rstd, 0});
+    return run_rows(compute, (norm_rows){.shape = shape,
+                                         .residual = residual,
+                                         .sum = x,
+                                         .x = x,
+                                         .weight = weight,
+                                         .y = y,
+                                         .rstd = rstd});
 }
 
 void rm_residual_add(const rm_compute *compute, int64_t n, const rm_real *residual, rm_real *x)

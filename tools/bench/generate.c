@@ -36,8 +36,8 @@ static const option_set set = {
     .summary =
         "Loading and generation: medians over turns in which everything is measured once, the\n"
         "reading of the files and the memory's speed too. A pass reads the weights that every\n"
-        "token needs, each expert that a token has chosen, keys and values; what\n"
-        "it reads a second is compared with the memory's speed, means of a turn both.",
+        "token needs, each expert that a token has chosen, keys and values. What it reads a\n"
+        "second is compared with the memory's speed, means of a turn both.",
     .rows = rows,
     .count = sizeof rows / sizeof rows[0],
 };
